@@ -1,0 +1,61 @@
+# culvert. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+
+VERSION := $(shell cat VERSION)
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= gcc
+CXX     ?= g++
+ifeq ($(origin CC),default)
+CC  := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
+ifneq (,$(findstring clang,$(CC)))
+CXX := clang++
+endif
+
+# A variant is a compiler and a sanitizer; each keeps its objects to itself. The plain gcc build is `build/`.
+SAN     ?=
+WERROR  ?=
+variant := $(strip $(if $(filter-out gcc,$(CC)),-$(notdir $(CC)))$(if $(SAN),-$(SAN)))
+O       := build$(if $(variant),/variant$(variant))
+
+V ?=
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+
+PACKAGES := libpcap libmnl libnftables yaml-0.1 libevent jansson liburcu-qsbr liburcu-cds libxxhash
+# Recursive on purpose: a machine without the libraries must still be able to run `make deps`.
+PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+PKG_LIBS   = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+
+WARN := -Wall -Wextra -Wshadow -Wcast-qual -Wvla -Wformat=2 -Wundef $(if $(WERROR),-Werror)
+CWARN := -Wstrict-prototypes -Wmissing-prototypes
+OPT  ?= -O2
+FLAGS := $(OPT) -g -fno-omit-frame-pointer -fstack-protector-strong -pthread \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-D_FORTIFY_SOURCE=2)
+CPPFLAGS_ALL = -D_GNU_SOURCE -DCULVERT_VERSION='"$(VERSION)"' -Iinclude -Isrc $(PKG_CFLAGS) $(CPPFLAGS)
+CFLAGS_ALL   = -std=c17 $(FLAGS) $(WARN) $(CWARN) $(CFLAGS)
+CXXFLAGS_ALL = -std=c++17 $(FLAGS) $(WARN) $(CXXFLAGS)
+LDFLAGS_ALL  = $(FLAGS) -Wl,-z,relro,-z,now $(LDFLAGS)
+LIBS         = $(PKG_LIBS) -lnet -lstdc++
+
+include mk/build.mk
+include mk/deps.mk
+include mk/test.mk
+include mk/lint.mk
+include mk/install.mk
+
+.PHONY: help
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile mk/*.mk
+	@echo
+	@echo '  SAN=address|undefined|thread  a sanitizer build, kept apart under build/'
+	@echo '  CC=clang                      another compiler, likewise'
+	@echo '  WERROR=1 V=1                  warnings are errors; print every command'

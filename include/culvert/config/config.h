@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the configuration file says, checked: plain data, immutable once loaded. Every default is
+// filled in, every name resolved. The file's `backends.NAME` is a pool and its `servers.S` are the
+// pool's backends; those keys keep the spelling of the program whose files culvert also reads.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "culvert/base/err.h"
+#include "culvert/base/log.h"
+#include "culvert/net/addr.h"
+
+enum mode { MODE_PROXY, MODE_PASSTHROUGH, MODE_DSR };
+enum hash_kind { HASH_5_TUPLE, HASH_SOURCE_IP };
+enum health_kind { HEALTH_TCP, HEALTH_NONE };
+enum on_backend_down { ON_DOWN_RESET, ON_DOWN_KEEP };
+
+// Sentinels of `workers`; other values are a count of worker threads.
+enum {
+	WORKERS_INLINE = 0, // capture, work and transmit to completion in one thread
+	WORKERS_AUTO = -1,  // inline on one or two processors, else a pipeline
+};
+
+// The caps below bound the ids that a flow entry stores.
+enum {
+	CONFIG_MAX_FRONTENDS = 4096,
+	CONFIG_MAX_BACKENDS = 16384, // over all pools
+	CONFIG_MAX_SNAT_ADDRS = 64,
+	CONFIG_MAX_INTERFACES = 16,
+	CONFIG_MAX_WORKERS = 64,
+};
+
+struct config_backend {
+	char *name; // owned; the S of servers.S
+	struct endpoint endpoint;
+	uint16_t weight; // 0 (takes no new flows) to 1000; default 1
+	unsigned line;   // where the file says it
+};
+
+struct config_pool {
+	char *name;                      // owned; the NAME of backends.NAME
+	struct config_backend *backends; // owned; in the order of the file
+	size_t n_backends;
+	enum health_kind health_check;        // default tcp; udp pools: none
+	uint32_t health_check_interval_ms;    // file: seconds, fractions allowed; default 3
+	uint32_t health_check_timeout_ms;     // file: seconds; default 2
+	uint32_t rise;                        // passes in a row that bring a backend up; default 1
+	uint32_t fall;                        // failures in a row that take it down; default 3
+	enum on_backend_down on_backend_down; // default reset
+	uint8_t proto; // IPPROTO_TCP or IPPROTO_UDP: that of the frontends that name it
+	unsigned line;
+};
+
+struct config_frontend {
+	char *name; // owned
+	struct endpoint endpoint;
+	size_t pool;         // index into config.pools
+	enum hash_kind hash; // default 5-tuple
+	unsigned line;
+};
+
+// All in whole seconds, at least 1; defaults in brackets with their source.
+struct config_timeouts {
+	uint32_t tcp_syn;         // a SYN seen, no answer yet [120: Linux conntrack]
+	uint32_t tcp_handshake;   // SYN-ACK seen, no ACK yet [60]
+	uint32_t tcp_established; // [7440: RFC 5382 REQ-5]
+	uint32_t tcp_closing;     // one side has sent FIN [240: RFC 5382 REQ-5, transitory]
+	uint32_t tcp_time_wait;   // both have [120: 2 MSL]
+	uint32_t tcp_reset;       // after a valid RST [10]
+	uint32_t udp_unreplied;   // only the client has spoken [30]
+	uint32_t udp;             // both have [300: RFC 4787 REQ-5]
+};
+
+struct config_passthrough {
+	int workers;                          // count, or a WORKERS_* sentinel; default auto
+	uint32_t connection_tracker_capacity; // flows; default 1,048,576; at least 1
+	uint32_t stats_update_frequency_ms;   // file: seconds; default 5: log line of totals
+	struct ip_addr *snat_addrs; // owned; none: the address of the route to each backend
+	size_t n_snat_addrs;
+	uint16_t nat_port_min; // host byte order; default 33768
+	uint16_t nat_port_max; // inclusive; default 61000
+	char **interfaces;     // owned; none: found from the addresses of frontends and routes
+	size_t n_interfaces;
+	uint32_t maglev_table_size; // a prime; default 65537
+};
+
+struct config {
+	char *path; // owned; as given
+	enum mode mode;
+	bool has_mode;                     // the file has the key `mode`
+	struct config_frontend *frontends; // owned
+	size_t n_frontends;
+	struct config_pool *pools; // owned
+	size_t n_pools;
+	struct config_timeouts timeouts;
+	struct config_passthrough passthrough;
+	bool firewall_manage;             // default true
+	uint16_t stats_port;              // host byte order; 0: no statistics server (default)
+	struct ip_addr stats_listen_addr; // default 127.0.0.1
+	enum log_level log_level;         // default info
+};
+
+// What was wrong with a file: every finding, in the order of the file.
+struct config_errors {
+	struct err *list; // owned; each `file` borrows the path given to config_load()
+	size_t count;
+};
+
+// Read `path` (.toml, .yaml or .yml decide the syntax) and check all that can be known from the
+// file alone. On success *config is a new object for config_destroy(); on failure it is untouched
+// and `errors` holds at least one finding. Returns 0 or -errno. Called by: control.
+int config_load(const char *path, struct config **config, struct config_errors *errors);
+
+// The checks that depend on the mode finally chosen and on this host: a wildcard address where a
+// packet mode needs the VIP itself, a frontend and pool of different address families or protocols,
+// a NAT range that overlaps the kernel's ephemeral ports when nobody reserves it. Adds to `errors`.
+// Returns 0 or -errno.
+int config_check_mode(const struct config *config, enum mode mode, struct config_errors *errors);
+
+void config_destroy(struct config *config);            // NULL is legal
+void config_errors_fini(struct config_errors *errors); // leaves it empty
+
+const char *mode_name(enum mode mode); // "proxy", "passthrough" or "dsr"

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Health of backends: parallel non-blocking TCP connects on the event loop, spread over the
+// interval. A backend starts as down and is used only after `rise` passes; `fall` failures in a
+// row take it down. Pools with health_check = "none" are up at once and stay so.
+// Called by: control.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "culvert/base/err.h"
+#include "culvert/config/config.h"
+
+struct event_base;
+struct health;
+
+// `backend` is the running number of the backend over all pools, in the order of config.pools and
+// of config_pool.backends. `reason` is a sentence for the log, borrowed for the call.
+typedef void (*health_change_fn)(void *arg, size_t backend, bool is_up, const char *reason);
+
+// `base` and `config` are borrowed and outlive the object. The first probes leave at once.
+// on_change is called from the event loop, and for pools without checks from health_start() itself.
+int health_start(struct health **health, struct event_base *base, const struct config *config,
+		 health_change_fn on_change, void *arg, struct err *err);
+void health_stop(struct health *health); // NULL is legal; closes every probe
+
+bool health_is_up(const struct health *health, size_t backend);

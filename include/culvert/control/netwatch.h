@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel's view of the network, dumped at start and watched over rtnetlink: links, addresses,
+// neighbours, and for each tracked destination the next hop that the kernel's own route lookup
+// gives (so policy rules and metrics hold without a copy of them here).
+// Called by: control. Every answer is a copy.
+#pragma once
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "culvert/base/err.h"
+#include "culvert/net/addr.h"
+
+struct event_base;
+struct netwatch;
+
+struct link_info {
+	unsigned ifindex;
+	char name[IFNAMSIZ];
+	struct mac_addr mac;
+	uint32_t mtu; // bytes of IP packet
+	bool is_up;   // administratively up and with carrier
+	bool is_loopback;
+};
+
+struct next_hop {
+	bool has_route;   // false: the other fields mean nothing
+	bool is_local;    // the destination is an address of this host
+	bool is_resolved; // `mac` may be used now (neighbour reachable, stale, delay, probe or
+			  // permanent)
+	unsigned ifindex;
+	struct ip_addr source;  // the address this host would speak from
+	struct ip_addr gateway; // the neighbour to resolve: the gateway, or the destination itself
+	struct mac_addr mac;
+};
+
+// Something that an answer below depends on has changed. Called from the event loop; bursts of
+// changes are gathered into one call.
+typedef void (*netwatch_change_fn)(void *arg);
+
+// Open the sockets, dump, and begin to watch on `base` (borrowed, outlives the watch).
+int netwatch_create(struct netwatch **watch, struct event_base *base, netwatch_change_fn on_change,
+		    void *arg, struct err *err);
+void netwatch_destroy(struct netwatch *watch); // NULL is legal
+
+// Keep the next hop to `dst` known and its neighbour fresh: an unresolved or stale one is provoked
+// (NTF_USE) now and again until it answers. Tracking twice is harmless. Synchronous: the route
+// is known on return; the neighbour may follow by on_change.
+int netwatch_track(struct netwatch *watch, const struct ip_addr *dst, struct err *err);
+// False when `dst` is not tracked.
+bool netwatch_next_hop(const struct netwatch *watch, const struct ip_addr *dst,
+		       struct next_hop *hop);
+
+bool netwatch_link(const struct netwatch *watch, unsigned ifindex, struct link_info *link);
+bool netwatch_link_by_name(const struct netwatch *watch, const char *name, struct link_info *link);
+// The link that holds the local address `addr`.
+bool netwatch_addr_link(const struct netwatch *watch, const struct ip_addr *addr,
+			unsigned *ifindex);

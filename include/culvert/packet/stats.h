@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Totals over all threads of the packet path, gathered for people.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "culvert/packet/verdict.h"
+
+// bytes_tx go to backends, bytes_rx come from them: bytes of IP packets, headers included.
+struct traffic {
+	uint64_t total_connections; // flows ever made
+	uint64_t current_connections;
+	uint64_t bytes_tx;
+	uint64_t bytes_rx;
+	uint64_t packets_tx;
+	uint64_t packets_rx;
+};
+
+struct packet_stats {
+	struct traffic total;
+	struct traffic *frontends; // owned; by index in config.frontends
+	size_t n_frontends;
+	struct traffic *backends; // owned; by running number over all pools
+	size_t n_backends;
+	uint64_t received;             // frames handed to the packet path
+	uint64_t verdicts[N_VERDICTS]; // sums to `received` when no packet is in flight
+	uint64_t generated;            // resets and ICMP errors made here
+	uint64_t kernel_dropped;       // frames the kernel could not queue for us: never received
+	uint64_t flows;                // entries in all flow tables
+	uint64_t flow_capacity;
+	uint64_t flows_reclaimed; // half-open or closing flows ended early to make room
+};
+
+void packet_stats_fini(struct packet_stats *stats); // frees the arrays
