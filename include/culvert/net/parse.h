@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the bytes of an Ethernet frame to what the packet path needs to know about it.
+// Pure; any thread.
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "culvert/net/addr.h"
+
+enum parse_result {
+	PARSE_OK,
+	PARSE_NOT_OURS,        // not IPv4, or neither TCP, UDP nor an ICMP error
+	PARSE_TRUNCATED,       // shorter than its own headers say
+	PARSE_MALFORMED,       // header fields contradict each other
+	PARSE_BAD_IP_CHECKSUM, // RFC 1812 section 5.2.2
+	PARSE_SOURCE_ROUTE,    // RFC 7126 section 4.3 and 4.4
+	PARSE_FRAGMENT,        // any fragment, the first included
+	PARSE_BAD_SOURCE,      // RFC 1812 section 5.3.7: a source that nobody can have
+	PARSE_BAD_TCP_FLAGS,   // a combination that no TCP sends
+};
+
+enum {
+	TCP_FLAG_FIN = 0x01,
+	TCP_FLAG_SYN = 0x02,
+	TCP_FLAG_RST = 0x04,
+	TCP_FLAG_PSH = 0x08,
+	TCP_FLAG_ACK = 0x10,
+	TCP_FLAG_URG = 0x20,
+
+	ETH_HEADER_LEN = 14,
+	IP_TTL_OFFSET = 8, // from the start of the IPv4 header
+	IP_CSUM_OFFSET = 10,
+	IP_SRC_OFFSET = 12,
+	IP_DST_OFFSET = 16,
+	TCP_CSUM_OFFSET = 16, // from the start of the TCP header
+	UDP_CSUM_OFFSET = 6,
+	IP_PACKET_MAX = 65535,
+};
+
+// Who speaks to whom. For an ICMP error: the packet that it quotes, as quoted.
+struct frame_view {
+	struct endpoint src;
+	struct endpoint dst;
+	uint16_t l3; // offsets from the start of the frame
+	uint16_t l4;
+	uint16_t payload;
+	uint32_t frame_len; // without Ethernet padding: l3 + IP total length
+	uint32_t seq;       // TCP: sequence number, host byte order
+	uint32_t ack;
+	uint8_t tcp_flags; // FIN, SYN, RST, PSH, ACK and URG
+	uint8_t ttl;
+	bool is_icmp_error; // src, dst, seq: of the quoted packet
+	uint16_t quoted_l3; // ICMP errors: offsets of the quoted headers
+	uint16_t quoted_l4;
+};
+
+// `frame` starts at the Ethernet header. On any result but PARSE_OK *view is unspecified.
+enum parse_result parse_frame(const uint8_t *frame, uint32_t len, struct frame_view *view);
+
+// Bytes of TCP sequence space that the segment takes: payload, SYN and FIN.
+static inline uint32_t frame_view_seq_len(const struct frame_view *view)
+{
+	return view->frame_len - view->payload + !!(view->tcp_flags & TCP_FLAG_SYN) +
+	       !!(view->tcp_flags & TCP_FLAG_FIN);
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Changing addresses and ports in place, checksums by increment only: what was corrupt on arrival
+// stays detectably corrupt, and nothing of the payload is read.
+// Pure; any thread.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "culvert/net/parse.h"
+
+// New endpoints for a packet and the checksum deltas (checksum.h) that they cause against the
+// packet's present ones: computed once per flow by rewrite_deltas().
+struct rewrite {
+	const struct endpoint *src; // borrowed
+	const struct endpoint *dst;
+	uint16_t addr_delta; // both addresses
+	uint16_t port_delta; // both ports
+};
+
+// The deltas of replacing (from_src, from_dst) by (to_src, to_dst). The way back has their
+// negatives.
+void rewrite_deltas(const struct endpoint *from_src, const struct endpoint *from_dst,
+		    const struct endpoint *to_src, const struct endpoint *to_dst,
+		    uint16_t *addr_delta, uint16_t *port_delta);
+
+// Apply to the frame that `view` describes and take one from the time to live, which must be more
+// than 1. With `is_partial` the transport checksum field holds only the pseudo-header's sum, not
+// complemented (the sender left the rest to hardware). `view` describes the frame before.
+void rewrite_packet(uint8_t *frame, const struct frame_view *view, const struct rewrite *rewrite,
+		    bool is_partial);
+
+// Apply to an ICMP error about the flow: the quoted packet travelled the other way, so its source
+// takes `quoted_src` and its destination `quoted_dst`; the outer packet goes to `outer_dst`, and
+// when the error came from the host that the quote was addressed to, it now comes from the quote's
+// new destination. Every checksum that covers a changed byte follows.
+void rewrite_icmp_error(uint8_t *frame, const struct frame_view *view,
+			const struct endpoint *quoted_src, const struct endpoint *quoted_dst,
+			const struct ip_addr *outer_src, const struct ip_addr *outer_dst);

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every length is checked against the frame before the bytes behind it are read, and against the
+// IP total length before they are believed: what an Ethernet frame carries beyond that is padding.
+#include "culvert/net/parse.h"
+
+#include <arpa/inet.h>
+
+#include "culvert/net/bytes.h"
+#include "culvert/net/checksum.h"
+
+enum {
+	ETHERTYPE_OFFSET = 12,
+	ETHERTYPE_IPV4 = 0x0800,
+	IP_HEADER_MIN = 20,
+	IP_OPTION_END = 0,
+	IP_OPTION_NOP = 1,
+	IP_OPTION_LOOSE_ROUTE = 131,
+	IP_OPTION_STRICT_ROUTE = 137,
+	IP_MORE_FRAGMENTS = 0x2000,
+	IP_FRAGMENT_OFFSET = 0x1fff,
+	TCP_HEADER_MIN = 20,
+	UDP_HEADER_LEN = 8,
+	ICMP_HEADER_LEN = 8,
+	ICMP_UNREACHABLE = 3,
+	ICMP_TIME_EXCEEDED = 11,
+	ICMP_PARAMETER_PROBLEM = 12,
+	QUOTED_L4_MIN = 8, // RFC 792: the error quotes at least 64 bits of the transport header
+	TCP_FLAGS_LOOKED_AT =
+		TCP_FLAG_FIN | TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK | TCP_FLAG_URG,
+};
+
+// Walks the options (RFC 791 section 3.1): rejects ones that overrun, and source routes.
+static enum parse_result check_ip_options(const uint8_t *option, const uint8_t *end)
+{
+	while (option < end && *option != IP_OPTION_END) {
+		if (*option == IP_OPTION_NOP) {
+			option++;
+			continue;
+		}
+		if (end - option < 2 || option[1] < 2 || option[1] > end - option)
+			return PARSE_MALFORMED;
+		if (*option == IP_OPTION_LOOSE_ROUTE || *option == IP_OPTION_STRICT_ROUTE)
+			return PARSE_SOURCE_ROUTE;
+		option += option[1];
+	}
+	return PARSE_OK;
+}
+
+// No client and no backend speaks from 0/8, 127/8, multicast, class E or broadcast.
+static bool is_possible_source(uint32_t addr_be)
+{
+	uint8_t first = (uint8_t)(ntohl(addr_be) >> 24);
+	return first != 0 && first != 127 && first < 224;
+}
+
+static enum parse_result parse_ipv4(const uint8_t *frame, uint32_t len, struct frame_view *view)
+{
+	const uint8_t *ip = frame + view->l3;
+	uint32_t room = len - view->l3;
+	if (room < IP_HEADER_MIN)
+		return PARSE_TRUNCATED;
+	uint32_t header_len = (ip[0] & 0x0fU) * 4;
+	uint32_t total_len = load_be16(ip + 2);
+	if (ip[0] >> 4 != 4 || header_len < IP_HEADER_MIN || total_len < header_len)
+		return PARSE_MALFORMED;
+	if (total_len > room)
+		return PARSE_TRUNCATED;
+	if (csum_fold(csum_add_bytes(0, ip, header_len)) != 0xffff)
+		return PARSE_BAD_IP_CHECKSUM;
+	if (header_len > IP_HEADER_MIN) {
+		enum parse_result result = check_ip_options(ip + IP_HEADER_MIN, ip + header_len);
+		if (result != PARSE_OK)
+			return result;
+	}
+	if (load_be16(ip + 6) & (IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET))
+		return PARSE_FRAGMENT;
+
+	view->frame_len = view->l3 + total_len;
+	view->l4 = (uint16_t)(view->l3 + header_len);
+	view->ttl = ip[IP_TTL_OFFSET];
+	view->src.addr = ip_addr_from_v4(load_raw32(ip + IP_SRC_OFFSET));
+	view->dst.addr = ip_addr_from_v4(load_raw32(ip + IP_DST_OFFSET));
+	view->src.proto = view->dst.proto = ip[9];
+	if (!is_possible_source(load_raw32(ip + IP_SRC_OFFSET)))
+		return PARSE_BAD_SOURCE;
+	return PARSE_OK;
+}
+
+static void read_ports(const uint8_t *l4, struct frame_view *view)
+{
+	view->src.port_be = load_raw16(l4);
+	view->dst.port_be = load_raw16(l4 + 2);
+}
+
+// PSH, ECE and CWR may accompany anything.
+static bool are_tcp_flags_valid(uint8_t flags)
+{
+	switch (flags & TCP_FLAGS_LOOKED_AT) {
+	case TCP_FLAG_SYN:
+	case TCP_FLAG_SYN | TCP_FLAG_URG:
+	case TCP_FLAG_SYN | TCP_FLAG_ACK:
+	case TCP_FLAG_RST:
+	case TCP_FLAG_RST | TCP_FLAG_ACK:
+	case TCP_FLAG_FIN | TCP_FLAG_ACK:
+	case TCP_FLAG_FIN | TCP_FLAG_ACK | TCP_FLAG_URG:
+	case TCP_FLAG_ACK:
+	case TCP_FLAG_ACK | TCP_FLAG_URG:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static enum parse_result parse_tcp(const uint8_t *frame, struct frame_view *view)
+{
+	const uint8_t *tcp = frame + view->l4;
+	uint32_t room = view->frame_len - view->l4;
+	if (room < TCP_HEADER_MIN)
+		return PARSE_TRUNCATED;
+	uint32_t header_len = (tcp[12] >> 4) * 4U;
+	if (header_len < TCP_HEADER_MIN)
+		return PARSE_MALFORMED;
+	if (header_len > room)
+		return PARSE_TRUNCATED;
+	read_ports(tcp, view);
+	view->payload = (uint16_t)(view->l4 + header_len);
+	view->seq = load_be32(tcp + 4);
+	view->ack = load_be32(tcp + 8);
+	view->tcp_flags = tcp[13] & 0x3f;
+	if (view->src.port_be == 0)
+		return PARSE_BAD_SOURCE;
+	return are_tcp_flags_valid(view->tcp_flags) ? PARSE_OK : PARSE_BAD_TCP_FLAGS;
+}
+
+static enum parse_result parse_udp(const uint8_t *frame, struct frame_view *view)
+{
+	const uint8_t *udp = frame + view->l4;
+	uint32_t room = view->frame_len - view->l4;
+	if (room < UDP_HEADER_LEN)
+		return PARSE_TRUNCATED;
+	uint32_t udp_len = load_be16(udp + 4);
+	if (udp_len < UDP_HEADER_LEN)
+		return PARSE_MALFORMED;
+	if (udp_len > room)
+		return PARSE_TRUNCATED;
+	read_ports(udp, view);
+	view->payload = (uint16_t)(view->l4 + UDP_HEADER_LEN);
+	// A reply must find its way back, so port 0 is refused here (RFC 768 allows it).
+	return view->src.port_be ? PARSE_OK : PARSE_BAD_SOURCE;
+}
+
+// The view of an error is that of the packet it quotes, which travelled the other way.
+static enum parse_result parse_icmp(const uint8_t *frame, struct frame_view *view)
+{
+	const uint8_t *icmp = frame + view->l4;
+	uint32_t room = view->frame_len - view->l4;
+	if (room < ICMP_HEADER_LEN)
+		return PARSE_TRUNCATED;
+	if (icmp[0] != ICMP_UNREACHABLE && icmp[0] != ICMP_TIME_EXCEEDED &&
+	    icmp[0] != ICMP_PARAMETER_PROBLEM)
+		return PARSE_NOT_OURS;
+	if (room < ICMP_HEADER_LEN + IP_HEADER_MIN)
+		return PARSE_TRUNCATED;
+
+	const uint8_t *ip = icmp + ICMP_HEADER_LEN;
+	uint32_t header_len = (ip[0] & 0x0fU) * 4;
+	if (ip[0] >> 4 != 4 || header_len < IP_HEADER_MIN)
+		return PARSE_MALFORMED;
+	if (room < ICMP_HEADER_LEN + header_len + QUOTED_L4_MIN)
+		return PARSE_TRUNCATED;
+	if ((load_be16(ip + 6) & IP_FRAGMENT_OFFSET) ||
+	    (ip[9] != IPPROTO_TCP && ip[9] != IPPROTO_UDP))
+		return PARSE_NOT_OURS;
+
+	view->is_icmp_error = true;
+	view->quoted_l3 = (uint16_t)(view->l4 + ICMP_HEADER_LEN);
+	view->quoted_l4 = (uint16_t)(view->quoted_l3 + header_len);
+	view->payload = view->quoted_l3;
+	view->src.addr = ip_addr_from_v4(load_raw32(ip + IP_SRC_OFFSET));
+	view->dst.addr = ip_addr_from_v4(load_raw32(ip + IP_DST_OFFSET));
+	view->src.proto = view->dst.proto = ip[9];
+	read_ports(frame + view->quoted_l4, view);
+	view->seq = load_be32(frame + view->quoted_l4 + 4);
+	return PARSE_OK;
+}
+
+enum parse_result parse_frame(const uint8_t *frame, uint32_t len, struct frame_view *view)
+{
+	if (len < ETH_HEADER_LEN)
+		return PARSE_TRUNCATED;
+	if (load_be16(frame + ETHERTYPE_OFFSET) != ETHERTYPE_IPV4)
+		return PARSE_NOT_OURS;
+
+	*view = (struct frame_view){.l3 = ETH_HEADER_LEN};
+	enum parse_result result = parse_ipv4(frame, len, view);
+	if (result != PARSE_OK)
+		return result;
+	switch (view->src.proto) {
+	case IPPROTO_TCP:
+		return parse_tcp(frame, view);
+	case IPPROTO_UDP:
+		return parse_udp(frame, view);
+	case IPPROTO_ICMP:
+		return parse_icmp(frame, view);
+	default:
+		return PARSE_NOT_OURS;
+	}
+}
