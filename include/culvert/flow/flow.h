@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <stdint.h>
+
+#include "culvert/ds/wheel.h"
+#include "culvert/flow/tcp_state.h"
+#include "culvert/net/addr.h"
+
+enum {
+	FLOW_IS_ORPHAN = 1, // its backend went down and the client was reset
+	FLOW_RESET_BY_CLIENT = 2,
+	FLOW_RESET_BY_BACKEND = 4,
+};
+
+// One connection, or one UDP conversation. Flows live in the table of one worker and are named by
+// their index there; 0 names none. Only that worker reads or writes them.
+struct flow {
+	// What a lookup compares.
+	struct ip_addr client;
+	uint16_t client_port_be;
+	uint16_t nat_port; // host byte order; source port towards the backend
+	uint16_t frontend; // index in the configuration
+	uint16_t backend;  // running number over all pools
+	uint8_t proto;
+	uint8_t state; // enum flow_state
+	uint8_t snat;  // index of the source address towards the backend
+
+	// How to reach the client: where its last packet came from.
+	uint8_t client_link;
+	struct mac_addr client_mac;
+	uint8_t class;       // enum flow_class: the list of its NAT pool that it is on
+	uint8_t marks;       // FLOW_IS_ORPHAN and the like
+	uint32_t hash;       // of the client's half, as the index map knows it
+	uint16_t addr_delta; // client → backend; the way back has the negatives (checksum.h)
+	uint16_t port_delta;
+
+	struct wheel_node timer;
+	uint32_t list_next; // in its NAT pool's list of its class
+	uint32_t list_prev;
+	uint32_t nat_pool;
+	uint32_t expires; // second of the worker's clock; the timer may be linked earlier
+
+	// TCP: the next sequence number expected from each side, host byte order.
+	uint32_t client_next;
+	uint32_t backend_next;
+
+	uint64_t bytes_tx; // IP bytes towards the backend
+	uint64_t bytes_rx; // and from it
+};
+
+_Static_assert(sizeof(struct flow) == 96, "the documented memory per flow depends on this");

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// The flows of one worker: found by the client's half or by NAT port, timed out by a wheel,
+// counted, and bounded. Nothing here allocates after creation.
+//
+// Room is made in this order, and never from a live flow: a finished flow towards the same
+// backend, then the half-open one that has waited longest. Half-open flows have a budget (a
+// quarter of the table, and half of a NAT pool's ports); beyond it they only displace each other.
+//
+// Called by: the owning worker, but for create, open_pool, destroy (control, while the worker does
+// not look at that pool yet) and the counters (any thread).
+#pragma once
+
+#include "culvert/base/counter.h"
+#include "culvert/base/err.h"
+#include "culvert/ds/index_map.h"
+#include "culvert/flow/flow.h"
+#include "culvert/flow/nat_pool.h"
+#include "culvert/flow/traffic.h"
+#include "culvert/net/parse.h"
+
+struct flow_table_params {
+	uint32_t capacity; // flows, at least 1
+	uint32_t n_frontends;
+	uint32_t n_backends;
+	uint32_t n_pools;    // NAT pools that may ever be opened
+	uint16_t first_port; // this worker's slice of the NAT range, host byte order
+	uint32_t n_ports;
+	uint64_t secret;                  // random per start
+	uint32_t timeouts[N_FLOW_STATES]; // seconds
+};
+
+struct flow_table {
+	struct flow *flows; // owned; flows[0] is none
+	uint32_t free_head; // entries given back, chained by list_next
+	uint32_t n_fresh;   // entries 1 to here have been used
+	uint32_t n_flows;
+	uint32_t n_half_open;
+	uint32_t now; // seconds; moved by flow_table_expire()
+	uint64_t random_counter;
+	struct index_map index;
+	struct wheel timers;
+	struct nat_pool *pools; // owned; w: control until published in a snapshot, then worker
+	struct traffic_counters *frontends; // owned
+	struct traffic_counters *backends;  // owned
+	counter_t flows_current;            // w: worker, r: any; entries, finished ones included
+	counter_t reclaimed;                // w: worker, r: any
+	struct flow_table_params params;
+};
+
+// What a new flow is made from.
+struct flow_request {
+	struct ip_addr client;
+	uint16_t client_port_be;
+	uint16_t frontend;
+	uint16_t backend;
+	uint8_t proto;
+	uint32_t hash;       // flow_table_hash() of the client's half
+	uint32_t seq;        // TCP: of the SYN
+	uint32_t first_pool; // the backend's NAT pool for source address 0; the others follow
+	uint64_t snat_mask;  // source addresses that may be used: bit i is pool first_pool + i
+};
+
+enum flow_refusal { FLOW_MADE, FLOW_NO_NAT_PORT, FLOW_TABLE_FULL };
+
+int flow_table_create(struct flow_table **table, const struct flow_table_params *params,
+		      struct err *err);
+void flow_table_destroy(struct flow_table *table); // NULL is legal
+// Opening one that is open already is harmless.
+int flow_table_open_pool(struct flow_table *table, uint32_t pool, struct err *err);
+
+// Bounded, fixed-cost lookups: 0 is none.
+uint32_t flow_table_find(const struct flow_table *table, const struct endpoint *client,
+			 uint16_t frontend, uint32_t hash);
+static inline uint32_t flow_table_find_reply(const struct flow_table *table, uint32_t pool,
+					     uint16_t nat_port)
+{
+	return table->pools[pool].owner ? nat_pool_owner(&table->pools[pool], nat_port) : 0;
+}
+
+// Make a flow: TCP in SYN_SENT, UDP unreplied. Its client_link, client_mac and deltas are the
+// caller's to fill in. *index is set only with FLOW_MADE.
+enum flow_refusal flow_table_open(struct flow_table *table, const struct flow_request *request,
+				  uint32_t *index);
+// A new SYN on a finished flow: the same backend and port serve the new connection.
+void flow_table_reopen(struct flow_table *table, uint32_t index, uint32_t seq);
+void flow_table_end(struct flow_table *table, uint32_t index);
+
+// A packet of the flow is passed on: state, sequence numbers, timer, bytes and packets follow.
+void flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,
+		      const struct frame_view *view);
+// The flow's backend went down and its client is reset: it lingers as long as after a RST.
+void flow_table_orphan(struct flow_table *table, uint32_t index);
+
+// Move the clock to `now` seconds and end what has expired, at most `budget` looks. True when
+// something may be left over for the next call.
+bool flow_table_expire(struct flow_table *table, uint32_t now, uint32_t budget);

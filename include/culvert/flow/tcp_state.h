@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a middlebox that sees both directions knows about a TCP connection. The states and
+// transitions are those of a connection tracker (as in Linux's nf_conntrack_proto_tcp); the
+// endpoints judge the segments themselves, so a segment that fits no transition changes nothing and
+// is still passed on.
+// Pure; any thread.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum flow_state {
+	FLOW_FREE, // no flow
+	FLOW_SYN_SENT,
+	FLOW_SYN_SENT_BOTH, // simultaneous open
+	FLOW_SYN_RECEIVED,
+	FLOW_ESTABLISHED,
+	FLOW_FIN_WAIT,   // one side has sent FIN
+	FLOW_CLOSE_WAIT, // and the other has acknowledged it
+	FLOW_LAST_ACK,   // both have sent FIN
+	FLOW_TIME_WAIT,
+	FLOW_RESET, // a RST has passed
+	FLOW_UDP_UNREPLIED,
+	FLOW_UDP,
+	N_FLOW_STATES
+};
+
+enum flow_dir { FROM_CLIENT, FROM_BACKEND };
+
+// A flow's class decides what may be done to it when room is short: half-open flows have a budget
+// of their own and make way for one another, finished ones make way for new ones, live ones for
+// nobody.
+enum flow_class { CLASS_HALF_OPEN, CLASS_LIVE, CLASS_FINISHED, N_FLOW_CLASSES };
+
+// The state after a segment with `tcp_flags` (one of the combinations parse_frame() accepts).
+enum flow_state tcp_state_next(enum flow_state state, enum flow_dir dir, uint8_t tcp_flags);
+
+enum flow_class flow_state_class(enum flow_state state);
+const char *flow_state_name(enum flow_state state); // "syn_sent", "established"

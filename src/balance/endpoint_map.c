@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "culvert/balance/endpoint_map.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+int endpoint_map_init(struct endpoint_map *map, uint32_t capacity, uint64_t secret, struct err *err)
+{
+	struct endpoint *endpoints = calloc(capacity + 1, sizeof(*endpoints));
+	if (!endpoints)
+		return err_set(err, -ENOMEM, "not enough memory for %u endpoints", capacity);
+	*map = (struct endpoint_map){
+		.endpoints = endpoints,
+		.capacity = capacity,
+		.secret = secret,
+	};
+	int code = index_map_init(&map->index, capacity ? capacity : 1, err);
+	if (code) {
+		free(endpoints);
+		map->endpoints = NULL;
+	}
+	return code;
+}
+
+void endpoint_map_fini(struct endpoint_map *map)
+{
+	if (!map->endpoints)
+		return;
+	index_map_fini(&map->index);
+	free(map->endpoints);
+	*map = (struct endpoint_map){0};
+}
+
+static uint32_t hash_of(const struct endpoint_map *map, const struct endpoint *endpoint)
+{
+	return (uint32_t)XXH3_64bits_withSeed(endpoint, sizeof(*endpoint), map->secret);
+}
+
+// The index map's values start at 1.
+int32_t endpoint_map_find(const struct endpoint_map *map, const struct endpoint *endpoint)
+{
+	struct index_map_cursor cursor;
+	uint32_t hash = hash_of(map, endpoint);
+	for (uint32_t i = index_map_first(&map->index, hash, &cursor); i;
+	     i = index_map_next(&map->index, &cursor)) {
+		if (endpoint_equal(&map->endpoints[i - 1], endpoint))
+			return (int32_t)(i - 1);
+	}
+	return ENDPOINT_UNKNOWN;
+}
+
+uint32_t endpoint_map_add(struct endpoint_map *map, const struct endpoint *endpoint)
+{
+	int32_t known = endpoint_map_find(map, endpoint);
+	if (known != ENDPOINT_UNKNOWN)
+		return (uint32_t)known;
+	map->endpoints[map->n] = *endpoint;
+	index_map_insert(&map->index, hash_of(map, endpoint), map->n + 1);
+	return map->n++;
+}

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "culvert/flow/flow_table.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <xxhash.h>
+
+enum {
+	WHEEL_SLOTS = 8192,           // seconds; the longest default timeout fits one round
+	RECLAIM_CANDIDATES = 8,       // finished flows looked at for one whose port suits best
+	RST_WINDOW = 1 << 20,         // how far a RST may be from the number expected
+	HALF_OPEN_SHARE_OF_TABLE = 4, // a quarter
+	HALF_OPEN_SHARE_OF_PORTS = 2, // a half
+};
+
+static uint32_t next_random(struct flow_table *table)
+{
+	uint64_t counter = table->random_counter++;
+	return (uint32_t)XXH3_64bits_withSeed(&counter, sizeof(counter), table->params.secret);
+}
+
+static bool has_entry(const struct flow_table *table)
+{
+	return table->free_head || table->n_fresh < table->params.capacity;
+}
+
+// Entries that were used before come first; memory is touched only as more are needed at once.
+static uint32_t take_entry(struct flow_table *table)
+{
+	uint32_t index = table->free_head;
+	if (!index)
+		return ++table->n_fresh;
+	table->free_head = table->flows[index].list_next;
+	return index;
+}
+
+static uint32_t half_open_max(const struct flow_table *table)
+{
+	uint32_t share = table->params.capacity / HALF_OPEN_SHARE_OF_TABLE;
+	return share ? share : 1;
+}
+
+static bool is_after(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) > 0;
+}
+
+static void count_current(struct flow_table *table, const struct flow *flow, uint64_t change)
+{
+	counter_add(&table->frontends[flow->frontend].flows_current, change);
+	counter_add(&table->backends[flow->backend].flows_current, change);
+}
+
+static void count_opened(struct flow_table *table, const struct flow *flow)
+{
+	counter_add(&table->frontends[flow->frontend].flows_opened, 1);
+	counter_add(&table->backends[flow->backend].flows_opened, 1);
+}
+
+// Put the flow on the list of `class`; its place in the sums follows.
+static void enter_class(struct flow_table *table, uint32_t index, enum flow_class class)
+{
+	struct flow *flow = &table->flows[index];
+	flow->class = (uint8_t) class;
+	nat_pool_link(&table->pools[flow->nat_pool], table->flows, index);
+	table->n_half_open += class == CLASS_HALF_OPEN;
+	if (class != CLASS_FINISHED)
+		count_current(table, flow, 1);
+}
+
+static void leave_class(struct flow_table *table, uint32_t index)
+{
+	struct flow *flow = &table->flows[index];
+	nat_pool_unlink(&table->pools[flow->nat_pool], table->flows, index);
+	table->n_half_open -= flow->class == CLASS_HALF_OPEN;
+	if (flow->class != CLASS_FINISHED)
+		count_current(table, flow, (uint64_t)-1);
+}
+
+static void set_state(struct flow_table *table, uint32_t index, enum flow_state state)
+{
+	struct flow *flow = &table->flows[index];
+	enum flow_class class = flow_state_class(state);
+	flow->state = (uint8_t)state;
+	if (class == flow->class)
+		return;
+	leave_class(table, index);
+	enter_class(table, index, class);
+}
+
+// The timer is linked anew only when the flow may end earlier than it would look; a later end is
+// found when the timer fires.
+static void refresh(struct flow_table *table, uint32_t index)
+{
+	struct flow *flow = &table->flows[index];
+	flow->expires = table->now + table->params.timeouts[flow->state];
+	if (is_after(flow->timer.due, flow->expires)) {
+		wheel_remove(&table->timers, index);
+		wheel_add(&table->timers, index, flow->expires);
+	}
+}
+
+// Everything but the timer, which is out of the wheel when it has fired.
+static void release(struct flow_table *table, uint32_t index)
+{
+	struct flow *flow = &table->flows[index];
+	leave_class(table, index);
+	nat_pool_give_back(&table->pools[flow->nat_pool], flow->nat_port);
+	index_map_remove(&table->index, flow->hash, index);
+	flow->state = FLOW_FREE;
+	flow->list_next = table->free_head;
+	table->free_head = index;
+	table->n_flows--;
+	counter_add(&table->flows_current, (uint64_t)-1);
+}
+
+void flow_table_end(struct flow_table *table, uint32_t index)
+{
+	wheel_remove(&table->timers, index);
+	release(table, index);
+}
+
+static void on_timer(void *arg, uint32_t index)
+{
+	struct flow_table *table = arg;
+	uint32_t expires = table->flows[index].expires;
+	if (is_after(expires, table->now))
+		wheel_add(&table->timers, index, expires);
+	else
+		release(table, index);
+}
+
+bool flow_table_expire(struct flow_table *table, uint32_t now, uint32_t budget)
+{
+	table->now = now;
+	return wheel_advance(&table->timers, now, on_timer, table, budget) == budget;
+}
+
+uint32_t flow_table_find(const struct flow_table *table, const struct endpoint *client,
+			 uint16_t frontend, uint32_t hash)
+{
+	struct index_map_cursor cursor;
+	for (uint32_t i = index_map_first(&table->index, hash, &cursor); i;
+	     i = index_map_next(&table->index, &cursor)) {
+		const struct flow *flow = &table->flows[i];
+		if (flow->client_port_be == client->port_be && flow->frontend == frontend &&
+		    ip_addr_equal(&flow->client, &client->addr))
+			return i;
+	}
+	return 0;
+}
+
+// Of the finished flows that have waited longest, one whose last sequence number the new one
+// follows: a backend still in TIME_WAIT then takes the SYN (RFC 9293 section 3.6.1). Else the
+// first of them.
+static uint32_t finished_candidate(const struct flow_table *table, const struct nat_pool *pool,
+				   uint32_t seq)
+{
+	uint32_t first = pool->lists[CLASS_FINISHED].head;
+	uint32_t index = first;
+	for (int i = 0; index && i < RECLAIM_CANDIDATES; i++) {
+		if (is_after(seq, table->flows[index].client_next))
+			return index;
+		index = table->flows[index].list_next;
+	}
+	return first;
+}
+
+static bool reclaim(struct flow_table *table, uint32_t index)
+{
+	if (!index)
+		return false;
+	flow_table_end(table, index);
+	counter_add(&table->reclaimed, 1);
+	return true;
+}
+
+static bool reclaim_from(struct flow_table *table, const struct nat_pool *pool, uint32_t seq)
+{
+	return reclaim(table, finished_candidate(table, pool, seq)) ||
+	       reclaim(table, pool->lists[CLASS_HALF_OPEN].head);
+}
+
+// A source address that has a port for the flow. The client's hash decides where the search
+// begins, so one client keeps its address while it can (RFC 4787 REQ-2). Returns -1 for none.
+static int choose_snat(struct flow_table *table, const struct flow_request *request)
+{
+	const struct nat_pool *pools = table->pools + request->first_pool;
+	int first = (int)(XXH3_64bits(&request->client, sizeof(request->client)) & 63);
+	int fallback = -1;
+	for (int i = 0; i < 64; i++) {
+		int snat = (first + i) & 63;
+		if (!(request->snat_mask >> snat & 1) || !pools[snat].owner)
+			continue;
+		if (pools[snat].n_free)
+			return snat;
+		if (fallback < 0 && (pools[snat].lists[CLASS_FINISHED].count ||
+				     pools[snat].lists[CLASS_HALF_OPEN].count))
+			fallback = snat;
+	}
+	return fallback;
+}
+
+// See that the pool has a port, the table an entry, and the half-open budget room for one more.
+static enum flow_refusal make_room(struct flow_table *table, const struct nat_pool *pool,
+				   uint32_t seq)
+{
+	uint32_t half_open = pool->lists[CLASS_HALF_OPEN].count;
+	bool is_over_budget = half_open > pool->n_ports / HALF_OPEN_SHARE_OF_PORTS ||
+			      table->n_half_open >= half_open_max(table);
+	// A pool without half-open flows may exceed the table's budget by its first one.
+	if (is_over_budget)
+		reclaim(table, pool->lists[CLASS_HALF_OPEN].head);
+	if (pool->n_free == 0 && !reclaim_from(table, pool, seq))
+		return FLOW_NO_NAT_PORT;
+	if (!has_entry(table) && !reclaim_from(table, pool, seq))
+		return FLOW_TABLE_FULL;
+	return FLOW_MADE;
+}
+
+static void fill(struct flow *flow, const struct flow_request *request, uint32_t snat)
+{
+	*flow = (struct flow){
+		.client = request->client,
+		.client_port_be = request->client_port_be,
+		.frontend = request->frontend,
+		.backend = request->backend,
+		.proto = request->proto,
+		.snat = (uint8_t)snat,
+		.hash = request->hash,
+		.nat_pool = request->first_pool + snat,
+		.state = request->proto == IPPROTO_TCP ? FLOW_SYN_SENT : FLOW_UDP_UNREPLIED,
+		.client_next = request->seq + 1,
+	};
+}
+
+enum flow_refusal flow_table_open(struct flow_table *table, const struct flow_request *request,
+				  uint32_t *index)
+{
+	int snat = choose_snat(table, request);
+	if (snat < 0)
+		return FLOW_NO_NAT_PORT;
+	struct nat_pool *pool = &table->pools[request->first_pool + (uint32_t)snat];
+	enum flow_refusal refusal = make_room(table, pool, request->seq);
+	if (refusal != FLOW_MADE)
+		return refusal;
+	uint32_t taken = take_entry(table);
+	index_map_insert(&table->index, request->hash, taken);
+
+	struct flow *flow = &table->flows[taken];
+	fill(flow, request, (uint32_t)snat);
+	flow->nat_port = nat_pool_take(pool, taken, next_random(table));
+	flow->expires = table->now + table->params.timeouts[flow->state];
+	wheel_add(&table->timers, taken, flow->expires);
+	enter_class(table, taken, CLASS_HALF_OPEN);
+	count_opened(table, flow);
+	table->n_flows++;
+	counter_add(&table->flows_current, 1);
+	*index = taken;
+	return FLOW_MADE;
+}
+
+void flow_table_reopen(struct flow_table *table, uint32_t index, uint32_t seq)
+{
+	struct flow *flow = &table->flows[index];
+	flow->marks = 0;
+	flow->client_next = seq + 1;
+	flow->backend_next = 0;
+	set_state(table, index, FLOW_SYN_SENT);
+	refresh(table, index);
+	count_opened(table, flow);
+}
+
+void flow_table_orphan(struct flow_table *table, uint32_t index)
+{
+	struct flow *flow = &table->flows[index];
+	flow->marks |= FLOW_IS_ORPHAN;
+	set_state(table, index, FLOW_RESET);
+	refresh(table, index);
+}
+
+// Could this RST be the endpoint's own? It carries the sender's next number, or what the other
+// side acknowledged, or answers a SYN (RFC 9293 section 3.10.7.3).
+static bool is_rst_plausible(const struct flow *flow, enum flow_dir dir,
+			     const struct frame_view *view)
+{
+	if (flow->state == FLOW_SYN_SENT && dir == FROM_BACKEND)
+		return view->ack == flow->client_next;
+	uint32_t expected = dir == FROM_CLIENT ? flow->client_next : flow->backend_next;
+	uint32_t distance = view->seq - expected;
+	return distance + RST_WINDOW <= 2U * RST_WINDOW;
+}
+
+// A side that was thought to have reset the connection speaks on: the RST was somebody else's.
+static bool is_rst_refuted(const struct flow *flow, enum flow_dir dir)
+{
+	uint8_t mark = dir == FROM_CLIENT ? FLOW_RESET_BY_CLIENT : FLOW_RESET_BY_BACKEND;
+	return flow->state == FLOW_RESET && (flow->marks & mark);
+}
+
+static enum flow_state track_tcp(struct flow *flow, enum flow_dir dir,
+				 const struct frame_view *view)
+{
+	if (view->tcp_flags & TCP_FLAG_RST) {
+		if (!is_rst_plausible(flow, dir, view))
+			return (enum flow_state)flow->state;
+		flow->marks |= dir == FROM_CLIENT ? FLOW_RESET_BY_CLIENT : FLOW_RESET_BY_BACKEND;
+		return FLOW_RESET;
+	}
+	if (is_rst_refuted(flow, dir)) {
+		flow->marks &= (uint8_t) ~(FLOW_RESET_BY_CLIENT | FLOW_RESET_BY_BACKEND);
+		flow->state = FLOW_ESTABLISHED;
+	}
+
+	uint32_t *next = dir == FROM_CLIENT ? &flow->client_next : &flow->backend_next;
+	uint32_t end = view->seq + frame_view_seq_len(view);
+	bool is_first = dir == FROM_BACKEND && flow->state == FLOW_SYN_SENT;
+	if (is_first || is_after(end, *next))
+		*next = end;
+	return tcp_state_next((enum flow_state)flow->state, dir, view->tcp_flags);
+}
+
+static void count_packet(struct traffic_counters *traffic, enum flow_dir dir, uint32_t bytes)
+{
+	counter_add(dir == FROM_CLIENT ? &traffic->packets_tx : &traffic->packets_rx, 1);
+	counter_add(dir == FROM_CLIENT ? &traffic->bytes_tx : &traffic->bytes_rx, bytes);
+}
+
+void flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,
+		      const struct frame_view *view)
+{
+	struct flow *flow = &table->flows[index];
+	uint32_t bytes = view->frame_len - view->l3;
+	if (flow->proto == IPPROTO_TCP)
+		set_state(table, index, track_tcp(flow, dir, view));
+	else if (dir == FROM_BACKEND)
+		set_state(table, index, FLOW_UDP);
+	refresh(table, index);
+
+	*(dir == FROM_CLIENT ? &flow->bytes_tx : &flow->bytes_rx) += bytes;
+	count_packet(&table->frontends[flow->frontend], dir, bytes);
+	count_packet(&table->backends[flow->backend], dir, bytes);
+}
+
+int flow_table_open_pool(struct flow_table *table, uint32_t pool, struct err *err)
+{
+	if (table->pools[pool].owner)
+		return 0;
+	return nat_pool_init(&table->pools[pool], table->params.first_port, table->params.n_ports,
+			     err);
+}
+
+static size_t flows_bytes(const struct flow_table *table)
+{
+	return ((size_t)table->params.capacity + 1) * sizeof(struct flow);
+}
+
+void flow_table_destroy(struct flow_table *table)
+{
+	if (!table)
+		return;
+	for (uint32_t i = 0; table->pools && i < table->params.n_pools; i++)
+		nat_pool_fini(&table->pools[i]);
+	free(table->pools);
+	free(table->frontends);
+	free(table->backends);
+	wheel_fini(&table->timers);
+	index_map_fini(&table->index);
+	if (table->flows)
+		munmap(table->flows, flows_bytes(table));
+	free(table);
+}
+
+static int allocate(struct flow_table *table, struct err *err)
+{
+	const struct flow_table_params *params = &table->params;
+	void *flows = mmap(NULL, flows_bytes(table), PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (flows == MAP_FAILED)
+		return err_sys(err, -errno, "cannot map %zu bytes for %u flows", flows_bytes(table),
+			       params->capacity);
+	table->flows = flows;
+	table->pools = calloc(params->n_pools ? params->n_pools : 1, sizeof(*table->pools));
+	table->frontends = calloc(params->n_frontends + 1, sizeof(*table->frontends));
+	table->backends = calloc(params->n_backends + 1, sizeof(*table->backends));
+	if (!table->pools || !table->frontends || !table->backends)
+		return err_set(err, -ENOMEM, "not enough memory for the flow table");
+	if (wheel_init(&table->timers, WHEEL_SLOTS, &table->flows->timer, sizeof(struct flow), 0))
+		return err_set(err, -ENOMEM, "not enough memory for the flow timers");
+	return index_map_init(&table->index, params->capacity, err);
+}
+
+int flow_table_create(struct flow_table **table, const struct flow_table_params *params,
+		      struct err *err)
+{
+	struct flow_table *made = calloc(1, sizeof(*made));
+	if (!made)
+		return err_set(err, -ENOMEM, "not enough memory for the flow table");
+	made->params = *params;
+	int code = allocate(made, err);
+	if (code) {
+		flow_table_destroy(made);
+		return code;
+	}
+	*table = made;
+	return 0;
+}
