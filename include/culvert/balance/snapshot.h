@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything the packet path decides by, as one immutable object: made by control, published whole,
+// freed when no thread can see it any more. Indices are stable for the life of the process: a
+// flow stores them.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "culvert/balance/endpoint_map.h"
+#include "culvert/balance/maglev.h"
+#include "culvert/config/config.h"
+#include "culvert/net/addr.h"
+
+struct snapshot_link {
+	unsigned ifindex;
+	struct mac_addr mac;
+	uint32_t mtu; // bytes of IP packet
+};
+
+enum hop_state { HOP_NO_ROUTE, HOP_UNRESOLVED, HOP_READY };
+
+struct snapshot_hop {
+	enum hop_state state;
+	uint16_t link; // index in snapshot.links
+	struct mac_addr mac;
+};
+
+struct snapshot_frontend {
+	struct endpoint endpoint; // the VIP
+	uint16_t pool;
+	enum hash_kind hash;
+};
+
+struct snapshot_backend {
+	struct endpoint endpoint;
+	uint32_t endpoint_id; // two pools that list the same endpoint share its NAT ports
+	uint16_t pool;
+	bool is_up;
+	bool resets_on_down; // when down: its flows are reset towards their clients
+	uint64_t snat_mask;  // source addresses to speak to it from, as bits over snapshot.snats
+	struct snapshot_hop hop;
+};
+
+struct snapshot {
+	uint64_t version; // counts from 1
+	uint32_t n_links;
+	uint32_t n_frontends;
+	uint32_t n_backends;
+	uint32_t n_pools;
+	uint32_t n_snats;
+	uint32_t snats_per_endpoint; // NAT pool number = endpoint_id * this + snat
+	uint16_t nat_port_min;       // host byte order, inclusive
+	uint16_t nat_port_max;
+	struct snapshot_link links[CONFIG_MAX_INTERFACES];
+	struct ip_addr snats[CONFIG_MAX_SNAT_ADDRS];
+	struct snapshot_frontend *frontends;    // owned
+	struct snapshot_backend *backends;      // owned
+	struct maglev **tables;                 // owned array of shared tables, one per pool
+	const struct endpoint_map *vips;        // borrowed; number: frontend
+	const struct endpoint_map *backend_ids; // borrowed; number: endpoint_id
+};
+
+// Called by: control, when no thread can see the snapshot any more. NULL is legal.
+void snapshot_destroy(struct snapshot *snapshot);
+
+static inline uint32_t snapshot_nat_pool(const struct snapshot *snapshot, uint32_t endpoint_id,
+					 uint32_t snat)
+{
+	return endpoint_id * snapshot->snats_per_endpoint + snat;
+}
+
+// The index of a source address, or -1. There are few, and nearly always one.
+static inline int snapshot_find_snat(const struct snapshot *snapshot, const struct ip_addr *addr)
+{
+	for (uint32_t i = 0; i < snapshot->n_snats; i++) {
+		if (ip_addr_equal(&snapshot->snats[i], addr))
+			return (int)i;
+	}
+	return -1;
+}
