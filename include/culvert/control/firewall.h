@@ -31,6 +31,9 @@ struct firewall_plan {
 
 // Install the rules in one transaction. The table is named "culvert_<pid>". 0 or -errno.
 int firewall_open(struct firewall **firewall, const struct firewall_plan *plan, struct err *err);
+// Put the rules of another plan in the place of the present ones, in one transaction: no packet
+// meets the kernel in between. 0 or -errno; on failure the present rules stay.
+int firewall_update(struct firewall *firewall, const struct firewall_plan *plan, struct err *err);
 void firewall_close(struct firewall *firewall); // removes the rules; NULL is legal
 
 // The NAT range as part of net.ipv4.ip_local_reserved_ports, so that this host's own connections

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "netns.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { COMMAND_MAX = 1024 };
+
+bool netns_run(const char *format, ...)
+{
+	char command[COMMAND_MAX];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	// Test commands are literals of the test files.
+	return system(command) == 0; // NOLINT(cert-env33-c)
+}
+
+char *netns_output(const char *format, ...)
+{
+	char command[COMMAND_MAX];
+	va_list args;
+	va_start(args, format);
+	int used = vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	snprintf(command + used, sizeof(command) - (size_t)used, " 2>&1");
+
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+	FILE *in = popen(command, "r"); // NOLINT(cert-env33-c)
+	if (!out || !in)
+		abort();
+	for (int c = fgetc(in); c != EOF; c = fgetc(in))
+		fputc(c, out);
+	pclose(in);
+	fclose(out);
+	return text;
+}
+
+bool netns_enter(void)
+{
+	return unshare(CLONE_NEWNET) == 0 && netns_run("ip link set lo up");
+}
+
+static void run_peer(int ready, pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent || unshare(CLONE_NEWNET) != 0 || !netns_run("ip link set lo up") ||
+	    write(ready, "", 1) != 1)
+		_exit(1);
+	close(ready);
+	for (;;)
+		pause();
+}
+
+pid_t netns_peer_start(void)
+{
+	int ready[2];
+	char byte;
+	if (pipe2(ready, O_CLOEXEC) != 0)
+		return -1;
+	pid_t parent = getpid();
+	pid_t peer = fork();
+	if (peer == 0)
+		run_peer(ready[1], parent);
+	close(ready[1]);
+	bool is_ready = peer > 0 && read(ready[0], &byte, 1) == 1;
+	close(ready[0]);
+	if (!is_ready && peer > 0)
+		netns_peer_stop(peer);
+	return is_ready ? peer : -1;
+}
+
+void netns_peer_stop(pid_t peer)
+{
+	kill(peer, SIGKILL);
+	waitpid(peer, NULL, 0);
+}
+
+int netns_peer_socket(pid_t peer, int domain, int type, int protocol)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)peer);
+	int theirs = open(path, O_RDONLY | O_CLOEXEC);
+	int ours = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int fd = -1;
+	if (theirs >= 0 && ours >= 0 && setns(theirs, CLONE_NEWNET) == 0) {
+		fd = socket(domain, type, protocol);
+		// A test must not go on in the wrong namespace.
+		if (setns(ours, CLONE_NEWNET) != 0)
+			abort();
+	}
+	close(theirs);
+	close(ours);
+	return fd;
+}
