@@ -26,6 +26,7 @@ struct packet_stats {
 	uint64_t received;             // frames handed to the packet path
 	uint64_t verdicts[N_VERDICTS]; // sums to `received` when no packet is in flight
 	uint64_t generated;            // resets and ICMP errors made here
+	uint64_t suppressed;           // resets and ICMP errors not made: their rate was used up
 	uint64_t kernel_dropped;       // frames the kernel could not queue for us: never received
 	uint64_t flows;                // entries in all flow tables
 	uint64_t flow_capacity;

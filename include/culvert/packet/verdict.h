@@ -17,14 +17,14 @@
 	X(DROP_TTL_EXPIRED, "ttl_expired", "time to live used up here")                         \
 	X(DROP_TOO_BIG, "too_big", "larger than the next link carries")                         \
 	X(DROP_BAD_TCP_FLAGS, "bad_tcp_flags", "a combination of flags that no TCP sends")      \
+	X(DROP_BAD_ICMP_CHECKSUM, "bad_icmp_checksum", "an ICMP error whose checksum is wrong") \
 	X(DROP_NO_FLOW, "no_flow", "TCP in mid-connection, and no flow for it")                 \
+	X(DROP_BACKEND_DOWN, "backend_down", "of a flow whose backend went down")               \
 	X(DROP_NO_BACKEND, "no_backend", "no backend is up; the client got a reset")            \
 	X(DROP_NO_NAT_PORT, "no_nat_port", "every NAT port towards the backend is in use")      \
 	X(DROP_FLOW_TABLE_FULL, "flow_table_full", "connection_tracker_capacity reached")       \
-	X(DROP_RESET_LIMIT, "reset_limit", "a reset was due, and their rate is used up")        \
 	X(DROP_NEIGHBOUR_UNRESOLVED, "neighbour_unresolved", "next hop's MAC is not known yet") \
 	X(DROP_NO_ROUTE, "no_route", "no route to the backend")                                 \
-	X(DROP_ICMP_UNKNOWN, "icmp_unknown", "ICMP error that quotes no flow of ours")          \
 	X(DROP_RING_FULL, "ring_full", "a worker did not keep up")                              \
 	X(DROP_TX_FULL, "tx_full", "the network device did not keep up")                        \
 	X(DROP_TX_ERROR, "tx_error", "the network device refused the frame")

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// How frames come in and go out: a table of functions per driver. Nothing above it knows which one
+// is at work, so the tests run the whole packet path over capture files.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "culvert/base/err.h"
+
+struct io;
+struct packet;
+
+// A network interface, or a pair of capture files.
+struct io_link {
+	const char *name; // interface, or the capture file to read
+	unsigned ifindex;
+	const char *filter;   // pcap filter expression; NULL: every frame
+	const char *write_to; // io_pcap: the capture file to write
+};
+
+struct io_driver {
+	const char *name;
+
+	// Called by: control. `links` is borrowed for the call.
+	int (*open)(struct io **io, const struct io_link *links, uint32_t n_links, struct err *err);
+	void (*close)(struct io *io); // no thread uses it any more; NULL is legal
+
+	// Fill up to `n` empty packets (frame, len, vnet) with what has come in on `link`. Never
+	// blocks. Returns how many, or -ENODATA when nothing will ever come again.
+	// Called by: the capturing thread.
+	int (*recv_burst)(struct io *io, uint32_t link, struct packet *const *packets, uint32_t n);
+
+	// Sleep until something may have come in on some link, `wake_fd` becomes readable, or the
+	// time is over. Called by: the capturing thread.
+	void (*wait)(struct io *io, int wake_fd, int timeout_ms);
+
+	// Send `n` packets on `link`, in order. A packet that cannot be sent gets its verdict
+	// changed to DROP_TX_FULL or DROP_TX_ERROR. Called by: the transmitting thread.
+	void (*send_burst)(struct io *io, uint32_t link, struct packet *const *packets, uint32_t n);
+
+	// Frames that came in and could not be queued, since the start. Called by: control.
+	uint64_t (*kernel_drops)(struct io *io);
+};
+
+extern const struct io_driver io_afpacket; // packet sockets; needs CAP_NET_RAW
+extern const struct io_driver io_pcap;     // capture files, for tests, replay and benchmarks

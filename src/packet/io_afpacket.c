@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packet sockets: one to receive and one to send per link.
+//
+// Frames are read by recvmmsg() into our own buffers, each with room for 64 KiB: super-frames of
+// segmentation offload travel whole, described by the virtio_net_hdr in front of them, and a ring
+// of smaller slots would cut them. The kernel's filter decides what is copied at all; the link is
+// not made promiscuous.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "culvert/packet/filter.h"
+#include "culvert/packet/io.h"
+#include "packet/packet.h"
+
+enum {
+	MAX_LINKS = 16,
+	RECEIVE_BUFFER_BYTES = 64 << 20, // what may queue in the kernel while a burst is worked on
+	SEND_BUFFER_BYTES = 16 << 20,
+	FULL_WAIT_MS = 2, // how long a send waits for a full device before it drops
+};
+
+struct afpacket_link {
+	int rx_fd;
+	int tx_fd;
+	uint64_t kernel_drops; // w, r: control
+};
+
+// Each direction has its message headers, set up once; only addresses and lengths change.
+struct message_set {
+	struct mmsghdr headers[PACKET_BURST];
+	struct iovec parts[PACKET_BURST][2];
+};
+
+struct io {
+	uint32_t n_links;
+	struct afpacket_link links[MAX_LINKS];
+	struct message_set rx; // w, r: the capturing thread
+	struct message_set tx; // w, r: the transmitting thread
+};
+
+static int set_option(int fd, int level, int name, int value, const char *what, struct err *err)
+{
+	if (setsockopt(fd, level, name, &value, sizeof(value)))
+		return err_sys(err, -errno, "packet socket: cannot set %s", what);
+	return 0;
+}
+
+// A buffer beyond the system's limit wants CAP_NET_ADMIN; without it the limit has to do.
+static void set_buffer(int fd, int forced, int limited, int bytes)
+{
+	if (setsockopt(fd, SOL_SOCKET, forced, &bytes, sizeof(bytes)))
+		(void)setsockopt(fd, SOL_SOCKET, limited, &bytes, sizeof(bytes));
+}
+
+static int bind_to(int fd, unsigned ifindex, uint16_t protocol, const char *name, struct err *err)
+{
+	struct sockaddr_ll addr = {
+		.sll_family = AF_PACKET,
+		.sll_protocol = htons(protocol),
+		.sll_ifindex = (int)ifindex,
+	};
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return err_sys(err, -errno, "%s: cannot bind a packet socket", name);
+	return 0;
+}
+
+// Protocol 0: nothing is received before the filter is in place and bind() names a protocol.
+static int open_socket(const char *name, struct err *err)
+{
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		int code = -errno;
+		if (code == -EPERM)
+			return err_set(err, code,
+				       "%s: packet sockets need root or CAP_NET_RAW; run with sudo",
+				       name);
+		return err_sys(err, code, "%s: cannot open a packet socket", name);
+	}
+	int code = set_option(fd, SOL_PACKET, PACKET_VNET_HDR, 1, "PACKET_VNET_HDR", err);
+	if (code) {
+		close(fd);
+		return code;
+	}
+	return fd;
+}
+
+static int prepare_rx(int fd, const struct io_link *link, struct err *err)
+{
+	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
+	int code = set_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING",
+			      err);
+	if (code)
+		return code;
+	if (link->filter) {
+		code = filter_attach(fd, link->filter, err);
+		if (code)
+			return code;
+	}
+	return bind_to(fd, link->ifindex, ETH_P_ALL, link->name, err);
+}
+
+static int open_link(struct afpacket_link *link, const struct io_link *from, struct err *err)
+{
+	link->rx_fd = open_socket(from->name, err);
+	if (link->rx_fd < 0)
+		return link->rx_fd;
+	link->tx_fd = open_socket(from->name, err);
+	if (link->tx_fd < 0)
+		return link->tx_fd;
+	int code = prepare_rx(link->rx_fd, from, err);
+	if (code)
+		return code;
+	set_buffer(link->tx_fd, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER_BYTES);
+	return bind_to(link->tx_fd, from->ifindex, 0, from->name, err);
+}
+
+static void init_messages(struct message_set *set)
+{
+	for (uint32_t i = 0; i < PACKET_BURST; i++) {
+		set->parts[i][0].iov_len = sizeof(struct virtio_net_hdr);
+		set->headers[i].msg_hdr.msg_iov = set->parts[i];
+		set->headers[i].msg_hdr.msg_iovlen = 2;
+	}
+}
+
+static void set_message(struct message_set *set, uint32_t i, struct packet *packet, uint32_t len)
+{
+	set->parts[i][0].iov_base = &packet->vnet;
+	set->parts[i][1].iov_base = packet->frame;
+	set->parts[i][1].iov_len = len;
+}
+
+static void afpacket_close(struct io *io)
+{
+	if (!io)
+		return;
+	for (uint32_t i = 0; i < io->n_links; i++) {
+		if (io->links[i].rx_fd >= 0)
+			close(io->links[i].rx_fd);
+		if (io->links[i].tx_fd >= 0)
+			close(io->links[i].tx_fd);
+	}
+	free(io);
+}
+
+static int afpacket_open(struct io **io, const struct io_link *links, uint32_t n_links,
+			 struct err *err)
+{
+	if (n_links > MAX_LINKS)
+		return err_set(err, -E2BIG, "more than %d network interfaces", MAX_LINKS);
+	struct io *made = calloc(1, sizeof(*made));
+	if (!made)
+		return err_set(err, -ENOMEM, "not enough memory for the packet sockets");
+	init_messages(&made->rx);
+	init_messages(&made->tx);
+	for (uint32_t i = 0; i < n_links; i++) {
+		made->links[i] = (struct afpacket_link){.rx_fd = -1, .tx_fd = -1};
+		made->n_links++;
+		int code = open_link(&made->links[i], &links[i], err);
+		if (code) {
+			afpacket_close(made);
+			return code;
+		}
+	}
+	*io = made;
+	return 0;
+}
+
+static int afpacket_recv_burst(struct io *io, uint32_t link, struct packet *const *packets,
+			       uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		set_message(&io->rx, i, packets[i], PACKET_FRAME_MAX);
+	int received = recvmmsg(io->links[link].rx_fd, io->rx.headers, n, MSG_DONTWAIT, NULL);
+	// A link that goes down or away reports it once; control hears of it by other ways.
+	if (received < 0)
+		return 0;
+	for (int i = 0; i < received; i++) {
+		const struct mmsghdr *header = &io->rx.headers[i];
+		uint32_t len = header->msg_len - (uint32_t)sizeof(struct virtio_net_hdr);
+		bool is_cut = header->msg_hdr.msg_flags & MSG_TRUNC;
+		packets[i]->len = is_cut ? PACKET_FRAME_MAX + 1 : len;
+	}
+	return received;
+}
+
+static void afpacket_wait(struct io *io, int wake_fd, int timeout_ms)
+{
+	struct pollfd fds[MAX_LINKS + 1];
+	for (uint32_t i = 0; i < io->n_links; i++)
+		fds[i] = (struct pollfd){.fd = io->links[i].rx_fd, .events = POLLIN};
+	fds[io->n_links] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
+	(void)poll(fds, io->n_links + 1, timeout_ms);
+}
+
+// The device or the socket is full: give it a moment. True when another try may work.
+static bool wait_for_room(int fd)
+{
+	struct pollfd room = {.fd = fd, .events = POLLOUT};
+	return poll(&room, 1, FULL_WAIT_MS) == 1 && (room.revents & POLLOUT);
+}
+
+static bool is_full(int code)
+{
+	return code == EAGAIN || code == EWOULDBLOCK || code == ENOBUFS;
+}
+
+// Returns how many of the first packets are dealt with: sent, or the first one dropped.
+static uint32_t send_some(struct io *io, int fd, uint32_t first, uint32_t n,
+			  struct packet *const *packets, bool *has_waited)
+{
+	int sent = sendmmsg(fd, io->tx.headers + first, n, MSG_DONTWAIT);
+	if (sent > 0)
+		return (uint32_t)sent;
+	if (is_full(errno) && !*has_waited) {
+		*has_waited = true;
+		if (wait_for_room(fd))
+			return 0;
+		errno = EAGAIN;
+	}
+	packet_drop(packets[first], is_full(errno) ? VERDICT_DROP_TX_FULL : VERDICT_DROP_TX_ERROR);
+	return 1;
+}
+
+static void afpacket_send_burst(struct io *io, uint32_t link, struct packet *const *packets,
+				uint32_t n)
+{
+	int fd = io->links[link].tx_fd;
+	bool has_waited = false;
+	for (uint32_t i = 0; i < n; i++)
+		set_message(&io->tx, i, packets[i], packets[i]->len);
+	for (uint32_t done = 0; done < n;)
+		done += send_some(io, fd, done, n - done, packets, &has_waited);
+}
+
+// Reading the socket's numbers resets them.
+static uint64_t afpacket_kernel_drops(struct io *io)
+{
+	uint64_t sum = 0;
+	for (uint32_t i = 0; i < io->n_links; i++) {
+		struct tpacket_stats stats;
+		socklen_t len = sizeof(stats);
+		if (getsockopt(io->links[i].rx_fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len) ==
+		    0)
+			io->links[i].kernel_drops += stats.tp_drops;
+		sum += io->links[i].kernel_drops;
+	}
+	return sum;
+}
+
+const struct io_driver io_afpacket = {
+	.name = "afpacket",
+	.open = afpacket_open,
+	.close = afpacket_close,
+	.recv_burst = afpacket_recv_burst,
+	.wait = afpacket_wait,
+	.send_burst = afpacket_send_burst,
+	.kernel_drops = afpacket_kernel_drops,
+};

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "packet/packet_pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static size_t arena_bytes(const struct packet_pool *pool)
+{
+	return (size_t)pool->n_packets * PACKET_SLOT_BYTES;
+}
+
+int packet_pool_init(struct packet_pool *pool, uint32_t n_packets, struct err *err)
+{
+	*pool = (struct packet_pool){.n_packets = n_packets};
+	// Buffers cost memory only as far as frames have filled them.
+	void *arena = mmap(NULL, arena_bytes(pool), PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (arena == MAP_FAILED)
+		return err_sys(err, -errno, "cannot map %u packet buffers", n_packets);
+	pool->arena = arena;
+	pool->packets = calloc(n_packets, sizeof(*pool->packets));
+	pool->free = calloc(n_packets, sizeof(struct packet *));
+	if (!pool->packets || !pool->free) {
+		packet_pool_fini(pool);
+		return err_set(err, -ENOMEM, "not enough memory for %u packets", n_packets);
+	}
+	for (uint32_t i = 0; i < n_packets; i++) {
+		pool->packets[i].frame = pool->arena + (size_t)i * PACKET_SLOT_BYTES;
+		pool->free[pool->n_free++] = &pool->packets[i];
+	}
+	return 0;
+}
+
+void packet_pool_fini(struct packet_pool *pool)
+{
+	if (pool->arena)
+		munmap(pool->arena, arena_bytes(pool));
+	free(pool->packets);
+	free(pool->free);
+	*pool = (struct packet_pool){0};
+}
+
+uint32_t packet_pool_take(struct packet_pool *pool, struct packet **packets, uint32_t n)
+{
+	uint32_t taken = n < pool->n_free ? n : pool->n_free;
+	pool->n_free -= taken;
+	memcpy(packets, pool->free + pool->n_free, taken * sizeof(struct packet *));
+	return taken;
+}
+
+void packet_pool_give_back(struct packet_pool *pool, struct packet *const *packets, uint32_t n)
+{
+	memcpy(pool->free + pool->n_free, packets, n * sizeof(struct packet *));
+	pool->n_free += n;
+}
