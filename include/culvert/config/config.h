@@ -36,7 +36,8 @@ struct config_backend {
 	char *name; // owned; the S of servers.S
 	struct endpoint endpoint;
 	uint16_t weight; // 0 (takes no new flows) to 1000; default 1
-	unsigned line;   // where the file says it
+	unsigned line;   // where the file says the address
+	unsigned column;
 };
 
 struct config_pool {
@@ -49,8 +50,9 @@ struct config_pool {
 	uint32_t rise;                        // passes in a row that bring a backend up; default 1
 	uint32_t fall;                        // failures in a row that take it down; default 3
 	enum on_backend_down on_backend_down; // default reset
-	uint8_t proto; // IPPROTO_TCP or IPPROTO_UDP: that of the frontends that name it
-	unsigned line;
+	uint8_t proto; // IPPROTO_TCP or IPPROTO_UDP: that of the frontends that name it; else TCP
+	unsigned line; // where the file names it
+	unsigned column;
 };
 
 struct config_frontend {
@@ -58,7 +60,8 @@ struct config_frontend {
 	struct endpoint endpoint;
 	size_t pool;         // index into config.pools
 	enum hash_kind hash; // default 5-tuple
-	unsigned line;
+	unsigned line;       // where the file says the address
+	unsigned column;
 };
 
 // All in whole seconds, at least 1; defaults in brackets with their source.
@@ -79,9 +82,11 @@ struct config_passthrough {
 	uint32_t stats_update_frequency_ms;   // file: seconds; default 5: log line of totals
 	struct ip_addr *snat_addrs; // owned; none: the address of the route to each backend
 	size_t n_snat_addrs;
-	uint16_t nat_port_min; // host byte order; default 33768
-	uint16_t nat_port_max; // inclusive; default 61000
-	char **interfaces;     // owned; none: found from the addresses of frontends and routes
+	uint16_t nat_port_min;   // host byte order; default 33768
+	uint16_t nat_port_max;   // inclusive; default 61000
+	unsigned nat_ports_line; // 0: the file does not say them
+	unsigned nat_ports_column;
+	char **interfaces; // owned; none: found from the addresses of frontends and routes
 	size_t n_interfaces;
 	uint32_t maglev_table_size; // a prime; default 65537
 };
@@ -104,19 +109,20 @@ struct config {
 
 // What was wrong with a file: every finding, in the order of the file.
 struct config_errors {
-	struct err *list; // owned; each `file` borrows the path given to config_load()
+	struct err *list; // owned; each `file` borrows the path given to config_load(), see below
 	size_t count;
 };
 
 // Read `path` (.toml, .yaml or .yml decide the syntax) and check all that can be known from the
 // file alone. On success *config is a new object for config_destroy(); on failure it is untouched
-// and `errors` holds at least one finding. Returns 0 or -errno. Called by: control.
+// and `errors`, zero-initialised by the caller, holds at least one finding (unless memory is short)
+// and about a hundred at most. Returns 0 or -errno. Called by: control.
 int config_load(const char *path, struct config **config, struct config_errors *errors);
 
 // The checks that depend on the mode finally chosen and on this host: a wildcard address where a
 // packet mode needs the VIP itself, a frontend and pool of different address families or protocols,
-// a NAT range that overlaps the kernel's ephemeral ports when nobody reserves it. Adds to `errors`.
-// Returns 0 or -errno.
+// a NAT range that overlaps the kernel's ephemeral ports when nobody reserves it. Adds to `errors`,
+// whose `file` then borrows config->path. Returns 0 or -errno. Called by: control.
 int config_check_mode(const struct config *config, enum mode mode, struct config_errors *errors);
 
 void config_destroy(struct config *config);            // NULL is legal

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/parse.h"
+
+enum { FILE_MAX_BYTES = 4 << 20 };
+
+static int find_syntax(const char *path, enum config_syntax *syntax, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	const char *dot = strrchr(slash ? slash : path, '.');
+	if (dot && strcasecmp(dot, ".toml") == 0) {
+		*syntax = SYNTAX_TOML;
+		return 0;
+	}
+	if (dot && (strcasecmp(dot, ".yaml") == 0 || strcasecmp(dot, ".yml") == 0)) {
+		*syntax = SYNTAX_YAML;
+		return 0;
+	}
+	return err_set(err, -EINVAL,
+		       "the name says neither TOML nor YAML; let it end in .toml, .yaml or .yml");
+}
+
+static int check_file(int fd, struct err *err)
+{
+	struct stat status;
+	if (fstat(fd, &status) != 0)
+		return err_sys(err, -errno, "cannot look at the file");
+	if (S_ISDIR(status.st_mode))
+		return err_set(err, -EISDIR, "this is a directory; name a file in it");
+	if (!S_ISREG(status.st_mode))
+		return err_set(err, -EINVAL,
+			       "this is not a regular file; write the configuration "
+			       "to one");
+	return 0;
+}
+
+// Read to the end; one byte more than the cap tells a file that is too large.
+static int read_all(int fd, char *text, size_t *length, struct err *err)
+{
+	size_t used = 0;
+	for (;;) {
+		ssize_t got = read(fd, text + used, FILE_MAX_BYTES + 1 - used);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return err_sys(err, -errno, "cannot read the file");
+		if (got == 0)
+			break;
+		used += (size_t)got;
+		if (used > FILE_MAX_BYTES)
+			return err_set(err, -EFBIG,
+				       "the file is larger than %d MiB; this is no configuration",
+				       FILE_MAX_BYTES >> 20);
+	}
+	*length = used;
+	return 0;
+}
+
+static int read_file(const char *path, char **text, size_t *length, struct err *err)
+{
+	// A FIFO must not block before check_file() has seen it.
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return err_sys(err, -errno, "cannot open the file");
+	char *buffer = NULL;
+	int code = check_file(fd, err);
+	if (code != 0)
+		goto close_file;
+	buffer = malloc(FILE_MAX_BYTES + 1);
+	code = buffer ? read_all(fd, buffer, length, err) : -ENOMEM;
+	if (code != 0)
+		goto close_file;
+	*text = buffer;
+	buffer = NULL;
+
+close_file:
+	free(buffer);
+	close(fd);
+	return code;
+}
+
+int config_load(const char *path, struct config **config, struct config_errors *errors)
+{
+	struct err err = {0};
+	enum config_syntax syntax = SYNTAX_TOML;
+	char *text = NULL;
+	size_t length = 0;
+	int code = find_syntax(path, &syntax, &err);
+	if (code == 0)
+		code = read_file(path, &text, &length, &err);
+	if (code == 0) {
+		code = config_parse(text, length, syntax, path, config, errors);
+		free(text);
+		return code;
+	}
+	struct report report = {.errors = errors, .path = path};
+	report_add(&report, (struct position){0}, "%s", err.message);
+	return code;
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/schema.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "culvert/config/config.h"
+
+#define FIELD(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
+#define ARRAY(type, member, count, most)                                    \
+	.offset = offsetof(type, member), .offset2 = offsetof(type, count), \
+	.size = sizeof(*((type *)0)->member), .max = (most)
+#define TABLE(array) .keys = (array), .n_keys = sizeof(array) / sizeof((array)[0])
+
+#define SECONDS_MAX  2592000 // 30 days: as good as never, and no overflow in nanoseconds
+#define MS(seconds)  ((int64_t)((seconds)*1000))
+#define CAPACITY_MAX (1 << 28)
+#define MAGLEV_MAX   8388593 // the largest prime below 2^23; a table of 32 MiB
+
+static const struct schema_choice modes[] = {
+	{"proxy", MODE_PROXY},
+	{"passthrough", MODE_PASSTHROUGH},
+	{"dsr", MODE_DSR},
+	{NULL, 0},
+};
+
+static const struct schema_choice protocols[] = {
+	{"tcp", IPPROTO_TCP},
+	{"udp", IPPROTO_UDP},
+	{NULL, 0},
+};
+
+static const struct schema_choice hashes[] = {
+	{"5-tuple", HASH_5_TUPLE},
+	{"source-ip", HASH_SOURCE_IP},
+	{NULL, 0},
+};
+
+static const struct schema_choice health_checks[] = {
+	{"tcp", HEALTH_TCP},
+	{"none", HEALTH_NONE},
+	{NULL, 0},
+};
+
+static const struct schema_choice on_backend_down[] = {
+	{"reset", ON_DOWN_RESET},
+	{"keep", ON_DOWN_KEEP},
+	{NULL, 0},
+};
+
+static const struct schema_choice workers[] = {
+	{"auto", WORKERS_AUTO},
+	{NULL, 0},
+};
+
+static const struct schema_choice log_levels[] = {
+	{"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO},
+	{"debug", LOG_DEBUG}, {NULL, 0},
+};
+
+static const struct schema_key frontend_keys[] = {
+	{"listen_addr", SCHEMA_ENDPOINT, .is_required = true,
+	 FIELD(struct config_frontend, endpoint)},
+	{"backend", SCHEMA_REFERENCE, .is_required = true},
+	{"protocol", SCHEMA_CHOICE, FIELD(struct config_frontend, endpoint.proto),
+	 .choices = protocols, .fallback = "tcp"},
+	{"hash", SCHEMA_CHOICE, FIELD(struct config_frontend, hash), .choices = hashes,
+	 .fallback = "5-tuple"},
+};
+
+static const struct schema_key server_keys[] = {
+	{"addr", SCHEMA_ENDPOINT, .is_required = true, FIELD(struct config_backend, endpoint)},
+	{"weight", SCHEMA_NUMBER, FIELD(struct config_backend, weight), .max = 1000,
+	 .fallback = "1"},
+};
+
+static const struct schema_table servers = {
+	TABLE(server_keys),
+	.name_offset = offsetof(struct config_backend, name),
+};
+
+static const struct schema_key pool_keys[] = {
+	{"health_check", SCHEMA_CHOICE, FIELD(struct config_pool, health_check),
+	 .choices = health_checks, .fallback = "tcp"},
+	{"health_check_interval", SCHEMA_SECONDS,
+	 FIELD(struct config_pool, health_check_interval_ms), .min = MS(0.1), .max = MS(3600),
+	 .fallback = "3"},
+	{"health_check_timeout", SCHEMA_SECONDS, FIELD(struct config_pool, health_check_timeout_ms),
+	 .min = MS(0.05), .max = MS(3600), .fallback = "2"},
+	{"rise", SCHEMA_NUMBER, FIELD(struct config_pool, rise), .min = 1, .max = 1000,
+	 .fallback = "1"},
+	{"fall", SCHEMA_NUMBER, FIELD(struct config_pool, fall), .min = 1, .max = 1000,
+	 .fallback = "3"},
+	{"on_backend_down", SCHEMA_CHOICE, FIELD(struct config_pool, on_backend_down),
+	 .choices = on_backend_down, .fallback = "reset"},
+	{"servers", SCHEMA_NAMED, .table = &servers,
+	 ARRAY(struct config_pool, backends, n_backends, CONFIG_MAX_BACKENDS)},
+};
+
+static const struct schema_key passthrough_keys[] = {
+	{"workers", SCHEMA_NUMBER, FIELD(struct config, passthrough.workers),
+	 .max = CONFIG_MAX_WORKERS, .choices = workers, .fallback = "auto"},
+	{"connection_tracker_capacity", SCHEMA_NUMBER,
+	 FIELD(struct config, passthrough.connection_tracker_capacity), .min = 1,
+	 .max = CAPACITY_MAX, .fallback = "1048576"},
+	{"stats_update_frequency", SCHEMA_SECONDS,
+	 FIELD(struct config, passthrough.stats_update_frequency_ms), .min = MS(0.1),
+	 .max = MS(86400), .fallback = "5"},
+	{"snat_addrs", SCHEMA_ADDR, .is_list = true,
+	 ARRAY(struct config, passthrough.snat_addrs, passthrough.n_snat_addrs,
+	       CONFIG_MAX_SNAT_ADDRS)},
+	{"nat_ports", SCHEMA_PORT_RANGE, FIELD(struct config, passthrough.nat_port_min),
+	 .offset2 = offsetof(struct config, passthrough.nat_port_max), .min = 1024,
+	 .max = UINT16_MAX, .fallback = "33768-61000"},
+	{"interfaces", SCHEMA_LINK, .is_list = true,
+	 ARRAY(struct config, passthrough.interfaces, passthrough.n_interfaces,
+	       CONFIG_MAX_INTERFACES)},
+	{"maglev_table_size", SCHEMA_NUMBER, FIELD(struct config, passthrough.maglev_table_size),
+	 .min = 2, .max = MAGLEV_MAX, .fallback = "65537"},
+};
+
+#define TIMEOUT(field, seconds)                                              \
+	{                                                                    \
+#field, SCHEMA_NUMBER, FIELD(struct config, timeouts.field), \
+			.min = 1, .max = SECONDS_MAX, .fallback = (seconds)  \
+	}
+
+static const struct schema_key timeout_keys[] = {
+	TIMEOUT(tcp_syn, "120"),          TIMEOUT(tcp_handshake, "60"),
+	TIMEOUT(tcp_established, "7440"), TIMEOUT(tcp_closing, "240"),
+	TIMEOUT(tcp_time_wait, "120"),    TIMEOUT(tcp_reset, "10"),
+	TIMEOUT(udp_unreplied, "30"),     TIMEOUT(udp, "300"),
+};
+
+static const struct schema_key firewall_keys[] = {
+	{"manage", SCHEMA_FLAG, FIELD(struct config, firewall_manage), .fallback = "true"},
+};
+
+static const struct schema_key stats_keys[] = {
+	{"port", SCHEMA_NUMBER, FIELD(struct config, stats_port), .max = UINT16_MAX,
+	 .may_be_text = true, .fallback = "0"},
+	{"listen_addr", SCHEMA_ADDR, FIELD(struct config, stats_listen_addr),
+	 .fallback = "127.0.0.1"},
+};
+
+static const struct schema_key log_keys[] = {
+	{"level", SCHEMA_CHOICE, FIELD(struct config, log_level), .choices = log_levels,
+	 .fallback = "info"},
+};
+
+static const struct schema_table frontends = {
+	TABLE(frontend_keys),
+	.name_offset = offsetof(struct config_frontend, name),
+};
+static const struct schema_table pools = {
+	TABLE(pool_keys),
+	.name_offset = offsetof(struct config_pool, name),
+};
+static const struct schema_table passthrough = {TABLE(passthrough_keys)};
+static const struct schema_table timeouts = {TABLE(timeout_keys)};
+static const struct schema_table firewall = {TABLE(firewall_keys)};
+static const struct schema_table stats = {TABLE(stats_keys)};
+static const struct schema_table log_section = {TABLE(log_keys)};
+
+// Sections last, so that a listing of the keys reads like a file.
+static const struct schema_key root_keys[] = {
+	{"mode", SCHEMA_CHOICE, FIELD(struct config, mode), .choices = modes, .fallback = "proxy"},
+	{"frontends", SCHEMA_NAMED, .table = &frontends,
+	 ARRAY(struct config, frontends, n_frontends, CONFIG_MAX_FRONTENDS)},
+	{"backends", SCHEMA_NAMED, .table = &pools,
+	 ARRAY(struct config, pools, n_pools, CONFIG_MAX_BACKENDS)},
+	{"passthrough", SCHEMA_TABLE, .table = &passthrough},
+	{"timeouts", SCHEMA_TABLE, .table = &timeouts},
+	{"firewall", SCHEMA_TABLE, .table = &firewall},
+	{"stats", SCHEMA_TABLE, .table = &stats},
+	{"log", SCHEMA_TABLE, .table = &log_section},
+};
+
+const struct schema_table schema_root = {TABLE(root_keys)};
+
+const struct schema_key *schema_find(const struct schema_table *table, const char *name)
+{
+	for (size_t i = 0; i < table->n_keys; i++) {
+		if (strcmp(table->keys[i].name, name) == 0)
+			return &table->keys[i];
+	}
+	return NULL;
+}
