@@ -192,7 +192,7 @@ static int choose_snat(struct flow_table *table, const struct flow_request *requ
 	int fallback = -1;
 	for (int i = 0; i < 64; i++) {
 		int snat = (first + i) & 63;
-		if (!(request->snat_mask >> snat & 1) || !pools[snat].owner)
+		if (!(request->snat_mask >> snat & 1))
 			continue;
 		if (pools[snat].n_free)
 			return snat;
@@ -344,25 +344,43 @@ void flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir di
 	count_packet(&table->backends[flow->backend], dir, bytes);
 }
 
-int flow_table_open_pool(struct flow_table *table, uint32_t pool, struct err *err)
-{
-	if (table->pools[pool].owner)
-		return 0;
-	return nat_pool_init(&table->pools[pool], table->params.first_port, table->params.n_ports,
-			     err);
-}
-
 static size_t flows_bytes(const struct flow_table *table)
 {
 	return ((size_t)table->params.capacity + 1) * sizeof(struct flow);
+}
+
+// Per port an owner and a place in the shuffle.
+static size_t ports_bytes(const struct flow_table *table)
+{
+	size_t n = (size_t)table->params.n_pools * table->params.n_ports;
+	return n * (sizeof(uint32_t) + sizeof(uint16_t)) + 1;
+}
+
+// Zeros that cost memory only once they are touched. NULL when there is no room.
+static void *map_zeros(size_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return at == MAP_FAILED ? NULL : at;
+}
+
+static void init_pools(struct flow_table *table)
+{
+	const struct flow_table_params *params = &table->params;
+	size_t n = (size_t)params->n_pools * params->n_ports;
+	uint32_t *owners = table->ports;
+	uint16_t *shuffled = (uint16_t *)(owners + n);
+	for (size_t i = 0; i < params->n_pools; i++)
+		nat_pool_init(&table->pools[i], params->first_port, params->n_ports,
+			      owners + i * params->n_ports, shuffled + i * params->n_ports);
 }
 
 void flow_table_destroy(struct flow_table *table)
 {
 	if (!table)
 		return;
-	for (uint32_t i = 0; table->pools && i < table->params.n_pools; i++)
-		nat_pool_fini(&table->pools[i]);
+	if (table->ports)
+		munmap(table->ports, ports_bytes(table));
 	free(table->pools);
 	free(table->frontends);
 	free(table->backends);
@@ -376,17 +394,15 @@ void flow_table_destroy(struct flow_table *table)
 static int allocate(struct flow_table *table, struct err *err)
 {
 	const struct flow_table_params *params = &table->params;
-	void *flows = mmap(NULL, flows_bytes(table), PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (flows == MAP_FAILED)
-		return err_sys(err, -errno, "cannot map %zu bytes for %u flows", flows_bytes(table),
-			       params->capacity);
-	table->flows = flows;
-	table->pools = calloc(params->n_pools ? params->n_pools : 1, sizeof(*table->pools));
+	table->flows = map_zeros(flows_bytes(table));
+	table->ports = map_zeros(ports_bytes(table));
+	table->pools = calloc(params->n_pools + 1, sizeof(*table->pools));
 	table->frontends = calloc(params->n_frontends + 1, sizeof(*table->frontends));
 	table->backends = calloc(params->n_backends + 1, sizeof(*table->backends));
-	if (!table->pools || !table->frontends || !table->backends)
-		return err_set(err, -ENOMEM, "not enough memory for the flow table");
+	if (!table->flows || !table->ports || !table->pools || !table->frontends ||
+	    !table->backends)
+		return err_set(err, -ENOMEM, "not enough memory for %u flows", params->capacity);
+	init_pools(table);
 	if (wheel_init(&table->timers, WHEEL_SLOTS, &table->flows->timer, sizeof(struct flow), 0))
 		return err_set(err, -ENOMEM, "not enough memory for the flow timers");
 	return index_map_init(&table->index, params->capacity, err);

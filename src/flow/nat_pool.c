@@ -1,27 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "culvert/flow/nat_pool.h"
 
-#include <errno.h>
-#include <sys/mman.h>
-
-// Whole pages of zeros that cost nothing until touched. NULL when there are none.
-static void *map_zeroed(size_t bytes)
+void nat_pool_init(struct nat_pool *pool, uint16_t first_port, uint32_t n_ports, uint32_t *owner,
+		   uint16_t *shuffled)
 {
-	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return at == MAP_FAILED ? NULL : at;
-}
-
-int nat_pool_init(struct nat_pool *pool, uint16_t first_port, uint32_t n_ports, struct err *err)
-{
-	uint32_t *owner = map_zeroed(n_ports * sizeof(*owner));
-	if (!owner)
-		return err_set(err, -ENOMEM, "not enough memory for %u NAT ports", n_ports);
-	uint16_t *shuffled = map_zeroed(n_ports * sizeof(*shuffled));
-	if (!shuffled) {
-		munmap(owner, n_ports * sizeof(*owner));
-		return err_set(err, -ENOMEM, "not enough memory for %u NAT ports", n_ports);
-	}
 	*pool = (struct nat_pool){
 		.owner = owner,
 		.shuffled = shuffled,
@@ -29,16 +11,6 @@ int nat_pool_init(struct nat_pool *pool, uint16_t first_port, uint32_t n_ports, 
 		.n_free = n_ports,
 		.first_port = first_port,
 	};
-	return 0;
-}
-
-void nat_pool_fini(struct nat_pool *pool)
-{
-	if (!pool->owner)
-		return;
-	munmap(pool->owner, pool->n_ports * sizeof(*pool->owner));
-	munmap(pool->shuffled, pool->n_ports * sizeof(*pool->shuffled));
-	*pool = (struct nat_pool){0};
 }
 
 static uint16_t offset_at(const struct nat_pool *pool, uint32_t position)

@@ -81,7 +81,8 @@ static enum parse_result parse_ipv4(const uint8_t *frame, uint32_t len, struct f
 	view->src.addr = ip_addr_from_v4(load_raw32(ip + IP_SRC_OFFSET));
 	view->dst.addr = ip_addr_from_v4(load_raw32(ip + IP_DST_OFFSET));
 	view->src.proto = view->dst.proto = ip[9];
-	if (!is_possible_source(load_raw32(ip + IP_SRC_OFFSET)))
+	if (!is_possible_source(load_raw32(ip + IP_SRC_OFFSET)) ||
+	    ip_addr_equal(&view->src.addr, &view->dst.addr))
 		return PARSE_BAD_SOURCE;
 	return PARSE_OK;
 }

@@ -6,8 +6,7 @@
 // backend, then the half-open one that has waited longest. Half-open flows have a budget (a
 // quarter of the table, and half of a NAT pool's ports); beyond it they only displace each other.
 //
-// Called by: the owning worker, but for create, open_pool, destroy (control, while the worker does
-// not look at that pool yet) and the counters (any thread).
+// Called by: the owning worker, but for create and destroy (control) and the counters (any thread).
 #pragma once
 
 #include "culvert/base/counter.h"
@@ -39,7 +38,8 @@ struct flow_table {
 	uint64_t random_counter;
 	struct index_map index;
 	struct wheel timers;
-	struct nat_pool *pools; // owned; w: control until published in a snapshot, then worker
+	struct nat_pool *pools;             // owned
+	void *ports;                        // owned; the pools' memory, one mapping for all
 	struct traffic_counters *frontends; // owned
 	struct traffic_counters *backends;  // owned
 	counter_t flows_current;            // w: worker, r: any; entries, finished ones included
@@ -65,8 +65,6 @@ enum flow_refusal { FLOW_MADE, FLOW_NO_NAT_PORT, FLOW_TABLE_FULL };
 int flow_table_create(struct flow_table **table, const struct flow_table_params *params,
 		      struct err *err);
 void flow_table_destroy(struct flow_table *table); // NULL is legal
-// Opening one that is open already is harmless.
-int flow_table_open_pool(struct flow_table *table, uint32_t pool, struct err *err);
 
 // Bounded, fixed-cost lookups: 0 is none.
 uint32_t flow_table_find(const struct flow_table *table, const struct endpoint *client,
@@ -74,7 +72,7 @@ uint32_t flow_table_find(const struct flow_table *table, const struct endpoint *
 static inline uint32_t flow_table_find_reply(const struct flow_table *table, uint32_t pool,
 					     uint16_t nat_port)
 {
-	return table->pools[pool].owner ? nat_pool_owner(&table->pools[pool], nat_port) : 0;
+	return nat_pool_owner(&table->pools[pool], nat_port);
 }
 
 // Make a flow: TCP in SYN_SENT, UDP unreplied. Its client_link, client_mac and deltas are the

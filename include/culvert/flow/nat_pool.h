@@ -2,13 +2,12 @@
 // The NAT ports of one worker towards one backend endpoint from one source address: which are free,
 // which flow owns each of the others, and those flows in the order in which they entered their
 // class. A (source address, port, backend) triple has one owner at most, so a reply names its flow.
-// Called by: the worker that owns the pool; control only creates and destroys it.
+// Called by: the worker that owns the pool.
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "culvert/base/err.h"
 #include "culvert/flow/flow.h"
 
 struct flow_list {
@@ -18,19 +17,20 @@ struct flow_list {
 };
 
 struct nat_pool {
-	uint32_t *owner; // owned; by port - first_port: index of a flow, 0: free
+	uint32_t *owner; // borrowed; by port - first_port: index of a flow, 0: free
 	// A permutation of the ports, free ones first, each entry stored as its value xor its own
 	// position: memory of zeros is the identity, so a pool costs pages only as its ports are
 	// used.
-	uint16_t *shuffled; // owned
+	uint16_t *shuffled; // borrowed
 	uint32_t n_ports;
 	uint32_t n_free;
 	uint16_t first_port; // host byte order
 	struct flow_list lists[N_FLOW_CLASSES];
 };
 
-int nat_pool_init(struct nat_pool *pool, uint16_t first_port, uint32_t n_ports, struct err *err);
-void nat_pool_fini(struct nat_pool *pool);
+// `owner` and `shuffled` have n_ports zeros each; they outlive the pool, which needs no undoing.
+void nat_pool_init(struct nat_pool *pool, uint16_t first_port, uint32_t n_ports, uint32_t *owner,
+		   uint16_t *shuffled);
 
 // Take a free port, uniformly at random (RFC 6056): `random` is 32 bits nobody outside can guess.
 // Returns 0 when none is free.

@@ -30,10 +30,9 @@ void rewrite_deltas(const struct endpoint *from_src, const struct endpoint *from
 void rewrite_packet(uint8_t *frame, const struct frame_view *view, const struct rewrite *rewrite,
 		    bool is_partial);
 
-// Apply to an ICMP error about the flow: the quoted packet travelled the other way, so its source
-// takes `quoted_src` and its destination `quoted_dst`; the outer packet goes to `outer_dst`, and
-// when the error came from the host that the quote was addressed to, it now comes from the quote's
-// new destination. Every checksum that covers a changed byte follows.
+// Apply to an ICMP error about a flow: what it quotes gets the endpoints that its first sender gave
+// it, the error itself goes from `outer_src` to `outer_dst`. Every checksum that covers a changed
+// byte follows (RFC 5508 REQ-4 and REQ-5). Takes one from the time to live, as rewrite_packet().
 void rewrite_icmp_error(uint8_t *frame, const struct frame_view *view,
 			const struct endpoint *quoted_src, const struct endpoint *quoted_dst,
 			const struct ip_addr *outer_src, const struct ip_addr *outer_dst);

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The packet path as a whole: stages laid over threads, fed by a driver, deciding by snapshots.
+// Called by: control.
+#pragma once
+
+#include "culvert/balance/registry.h"
+#include "culvert/packet/io.h"
+#include "culvert/packet/stats.h"
+
+struct engine;
+
+struct engine_params {
+	const struct config *config; // borrowed, as long as the engine
+	const struct io_driver *driver;
+	const struct io_link *links; // borrowed for the call; index: that of snapshot.links
+	uint32_t n_links;
+	const struct registry *registry; // borrowed for the call: sizes
+	uint64_t secret;                 // random; keys the flow tables' hashes
+	uint64_t (*now_ns)(void);        // NULL: the monotonic clock; tests bring their own
+};
+
+// `snapshot` is owned by the engine on success. No thread runs yet.
+int engine_create(struct engine **engine, const struct engine_params *params,
+		  struct snapshot *snapshot, struct err *err);
+int engine_start(struct engine *engine, struct err *err);
+// Capture first, then workers, then transmit, each having done what was before it. Harmless when
+// nothing runs.
+void engine_stop(struct engine *engine);
+void engine_destroy(struct engine *engine); // stops; NULL is legal
+
+// Decide by `snapshot` from now on, and free the one before when nobody holds it any more.
+void engine_publish(struct engine *engine, struct snapshot *snapshot);
+
+// Have all links said that nothing will come again, and has all of it gone through?
+bool engine_is_finished(const struct engine *engine);
+
+// Sums over all threads, for packet_stats_fini(). 0 or -ENOMEM.
+int engine_stats(struct engine *engine, struct packet_stats *stats);
+
+// How the threads are laid out: 0 is one thread for everything.
+uint32_t engine_n_workers(const struct engine *engine);

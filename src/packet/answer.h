@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The packets that culvert makes itself: resets (RFC 9293 section 3.5.2) and port unreachable (RFC
+// 792). Their fixed parts are built once by libnet; addresses, numbers and checksums are patched
+// in. Called by: the worker that owns the templates, but for answer_templates_init().
+#pragma once
+
+#include "culvert/base/err.h"
+#include "packet/packet.h"
+
+enum {
+	ANSWER_IP_LEN = 20,
+	ANSWER_TCP_LEN = 20,
+	ANSWER_ICMP_LEN = 8,
+	ANSWER_RESET_LEN = ETH_HEADER_LEN + ANSWER_IP_LEN + ANSWER_TCP_LEN,
+	ANSWER_UNREACHABLE_LEN = ETH_HEADER_LEN + ANSWER_IP_LEN + ANSWER_ICMP_LEN,
+};
+
+struct answer_templates {
+	uint8_t reset[ANSWER_RESET_LEN];
+	uint8_t unreachable[ANSWER_UNREACHABLE_LEN];
+};
+
+int answer_templates_init(struct answer_templates *templates, struct err *err);
+
+// A reset to be written into an empty packet.
+struct reset {
+	struct mac_addr src_mac;
+	struct mac_addr dst_mac;
+	struct endpoint src;
+	struct endpoint dst;
+	uint32_t seq; // host byte order
+	uint32_t ack;
+	bool has_ack;
+	uint8_t link; // to send it on
+};
+
+void answer_write_reset(const struct answer_templates *templates, const struct reset *reset,
+			struct packet *packet);
+
+// Turn a received packet into the refusal that its sender should get: a reset for a TCP segment, a
+// port unreachable for a UDP datagram. `link_mac` is the address of the link it came in on. The
+// verdict stays the caller's to set. False, and nothing is changed, when there must be no answer:
+// to a RST or an ICMP error.
+bool answer_refuse(const struct answer_templates *templates, struct packet *packet,
+		   const struct mac_addr *link_mac);

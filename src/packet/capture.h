@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The first stage: empty buffers in, steered packets out. What steering has decided already (not
+// culvert's, damaged) ends here.
+// Called by: the capturing thread, but for init and fini.
+#pragma once
+
+#include "culvert/packet/io.h"
+#include "packet/ledger.h"
+#include "packet/packet_pool.h"
+#include "packet/steer.h"
+
+struct capture {
+	const struct io_driver *driver; // borrowed
+	struct io *io;                  // borrowed
+	struct packet_pool pool;        // owned; all buffers come from and return to here
+	struct steering steering;
+	struct ledger ledger;
+	uint32_t n_finished; // links that will never bring anything again
+};
+
+// Receive one burst from `link`. Returns how many packets wait in `out` (room for PACKET_BURST) for
+// their workers. *is_idle is cleared when anything was received at all.
+uint32_t capture_burst(struct capture *capture, const struct snapshot *snapshot, uint32_t link,
+		       struct packet **out, bool *is_idle);
+
+// An empty packet for a worker's own use; NULL when all buffers are out.
+struct packet *capture_spare(struct capture *capture);

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "culvert/packet/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "culvert/base/clock.h"
+#include "packet/grace.h"
+#include "packet/plan.h"
+
+enum {
+	INLINE_PACKETS = 512, // two bursts per link and the spares, with room
+	PIPELINE_PACKETS = 4096,
+};
+
+// Pipelines want a processor each for capture and transmit.
+static uint32_t auto_workers(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	if (n <= 2)
+		return 0;
+	return n - 2 < CONFIG_MAX_WORKERS ? (uint32_t)(n - 2) : CONFIG_MAX_WORKERS;
+}
+
+static void choose_plan(struct engine *engine)
+{
+	int workers = engine->config->passthrough.workers;
+	uint32_t n = workers == WORKERS_AUTO ? auto_workers() : (uint32_t)workers;
+	engine->is_inline = n == 0;
+	engine->n_workers = n ? n : 1;
+}
+
+static void copy_timeouts(uint32_t *to, const struct config_timeouts *from)
+{
+	to[FLOW_SYN_SENT] = to[FLOW_SYN_SENT_BOTH] = from->tcp_syn;
+	to[FLOW_SYN_RECEIVED] = from->tcp_handshake;
+	to[FLOW_ESTABLISHED] = from->tcp_established;
+	to[FLOW_FIN_WAIT] = to[FLOW_CLOSE_WAIT] = to[FLOW_LAST_ACK] = from->tcp_closing;
+	to[FLOW_TIME_WAIT] = from->tcp_time_wait;
+	to[FLOW_RESET] = from->tcp_reset;
+	to[FLOW_UDP_UNREPLIED] = from->udp_unreplied;
+	to[FLOW_UDP] = from->udp;
+}
+
+static int open_worker(struct engine *engine, const struct engine_params *params, uint32_t i,
+		       struct err *err)
+{
+	const struct config *config = params->config;
+	const struct registry *registry = params->registry;
+	uint32_t capacity = config->passthrough.connection_tracker_capacity;
+	struct worker_params worker = {
+		.flows = {
+			.capacity = (capacity + engine->n_workers - 1) / engine->n_workers,
+			.n_frontends = (uint32_t)config->n_frontends,
+			.n_backends = registry_n_backends(registry),
+			.n_pools = registry_n_endpoints(registry) *
+				   registry_snats_per_endpoint(registry),
+			.secret = params->secret + i,
+		}};
+	copy_timeouts(worker.flows.timeouts, &config->timeouts);
+	steering_slice(&engine->capture.steering, i, &worker.flows.first_port,
+		       &worker.flows.n_ports);
+	engine->workers[i].engine = engine;
+	int code = doorbell_open(&engine->workers[i].bell, err);
+	return code ? code : worker_init(&engine->workers[i].worker, &worker, err);
+}
+
+static int open_workers(struct engine *engine, const struct engine_params *params, struct err *err)
+{
+	engine->workers = aligned_alloc(CACHE_LINE, engine->n_workers * sizeof(*engine->workers));
+	if (!engine->workers)
+		return err_set(err, -ENOMEM, "not enough memory for %u workers", engine->n_workers);
+	for (uint32_t i = 0; i < engine->n_workers; i++)
+		engine->workers[i] = (struct plan_worker){.bell = {.fd = -1}};
+	for (uint32_t i = 0; i < engine->n_workers; i++) {
+		int code = open_worker(engine, params, i, err);
+		if (code)
+			return code;
+	}
+	return 0;
+}
+
+static int open_parts(struct engine *engine, const struct engine_params *params, struct err *err)
+{
+	int code = doorbell_open(&engine->capture_bell, err);
+	if (!code)
+		code = doorbell_open(&engine->transmit_bell, err);
+	if (!code)
+		code = params->driver->open(&engine->io, params->links, params->n_links, err);
+	if (!code)
+		code = packet_pool_init(&engine->capture.pool,
+					engine->is_inline ? INLINE_PACKETS : PIPELINE_PACKETS, err);
+	if (!code)
+		code = open_workers(engine, params, err);
+	if (!code && !engine->is_inline)
+		code = plan_pipeline_open(engine, err);
+	return code;
+}
+
+int engine_create(struct engine **engine, const struct engine_params *params,
+		  struct snapshot *snapshot, struct err *err)
+{
+	struct engine *made = aligned_alloc(CACHE_LINE, sizeof(*made));
+	if (!made)
+		return err_set(err, -ENOMEM, "not enough memory for the packet path");
+	*made = (struct engine){
+		.config = params->config,
+		.driver = params->driver,
+		.now_ns = params->now_ns ? params->now_ns : clock_now_ns,
+		.n_links = params->n_links,
+		.capture_bell = {.fd = -1},
+		.transmit_bell = {.fd = -1},
+	};
+	choose_plan(made);
+	steering_init(&made->capture.steering, params->config, made->n_workers, params->secret);
+	int code = open_parts(made, params, err);
+	if (code) {
+		engine_destroy(made);
+		return code;
+	}
+	made->capture.driver = made->transmit.driver = made->driver;
+	made->capture.io = made->transmit.io = made->io;
+	made->transmit.n_links = made->n_links;
+	atomic_store_explicit(&made->snapshot, snapshot, memory_order_release);
+	*engine = made;
+	return 0;
+}
+
+int engine_start(struct engine *engine, struct err *err)
+{
+	return engine->is_inline ? plan_inline_start(engine, err)
+				 : plan_pipeline_start(engine, err);
+}
+
+void engine_stop(struct engine *engine)
+{
+	if (engine->is_inline)
+		plan_inline_stop(engine);
+	else
+		plan_pipeline_stop(engine);
+}
+
+static void close_bell(struct doorbell *bell)
+{
+	if (bell->fd >= 0)
+		doorbell_close(bell);
+}
+
+void engine_destroy(struct engine *engine)
+{
+	if (!engine)
+		return;
+	if (engine->workers)
+		engine_stop(engine);
+	plan_pipeline_close(engine);
+	for (uint32_t i = 0; engine->workers && i < engine->n_workers; i++) {
+		worker_fini(&engine->workers[i].worker);
+		close_bell(&engine->workers[i].bell);
+	}
+	free(engine->workers);
+	packet_pool_fini(&engine->capture.pool);
+	engine->driver->close(engine->io);
+	close_bell(&engine->capture_bell);
+	close_bell(&engine->transmit_bell);
+	snapshot_destroy(atomic_load_explicit(&engine->snapshot, memory_order_relaxed));
+	free(engine);
+}
+
+void engine_publish(struct engine *engine, struct snapshot *snapshot)
+{
+	// Release pairs with plan_snapshot(): who sees the pointer sees what it points to.
+	struct snapshot *old =
+		atomic_exchange_explicit(&engine->snapshot, snapshot, memory_order_acq_rel);
+	if (engine->is_inline)
+		doorbell_wake(&engine->capture_bell);
+	for (uint32_t i = 0; i < engine->n_workers; i++)
+		doorbell_wake(&engine->workers[i].bell);
+	grace_wait();
+	snapshot_destroy(old);
+}
+
+bool engine_is_finished(const struct engine *engine)
+{
+	return plan_is_set(&engine->is_finished);
+}
+
+uint32_t engine_n_workers(const struct engine *engine)
+{
+	return engine->is_inline ? 0 : engine->n_workers;
+}
+
+static void add_traffic(struct traffic *sum, const struct traffic_counters *from)
+{
+	sum->total_connections += counter_read(&from->flows_opened);
+	sum->current_connections += counter_read(&from->flows_current);
+	sum->bytes_tx += counter_read(&from->bytes_tx);
+	sum->bytes_rx += counter_read(&from->bytes_rx);
+	sum->packets_tx += counter_read(&from->packets_tx);
+	sum->packets_rx += counter_read(&from->packets_rx);
+}
+
+static void add_worker(struct packet_stats *stats, const struct worker *worker)
+{
+	const struct flow_table *flows = worker->flows;
+	for (size_t i = 0; i < stats->n_frontends; i++) {
+		add_traffic(&stats->frontends[i], &flows->frontends[i]);
+		add_traffic(&stats->total, &flows->frontends[i]);
+	}
+	for (size_t i = 0; i < stats->n_backends; i++)
+		add_traffic(&stats->backends[i], &flows->backends[i]);
+	stats->flows += counter_read(&flows->flows_current);
+	stats->flow_capacity += flows->params.capacity;
+	stats->flows_reclaimed += counter_read(&flows->reclaimed);
+	stats->suppressed += counter_read(&worker->suppressed);
+}
+
+static void add_ledger(struct packet_stats *stats, const struct ledger *ledger)
+{
+	stats->received += counter_read(&ledger->received);
+	stats->generated += counter_read(&ledger->generated);
+	for (int i = 0; i < N_VERDICTS; i++)
+		stats->verdicts[i] += counter_read(&ledger->verdicts[i]);
+}
+
+int engine_stats(struct engine *engine, struct packet_stats *stats)
+{
+	const struct flow_table_params *params = &engine->workers[0].worker.flows->params;
+	*stats = (struct packet_stats){
+		.frontends = calloc(params->n_frontends + 1, sizeof(struct traffic)),
+		.n_frontends = params->n_frontends,
+		.backends = calloc(params->n_backends + 1, sizeof(struct traffic)),
+		.n_backends = params->n_backends,
+	};
+	if (!stats->frontends || !stats->backends) {
+		packet_stats_fini(stats);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < engine->n_workers; i++)
+		add_worker(stats, &engine->workers[i].worker);
+	add_ledger(stats, &engine->capture.ledger);
+	add_ledger(stats, &engine->transmit.ledger);
+	stats->kernel_dropped = engine->driver->kernel_drops(engine->io);
+	return 0;
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// Passthrough. client → VIP becomes our address and a NAT port → backend, and back.
+//
+// A flow is made by a SYN or a first datagram and by nothing else, before its packet leaves, so
+// the fastest answer finds it. It stays with its backend until it ends.
+#include <xxhash.h>
+
+#include "culvert/net/checksum.h"
+#include "culvert/net/rewrite.h"
+#include "packet/forward.h"
+
+static struct endpoint snat_endpoint(const struct snapshot *snapshot, const struct flow *flow)
+{
+	return (struct endpoint){
+		.addr = snapshot->snats[flow->snat],
+		.port_be = htons(flow->nat_port),
+		.proto = flow->proto,
+	};
+}
+
+static void finish(struct packet *packet, uint8_t link)
+{
+	packet->len = packet->view.frame_len; // padding ends here
+	packet->tx_link = link;
+	packet->verdict = VERDICT_FORWARDED;
+	packet->is_to_send = true;
+}
+
+// ---- the client's half -------------------------------------------------------------------------
+
+// Everything that steers a flow to its backend, in a form that no run and no table size changes:
+// several balancers, and this one after a restart, choose alike.
+static uint32_t choice_hash(const struct snapshot_frontend *frontend, const struct frame_view *view)
+{
+	if (frontend->hash == HASH_SOURCE_IP)
+		return (uint32_t)XXH3_64bits(&view->src.addr, sizeof(view->src.addr));
+	const struct endpoint tuple[2] = {view->src, view->dst};
+	return (uint32_t)XXH3_64bits(tuple, sizeof(tuple));
+}
+
+static enum verdict verdict_of_refusal(enum flow_refusal refusal)
+{
+	return refusal == FLOW_NO_NAT_PORT ? VERDICT_DROP_NO_NAT_PORT
+					   : VERDICT_DROP_FLOW_TABLE_FULL;
+}
+
+static void remember_path(struct flow *flow, const struct packet *packet)
+{
+	flow->client_link = packet->rx_link;
+	memcpy(flow->client_mac.bytes, packet->frame + 6, sizeof(flow->client_mac.bytes));
+}
+
+// Returns the new flow, or 0 with the packet dropped under its reason.
+static uint32_t open_flow(struct worker *worker, struct packet *packet)
+{
+	const struct snapshot *snapshot = worker->snapshot;
+	const struct frame_view *view = &packet->view;
+	const struct snapshot_frontend *frontend = &snapshot->frontends[packet->frontend];
+	const struct maglev *table = snapshot->tables[frontend->pool];
+	if (table->size == 0) {
+		worker_refuse(worker, packet, VERDICT_DROP_NO_BACKEND);
+		return 0;
+	}
+
+	uint16_t id = maglev_lookup(table, choice_hash(frontend, view));
+	const struct snapshot_backend *backend = &snapshot->backends[id];
+	enum verdict verdict = forward_check_hop(&backend->hop);
+	if (verdict != VERDICT_NONE) {
+		packet_drop(packet, verdict);
+		return 0;
+	}
+	struct flow_request request = {
+		.client = view->src.addr,
+		.client_port_be = view->src.port_be,
+		.frontend = packet->frontend,
+		.backend = id,
+		.proto = view->src.proto,
+		.hash = packet->hash,
+		.seq = view->seq,
+		.first_pool = snapshot_nat_pool(snapshot, backend->endpoint_id, 0),
+		.snat_mask = backend->snat_mask,
+	};
+	uint32_t index = 0;
+	enum flow_refusal refusal = flow_table_open(worker->flows, &request, &index);
+	if (refusal != FLOW_MADE) {
+		worker_refuse(worker, packet, verdict_of_refusal(refusal));
+		return 0;
+	}
+	struct flow *flow = &worker->flows->flows[index];
+	struct endpoint local = snat_endpoint(snapshot, flow);
+	remember_path(flow, packet);
+	rewrite_deltas(&view->src, &view->dst, &local, &backend->endpoint, &flow->addr_delta,
+		       &flow->port_delta);
+	return index;
+}
+
+static bool opens_connection(const struct frame_view *view)
+{
+	return view->src.proto == IPPROTO_UDP ||
+	       (view->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
+}
+
+// A flow that has been found can still be of no use: its connection is over and a new one begins
+// (same backend and port if that is up: its TIME_WAIT knows the client's sequence numbers), or it
+// waits for a backend that went down. Returns the flow to go on with, or 0 for a new one.
+static uint32_t renew_flow(struct worker *worker, const struct packet *packet, uint32_t index)
+{
+	struct flow *flow = &worker->flows->flows[index];
+	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
+	bool is_over = flow->class == CLASS_FINISHED;
+	bool is_waiting = flow->class == CLASS_HALF_OPEN || flow->proto == IPPROTO_UDP;
+	if (!opens_connection(&packet->view))
+		return index;
+	if (is_over && backend->is_up) {
+		flow_table_reopen(worker->flows, index, packet->view.seq);
+		return index;
+	}
+	if (is_over || (is_waiting && !backend->is_up)) {
+		flow_table_end(worker->flows, index);
+		return 0;
+	}
+	return index;
+}
+
+static void send_to_backend(struct worker *worker, struct packet *packet, uint32_t index)
+{
+	const struct snapshot *snapshot = worker->snapshot;
+	struct flow *flow = &worker->flows->flows[index];
+	const struct snapshot_backend *backend = &snapshot->backends[flow->backend];
+	const struct snapshot_link *link = &snapshot->links[backend->hop.link];
+	enum verdict verdict = forward_check_hop(&backend->hop);
+	if (verdict == VERDICT_NONE)
+		verdict = forward_check(packet, link);
+	if (verdict != VERDICT_NONE) {
+		packet_drop(packet, verdict);
+		return;
+	}
+	struct endpoint local = snat_endpoint(snapshot, flow);
+	struct rewrite rewrite = {
+		.src = &local,
+		.dst = &backend->endpoint,
+		.addr_delta = flow->addr_delta,
+		.port_delta = flow->port_delta,
+	};
+	remember_path(flow, packet);
+	rewrite_packet(packet->frame, &packet->view, &rewrite, packet_is_partial(packet));
+	forward_set_macs(packet, &link->mac, &backend->hop.mac);
+	flow_table_track(worker->flows, index, FROM_CLIENT, &packet->view);
+	finish(packet, (uint8_t)backend->hop.link);
+}
+
+static void from_client(struct worker *worker, struct packet *packet)
+{
+	uint32_t index =
+		flow_table_find(worker->flows, &packet->view.src, packet->frontend, packet->hash);
+	if (index)
+		index = renew_flow(worker, packet, index);
+	if (index && (worker->flows->flows[index].marks & FLOW_IS_ORPHAN)) {
+		worker_refuse(worker, packet, VERDICT_DROP_BACKEND_DOWN);
+		return;
+	}
+	if (!index) {
+		if (!opens_connection(&packet->view)) {
+			worker_refuse(worker, packet, VERDICT_DROP_NO_FLOW);
+			return;
+		}
+		index = open_flow(worker, packet);
+	}
+	if (index)
+		send_to_backend(worker, packet, index);
+}
+
+// ---- the backend's half ------------------------------------------------------------------------
+
+static void send_to_client(struct worker *worker, struct packet *packet, uint32_t index)
+{
+	const struct snapshot *snapshot = worker->snapshot;
+	struct flow *flow = &worker->flows->flows[index];
+	const struct snapshot_link *link = &snapshot->links[flow->client_link];
+	enum verdict verdict = forward_check(packet, link);
+	if (verdict != VERDICT_NONE) {
+		packet_drop(packet, verdict);
+		return;
+	}
+	struct endpoint client = {flow->client, flow->client_port_be, flow->proto, 0};
+	struct rewrite rewrite = {
+		.src = &snapshot->frontends[flow->frontend].endpoint,
+		.dst = &client,
+		.addr_delta = csum_negate(flow->addr_delta),
+		.port_delta = csum_negate(flow->port_delta),
+	};
+	rewrite_packet(packet->frame, &packet->view, &rewrite, packet_is_partial(packet));
+	forward_set_macs(packet, &link->mac, &flow->client_mac);
+	flow_table_track(worker->flows, index, FROM_BACKEND, &packet->view);
+	finish(packet, flow->client_link);
+}
+
+// The NAT port names the flow; that the packet came from this flow's backend to this flow's
+// address is settled by the pool it was looked up in.
+static void from_backend(struct worker *worker, struct packet *packet)
+{
+	uint32_t index =
+		flow_table_find_reply(worker->flows, packet->nat_pool, forward_local_port(packet));
+	if (!index)
+		worker_refuse(worker, packet, VERDICT_DROP_NO_FLOW);
+	else if (worker->flows->flows[index].marks & FLOW_IS_ORPHAN)
+		worker_refuse(worker, packet, VERDICT_DROP_BACKEND_DOWN);
+	else
+		send_to_client(worker, packet, index);
+}
+
+void forward_nat(struct worker *worker, struct packet *packet)
+{
+	if (packet->from == FROM_CLIENT)
+		from_client(worker, packet);
+	else
+		from_backend(worker, packet);
+}

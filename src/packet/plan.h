@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's insides, and the two ways to lay its stages over threads.
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "culvert/ds/doorbell.h"
+#include "culvert/ds/ring.h"
+#include "culvert/packet/engine.h"
+#include "packet/capture.h"
+#include "packet/transmit.h"
+#include "packet/worker.h"
+
+enum {
+	CACHE_LINE = 64,
+	IDLE_MS = 1000, // the longest sleep while flows wait for their timers
+};
+
+// One worker with its thread, and its rings where it has a thread of its own.
+struct plan_worker {
+	_Alignas(CACHE_LINE) struct worker worker;
+	struct engine *engine; // borrowed
+	struct ring *in;       // capture → worker
+	struct ring *spares;   // capture → worker: empty packets
+	struct ring *out;      // worker → transmit
+	struct doorbell bell;  // rung for `in`, for a new snapshot, and to stop
+	pthread_t thread;
+	bool has_thread;
+};
+
+struct engine {
+	const struct config *config; // borrowed
+	const struct io_driver *driver;
+	struct io *io;
+	uint64_t (*now_ns)(void);
+	uint32_t n_links;
+	uint32_t n_workers; // tables; 1 with is_inline
+	bool is_inline;
+
+	_Atomic(struct snapshot *) snapshot; // w: control, r: all; acquire and release
+	_Atomic bool is_capture_stopping;    // w: control, r: the thread named; likewise
+	_Atomic bool is_worker_stopping;
+	_Atomic bool is_transmit_stopping;
+	_Atomic bool is_finished; // w: capture, r: control
+
+	_Alignas(CACHE_LINE) struct capture capture;
+	struct doorbell capture_bell; // wakes the capturing thread out of the driver's wait
+	struct ring *home;            // transmit → capture
+	pthread_t capture_thread;
+	bool has_capture_thread;
+
+	_Alignas(CACHE_LINE) struct transmit transmit;
+	struct doorbell transmit_bell;
+	pthread_t transmit_thread;
+	bool has_transmit_thread;
+
+	struct plan_worker *workers; // owned
+};
+
+static inline const struct snapshot *plan_snapshot(struct engine *engine)
+{
+	// Pairs with the exchange in engine_publish().
+	return atomic_load_explicit(&engine->snapshot, memory_order_acquire);
+}
+
+static inline bool plan_is_set(const _Atomic bool *flag)
+{
+	return atomic_load_explicit((_Atomic bool *)(uintptr_t)flag, memory_order_acquire);
+}
+
+// plan_inline.c: everything to completion in one thread.
+int plan_inline_start(struct engine *engine, struct err *err);
+void plan_inline_stop(struct engine *engine);
+
+// plan_pipeline.c: capture, N workers, transmit.
+int plan_pipeline_open(struct engine *engine, struct err *err); // rings and doorbells
+int plan_pipeline_start(struct engine *engine, struct err *err);
+void plan_pipeline_stop(struct engine *engine);
+void plan_pipeline_close(struct engine *engine);

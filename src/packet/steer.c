@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "packet/steer.h"
+
+#include <arpa/inet.h>
+#include <xxhash.h>
+
+static enum verdict verdict_of(enum parse_result result)
+{
+	switch (result) {
+	case PARSE_OK:
+		return VERDICT_NONE;
+	case PARSE_NOT_OURS:
+		return VERDICT_PASSED;
+	case PARSE_TRUNCATED:
+		return VERDICT_DROP_TRUNCATED;
+	case PARSE_MALFORMED:
+		return VERDICT_DROP_MALFORMED;
+	case PARSE_BAD_IP_CHECKSUM:
+		return VERDICT_DROP_BAD_IP_CHECKSUM;
+	case PARSE_SOURCE_ROUTE:
+		return VERDICT_DROP_SOURCE_ROUTE;
+	case PARSE_FRAGMENT:
+		return VERDICT_DROP_FRAGMENT;
+	case PARSE_BAD_SOURCE:
+		return VERDICT_DROP_BAD_SOURCE;
+	case PARSE_BAD_TCP_FLAGS:
+		return VERDICT_DROP_BAD_TCP_FLAGS;
+	}
+	return VERDICT_DROP_MALFORMED;
+}
+
+void steering_init(struct steering *steering, const struct config *config, uint32_t n_workers,
+		   uint64_t secret)
+{
+	const struct config_passthrough *passthrough = &config->passthrough;
+	uint32_t width = (uint32_t)passthrough->nat_port_max - passthrough->nat_port_min + 1;
+	*steering = (struct steering){
+		.secret = secret,
+		.n_workers = n_workers,
+		.ports_per_worker = (width + n_workers - 1) / n_workers,
+		.nat_port_min = passthrough->nat_port_min,
+		.nat_port_max = passthrough->nat_port_max,
+	};
+}
+
+void steering_slice(const struct steering *steering, uint32_t worker, uint16_t *first_port,
+		    uint32_t *n_ports)
+{
+	uint32_t width = (uint32_t)steering->nat_port_max - steering->nat_port_min + 1;
+	uint32_t start = worker * steering->ports_per_worker;
+	start = start < width ? start : width;
+	uint32_t end = start + steering->ports_per_worker;
+	end = end < width ? end : width;
+	*first_port = (uint16_t)(steering->nat_port_min + start);
+	*n_ports = end - start;
+}
+
+// What identifies the client's half of a flow.
+struct client_key {
+	struct ip_addr addr;
+	uint16_t port_be;
+	uint16_t frontend;
+};
+
+static void steer_from_client(const struct steering *steering, struct packet *packet,
+			      const struct endpoint *client, uint16_t frontend)
+{
+	struct client_key key = {client->addr, client->port_be, frontend};
+	uint64_t hash = XXH3_64bits_withSeed(&key, sizeof(key), steering->secret);
+	packet->from = FROM_CLIENT;
+	packet->frontend = frontend;
+	packet->hash = (uint32_t)hash;
+	packet->worker = (uint8_t)((hash >> 32) * steering->n_workers >> 32);
+}
+
+// The reply must come from a backend's endpoint to one of our source addresses and NAT ports; that
+// exactly this flow speaks with exactly this backend from this address is the NAT pool's to say.
+static bool steer_from_backend(const struct steering *steering, const struct snapshot *snapshot,
+			       struct packet *packet, const struct endpoint *backend,
+			       const struct endpoint *local)
+{
+	uint16_t port = ntohs(local->port_be);
+	if (port < steering->nat_port_min || port > steering->nat_port_max)
+		return false;
+	int snat = snapshot_find_snat(snapshot, &local->addr);
+	int32_t id =
+		snat < 0 ? ENDPOINT_UNKNOWN : endpoint_map_find(snapshot->backend_ids, backend);
+	if (id == ENDPOINT_UNKNOWN)
+		return false;
+	packet->from = FROM_BACKEND;
+	packet->nat_pool = snapshot_nat_pool(snapshot, (uint32_t)id, (uint32_t)snat);
+	packet->worker =
+		(uint8_t)((uint32_t)(port - steering->nat_port_min) / steering->ports_per_worker);
+	return true;
+}
+
+void steer_packet(const struct steering *steering, const struct snapshot *snapshot,
+		  struct packet *packet)
+{
+	packet->is_to_send = false;
+	packet->verdict = VERDICT_DROP_TRUNCATED;
+	if (packet->len > PACKET_FRAME_MAX)
+		return;
+	packet->verdict =
+		(uint8_t)verdict_of(parse_frame(packet->frame, packet->len, &packet->view));
+	if (packet->verdict != VERDICT_NONE)
+		return;
+
+	// An error quotes a packet that went the other way: who caused it is who it is from.
+	const struct frame_view *view = &packet->view;
+	const struct endpoint *src = view->is_icmp_error ? &view->dst : &view->src;
+	const struct endpoint *dst = view->is_icmp_error ? &view->src : &view->dst;
+	int32_t frontend = endpoint_map_find(snapshot->vips, dst);
+	if (frontend != ENDPOINT_UNKNOWN)
+		steer_from_client(steering, packet, src, (uint16_t)frontend);
+	else if (!steer_from_backend(steering, snapshot, packet, src, dst))
+		packet->verdict = VERDICT_PASSED;
+}

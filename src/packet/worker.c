@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "packet/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "culvert/base/clock.h"
+#include "packet/forward.h"
+#include "packet/sweep.h"
+
+enum {
+	EXPIRY_BUDGET = 256,       // timers looked at per batch
+	ANSWERS_PER_SECOND = 1000, // per worker; more would make it a reflector (RFC 1812 4.3.2.8)
+};
+
+int worker_init(struct worker *worker, const struct worker_params *params, struct err *err)
+{
+	*worker = (struct worker){.answers_left = ANSWERS_PER_SECOND};
+	worker->was_up = calloc(params->flows.n_backends + 1, sizeof(bool));
+	worker->is_to_sweep = calloc(params->flows.n_backends + 1, sizeof(bool));
+	int code = 0;
+	if (!worker->was_up || !worker->is_to_sweep)
+		code = err_set(err, -ENOMEM, "not enough memory for a worker");
+	if (!code)
+		code = answer_templates_init(&worker->templates, err);
+	if (!code)
+		code = flow_table_create(&worker->flows, &params->flows, err);
+	if (code)
+		worker_fini(worker);
+	return code;
+}
+
+void worker_fini(struct worker *worker)
+{
+	flow_table_destroy(worker->flows);
+	free(worker->was_up);
+	free(worker->is_to_sweep);
+	*worker = (struct worker){0};
+}
+
+void worker_begin(struct worker *worker, const struct snapshot *snapshot, uint64_t now_ns)
+{
+	uint32_t now = (uint32_t)(now_ns / NS_PER_SEC);
+	worker->snapshot = snapshot;
+	if (now != worker->now || worker->has_expiry_left) {
+		worker->answers_left =
+			now != worker->now ? ANSWERS_PER_SECOND : worker->answers_left;
+		worker->now = now;
+		worker->has_expiry_left = flow_table_expire(worker->flows, now, EXPIRY_BUDGET);
+	}
+	sweep(worker);
+}
+
+bool worker_is_busy(const struct worker *worker)
+{
+	return worker->has_expiry_left || worker->n_to_sweep;
+}
+
+void worker_refuse(struct worker *worker, struct packet *packet, enum verdict verdict)
+{
+	const struct mac_addr *mac = &worker->snapshot->links[packet->rx_link].mac;
+	packet_drop(packet, verdict);
+	if (worker->answers_left == 0) {
+		counter_add(&worker->suppressed, 1);
+		return;
+	}
+	if (answer_refuse(&worker->templates, packet, mac))
+		worker->answers_left--;
+}
+
+// Cache lines on their way while the packets before are worked on.
+static void prefetch(const struct worker *worker, const struct packet *packet)
+{
+	const struct flow_table *flows = worker->flows;
+	if (packet->from == FROM_CLIENT) {
+		index_map_prefetch(&flows->index, packet->hash);
+		return;
+	}
+	const struct nat_pool *pool = &flows->pools[packet->nat_pool];
+	__builtin_prefetch(&pool->owner[forward_local_port(packet) - pool->first_port]);
+}
+
+void worker_process(struct worker *worker, struct packet *const *packets, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		prefetch(worker, packets[i]);
+	for (uint32_t i = 0; i < n; i++) {
+		if (packets[i]->view.is_icmp_error)
+			forward_icmp_error(worker, packets[i]);
+		else
+			forward_nat(worker, packets[i]);
+	}
+}

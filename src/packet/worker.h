@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// One worker: the flows that are its own, and what it needs to decide about their packets. It never
+// allocates, locks, logs or calls the system.
+#pragma once
+
+#include "culvert/balance/snapshot.h"
+#include "culvert/flow/flow_table.h"
+#include "packet/answer.h"
+#include "packet/packet.h"
+
+enum { WORKER_SPARES = 32 };
+
+struct worker {
+	struct flow_table *flows;        // owned
+	const struct snapshot *snapshot; // borrowed for the batch at hand
+	struct answer_templates templates;
+
+	uint32_t now;          // seconds of the flow table's clock
+	uint32_t answers_left; // in this second
+	bool has_expiry_left;  // the last look at the timers ended early
+
+	// Backends that went down and whose flows are still to be reset: sweep.c.
+	uint64_t swept_version; // the snapshot that was_up is of
+	bool *was_up;           // owned; by backend
+	bool *is_to_sweep;      // owned; by backend
+	uint32_t n_to_sweep;
+
+	// Empty packets to be filled, and those that have been: whoever runs the worker brings the
+	// first and takes the second away after each batch.
+	struct packet *spares[WORKER_SPARES];
+	struct packet *made[WORKER_SPARES];
+	uint32_t n_spares;
+	uint32_t n_made;
+
+	counter_t suppressed; // w: worker, r: any; answers not given for want of answers_left
+};
+
+struct worker_params {
+	struct flow_table_params flows;
+};
+
+int worker_init(struct worker *worker, const struct worker_params *params, struct err *err);
+void worker_fini(struct worker *worker);
+
+// Before a batch, and when there is none: the snapshot to decide by, the time, and work that no
+// packet brings (timers, resets for backends that went down).
+void worker_begin(struct worker *worker, const struct snapshot *snapshot, uint64_t now_ns);
+
+// Decide about a batch. Every packet leaves with a verdict.
+void worker_process(struct worker *worker, struct packet *const *packets, uint32_t n);
+
+// True when worker_begin() has more to do at once, without any packet.
+bool worker_is_busy(const struct worker *worker);
+
+// Drop, and tell the sender so if the rate of answers allows it. For the forwarders.
+void worker_refuse(struct worker *worker, struct packet *packet, enum verdict verdict);
