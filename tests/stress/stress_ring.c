@@ -19,7 +19,15 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	const char *wrong = ring_stress_run(n_items);
-	printf("stress_ring: %s\n", wrong ? wrong : "ok");
-	return wrong ? 1 : 0;
+	static const struct ring_stress shapes[] = {{1, 1, 0}, {1, 64, 0}, {2, 16, 0}, {4, 4, 0}};
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		struct ring_stress stress = shapes[i];
+		stress.n_items = n_items;
+		const char *wrong = ring_stress_run(&stress);
+		printf("stress_ring: %u producers, rings of %u: %s\n", stress.n_producers,
+		       stress.ring_size, wrong ? wrong : "ok");
+		if (wrong)
+			return 1;
+	}
+	return 0;
 }

@@ -77,8 +77,14 @@ Test(ring, keeps_the_order_over_many_rounds)
 
 Test(ring, threads_lose_no_item_no_order_and_no_wake_up, .timeout = 120)
 {
-	const char *wrong = ring_stress_run(100000);
-	cr_expect_null(wrong, "%s", wrong);
+	static const struct ring_stress runs[] = {
+		{.n_producers = 1, .ring_size = 1, .n_items = 100000},
+		{.n_producers = 2, .ring_size = 16, .n_items = 100000},
+	};
+	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+		const char *wrong = ring_stress_run(&runs[i]);
+		cr_expect_null(wrong, "run %zu: %s", i, wrong);
+	}
 }
 
 static bool is_readable(const struct doorbell *bell)

@@ -12,7 +12,7 @@
 #include "culvert/ds/doorbell.h"
 #include "culvert/ds/ring.h"
 
-enum { N_PRODUCERS = 2, RING_SIZE = 16, BATCH_MAX = 5, LOST_AFTER_MS = 20000 };
+enum { BATCH_MAX = 5, LOST_AFTER_MS = 20000 };
 
 struct producer {
 	struct ring *ring;
@@ -20,11 +20,13 @@ struct producer {
 	uintptr_t n_items;
 	atomic_bool *is_over; // w: consumer, r: producers; the consumer has given up
 	unsigned seed;
+	unsigned n_refused; // pushes in a row that found no room
 };
 
 struct consumer {
-	struct producer producers[N_PRODUCERS];
-	uintptr_t seen[N_PRODUCERS];
+	struct producer producers[RING_STRESS_MAX_PRODUCERS];
+	uintptr_t seen[RING_STRESS_MAX_PRODUCERS];
+	uint32_t n_producers;
 	struct doorbell bell;
 	atomic_bool is_over;
 };
@@ -33,6 +35,18 @@ struct consumer {
 static void *as_item(uintptr_t number)
 {
 	return (void *)number; // NOLINT(performance-no-int-to-ptr): never dereferenced
+}
+
+// For a random while, so that pushes meet the consumer at every point on its way to sleep. Mostly
+// without a system call: one takes longer than the moments that matter.
+static void pause_briefly(struct producer *producer, uint32_t n_taken)
+{
+	int n_spins = rand_r(&producer->seed) % 256;
+	for (int i = 0; i < n_spins; i++)
+		atomic_load_explicit(producer->is_over, memory_order_relaxed);
+	producer->n_refused = n_taken ? 0 : producer->n_refused + 1;
+	if (producer->n_refused % 64 == 63)
+		sched_yield();
 }
 
 // Batches of changing size, with pauses in which the consumer falls asleep.
@@ -50,10 +64,10 @@ static void *run_producer(void *arg)
 		for (uint32_t i = 0; i < n; i++)
 			items[i] = as_item(next + i);
 		uint32_t taken = ring_push(producer->ring, items, n);
-		doorbell_ring(producer->bell);
+		if (taken)
+			doorbell_ring(producer->bell);
 		next += taken;
-		if (taken < n || rand_r(&producer->seed) % 64 == 0)
-			sched_yield();
+		pause_briefly(producer, taken);
 	}
 	return NULL;
 }
@@ -64,7 +78,7 @@ static const char *sleep_until_rung(struct consumer *consumer)
 	const char *wrong = NULL;
 	bool is_empty = true;
 	doorbell_arm(&consumer->bell);
-	for (int i = 0; i < N_PRODUCERS; i++)
+	for (uint32_t i = 0; i < consumer->n_producers; i++)
 		is_empty = is_empty && ring_is_empty(consumer->producers[i].ring);
 	if (is_empty) {
 		struct pollfd poll_fd = {.fd = consumer->bell.fd, .events = POLLIN};
@@ -77,10 +91,10 @@ static const char *sleep_until_rung(struct consumer *consumer)
 
 static const char *consume(struct consumer *consumer, uintptr_t n_items)
 {
-	uintptr_t n_left = n_items * N_PRODUCERS;
+	uintptr_t n_left = n_items * consumer->n_producers;
 	while (n_left > 0) {
 		uint32_t n_taken = 0;
-		for (int i = 0; i < N_PRODUCERS; i++) {
+		for (uint32_t i = 0; i < consumer->n_producers; i++) {
 			void *items[BATCH_MAX + 3];
 			uint32_t n = ring_pop(consumer->producers[i].ring, items, BATCH_MAX + 3);
 			for (uint32_t k = 0; k < n; k++) {
@@ -97,29 +111,30 @@ static const char *consume(struct consumer *consumer, uintptr_t n_items)
 	return NULL;
 }
 
-const char *ring_stress_run(uintptr_t n_items)
+static void start(struct consumer *consumer, const struct ring_stress *stress, pthread_t *threads)
 {
-	struct consumer consumer = {0};
-	pthread_t threads[N_PRODUCERS];
+	for (uint32_t i = 0; i < stress->n_producers; i++) {
+		struct producer *producer = &consumer->producers[i];
+		*producer = (struct producer){.bell = &consumer->bell,
+					      .n_items = stress->n_items,
+					      .is_over = &consumer->is_over,
+					      .seed = i + 1};
+		if (ring_create(&producer->ring, stress->ring_size, NULL) ||
+		    pthread_create(&threads[i], NULL, run_producer, producer))
+			abort();
+	}
+}
+
+const char *ring_stress_run(const struct ring_stress *stress)
+{
+	struct consumer consumer = {.n_producers = stress->n_producers};
+	pthread_t threads[RING_STRESS_MAX_PRODUCERS];
 	if (doorbell_open(&consumer.bell, NULL))
 		return "cannot open the doorbell";
-	for (int i = 0; i < N_PRODUCERS; i++) {
-		struct producer *producer = &consumer.producers[i];
-		*producer = (struct producer){.bell = &consumer.bell,
-					      .n_items = n_items,
-					      .is_over = &consumer.is_over,
-					      .seed = (unsigned)i + 1};
-		if (ring_create(&producer->ring, RING_SIZE, NULL))
-			abort();
-	}
-	for (int i = 0; i < N_PRODUCERS; i++) {
-		if (pthread_create(&threads[i], NULL, run_producer, &consumer.producers[i]))
-			abort();
-	}
-
-	const char *wrong = consume(&consumer, n_items);
+	start(&consumer, stress, threads);
+	const char *wrong = consume(&consumer, stress->n_items);
 	atomic_store_explicit(&consumer.is_over, true, memory_order_relaxed);
-	for (int i = 0; i < N_PRODUCERS; i++) {
+	for (uint32_t i = 0; i < stress->n_producers; i++) {
 		pthread_join(threads[i], NULL);
 		ring_destroy(consumer.producers[i].ring);
 	}
