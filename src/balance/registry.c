@@ -118,19 +118,27 @@ void registry_destroy(struct registry *registry)
 	free(registry);
 }
 
-int registry_set_link(struct registry *registry, const struct snapshot_link *link, struct err *err)
+int registry_add_link(struct registry *registry, const struct snapshot_link *link, struct err *err)
 {
 	for (uint32_t i = 0; i < registry->n_links; i++) {
-		if (registry->links[i].ifindex == link->ifindex) {
-			registry->links[i] = *link;
+		if (registry->links[i].ifindex == link->ifindex)
 			return (int)i;
-		}
 	}
 	if (registry->n_links == CONFIG_MAX_INTERFACES)
 		return err_set(err, -E2BIG, "more than %d network interfaces are needed",
 			       CONFIG_MAX_INTERFACES);
 	registry->links[registry->n_links] = *link;
 	return (int)registry->n_links++;
+}
+
+bool registry_update_link(struct registry *registry, uint32_t index,
+			  const struct snapshot_link *link)
+{
+	struct snapshot_link *known = &registry->links[index];
+	if (known->mtu == link->mtu && memcmp(&known->mac, &link->mac, sizeof(link->mac)) == 0)
+		return false;
+	*known = *link;
+	return true;
 }
 
 int registry_add_snat(struct registry *registry, const struct ip_addr *addr, struct err *err)

@@ -13,9 +13,12 @@ int registry_create(struct registry **registry, const struct config *config, uin
 		    struct err *err);
 void registry_destroy(struct registry *registry); // every snapshot first; NULL is legal
 
-// A link is told apart by its ifindex; telling one that is known updates it. Returns its index, or
-// -errno when there are too many.
-int registry_set_link(struct registry *registry, const struct snapshot_link *link, struct err *err);
+// The index of a link, told apart by its ifindex, which is added if it is new; -errno when there
+// are too many.
+int registry_add_link(struct registry *registry, const struct snapshot_link *link, struct err *err);
+// True when that was news.
+bool registry_update_link(struct registry *registry, uint32_t index,
+			  const struct snapshot_link *link);
 // The index of a source address, which is added if it is new; -errno when there are too many.
 int registry_add_snat(struct registry *registry, const struct ip_addr *addr, struct err *err);
 

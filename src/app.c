@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a command line to a running mode. This file and the mode's own (passthrough.c) are the only
+// ones that know everybody.
+#include "app.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "passthrough.h"
+
+static void print_errors(const struct config_errors *errors)
+{
+	for (size_t i = 0; i < errors->count; i++) {
+		const struct err *e = &errors->list[i];
+		if (e->file && e->line)
+			fprintf(stderr, "%s:%u:%u: %s\n", e->file, e->line, e->column, e->message);
+		else if (e->file)
+			fprintf(stderr, "%s: %s\n", e->file, e->message);
+		else
+			fprintf(stderr, "culvert: %s\n", e->message);
+	}
+}
+
+static enum mode choose_mode(const struct app_options *options, const struct config *config)
+{
+	if (options->has_mode)
+		return options->mode;
+	return config->has_mode ? config->mode : MODE_PROXY;
+}
+
+static const char *proto_name(uint8_t proto)
+{
+	return proto == IPPROTO_TCP ? "tcp" : "udp";
+}
+
+static void print_reply_rules(const struct config_passthrough *passthrough,
+			      const struct endpoint *backend)
+{
+	char addr[IP_ADDR_TEXT_MAX];
+	char snat[IP_ADDR_TEXT_MAX] = "any";
+	ip_addr_format(&backend->addr, addr);
+	for (size_t i = 0; i < passthrough->n_snat_addrs || i == 0; i++) {
+		if (i < passthrough->n_snat_addrs)
+			ip_addr_format(&passthrough->snat_addrs[i], snat);
+		printf("reply %s %s %u %s %u %u\n", proto_name(backend->proto), addr,
+		       ntohs(backend->port_be), snat, passthrough->nat_port_min,
+		       passthrough->nat_port_max);
+	}
+}
+
+// One line per rule, for iptables/setup.sh.
+static void print_firewall(const struct config *config)
+{
+	for (size_t i = 0; i < config->n_frontends; i++) {
+		const struct endpoint *endpoint = &config->frontends[i].endpoint;
+		char addr[IP_ADDR_TEXT_MAX];
+		printf("frontend %s %s %u\n", proto_name(endpoint->proto),
+		       ip_addr_format(&endpoint->addr, addr), ntohs(endpoint->port_be));
+	}
+	for (size_t i = 0; i < config->n_pools; i++) {
+		for (size_t j = 0; j < config->pools[i].n_backends; j++)
+			print_reply_rules(&config->passthrough,
+					  &config->pools[i].backends[j].endpoint);
+	}
+}
+
+static int run_mode(enum mode mode, const struct config *config)
+{
+	if (mode == MODE_PASSTHROUGH)
+		return passthrough_run(config) ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+	fprintf(stderr,
+		"culvert: %s mode is not there yet; run with --passthrough, or set mode = "
+		"\"passthrough\"\n",
+		mode_name(mode));
+	return EXIT_CODE_USAGE;
+}
+
+static int run(const struct app_options *options, const struct config *config)
+{
+	if (options->is_print_firewall) {
+		print_firewall(config);
+		return EXIT_CODE_OK;
+	}
+	enum mode mode = choose_mode(options, config);
+	struct config_errors errors = {0};
+	if (config_check_mode(config, mode, &errors)) {
+		print_errors(&errors);
+		config_errors_fini(&errors);
+		return EXIT_CODE_USAGE;
+	}
+	if (options->is_check) {
+		printf("%s: ok (%s mode)\n", config->path, mode_name(mode));
+		return EXIT_CODE_OK;
+	}
+	log_set_level(options->has_log_level ? options->log_level : config->log_level);
+	return run_mode(mode, config);
+}
+
+int app_run(const struct app_options *options)
+{
+	struct config *config = NULL;
+	struct config_errors errors = {0};
+	if (config_load(options->config_path, &config, &errors)) {
+		print_errors(&errors);
+		config_errors_fini(&errors);
+		return EXIT_CODE_USAGE;
+	}
+	int code = run(options, config);
+	config_destroy(config);
+	return code;
+}

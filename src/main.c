@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <getopt.h>
+#include <stdio.h>
+
+#include "app.h"
+
+enum { OPTION_PROXY = 256, OPTION_CHECK, OPTION_LOG_LEVEL, OPTION_PRINT_FIREWALL };
+
+static const struct option long_options[] = {
+	{"proxy", no_argument, NULL, OPTION_PROXY},
+	{"passthrough", no_argument, NULL, 'p'},
+	{"dsr", no_argument, NULL, 'd'},
+	{"config", required_argument, NULL, 'c'},
+	{"check", no_argument, NULL, OPTION_CHECK},
+	{"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
+	{"print-firewall", no_argument, NULL, OPTION_PRINT_FIREWALL},
+	{"version", no_argument, NULL, 'v'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
+};
+
+static const char help_text[] =
+	"Usage: culvert [--proxy | --passthrough | --dsr] --config=FILE [OPTION...]\n"
+	"A layer-4 network load balancer.\n"
+	"\n"
+	"Modes (the flag wins over `mode` in the file; without either it is proxy):\n"
+	"      --proxy             relay TCP connections (not there yet)\n"
+	"  -p, --passthrough       forward packets, translating addresses both ways\n"
+	"  -d, --dsr               forward packets, backends answer clients directly (not there "
+	"yet)\n"
+	"\n"
+	"Options:\n"
+	"  -c, --config=FILE       configuration, TOML or YAML by its ending (.toml, .yaml, .yml)\n"
+	"      --check             say everything that is wrong with the configuration, and exit\n"
+	"      --log-level=LEVEL   error, warn, info or debug; wins over [log] level\n"
+	"      --print-firewall    print what iptables/setup.sh needs to know, and exit\n"
+	"  -v, --version           print the version, and exit\n"
+	"  -h, --help              print this, and exit\n"
+	"\n"
+	"Exit codes: 0 stopped by SIGTERM or SIGINT, or the check passed; 1 could not start or "
+	"broke\n"
+	"down; 2 bad command line or configuration, or a mode that is not there yet.\n"
+	"See culvert(8) and culvert.toml(5).\n";
+
+static int usage_error(const char *text)
+{
+	fprintf(stderr, "culvert: %s\nTry `culvert --help'.\n", text);
+	return EXIT_CODE_USAGE;
+}
+
+// Returns an exit code when the program should end at once, else -1.
+static int set_mode(struct app_options *options, enum mode mode)
+{
+	if (options->has_mode && options->mode != mode)
+		return usage_error("give one of --proxy, --passthrough and --dsr");
+	options->has_mode = true;
+	options->mode = mode;
+	return -1;
+}
+
+static int set_log_level(struct app_options *options, const char *name)
+{
+	options->has_log_level = true;
+	if (log_level_parse(name, &options->log_level))
+		return -1;
+	return usage_error("--log-level takes error, warn, info or debug");
+}
+
+static int take_option(struct app_options *options, int option)
+{
+	switch (option) {
+	case OPTION_PROXY:
+		return set_mode(options, MODE_PROXY);
+	case 'p':
+		return set_mode(options, MODE_PASSTHROUGH);
+	case 'd':
+		return set_mode(options, MODE_DSR);
+	case 'c':
+		options->config_path = optarg;
+		return -1;
+	case OPTION_CHECK:
+		options->is_check = true;
+		return -1;
+	case OPTION_LOG_LEVEL:
+		return set_log_level(options, optarg);
+	case OPTION_PRINT_FIREWALL:
+		options->is_print_firewall = true;
+		return -1;
+	case 'v':
+		printf("culvert %s\n", CULVERT_VERSION);
+		return EXIT_CODE_OK;
+	case 'h':
+		fputs(help_text, stdout);
+		return EXIT_CODE_OK;
+	default:
+		fputs("Try `culvert --help'.\n", stderr);
+		return EXIT_CODE_USAGE;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct app_options options = {0};
+	int option;
+	while ((option = getopt_long(argc, argv, "pdc:vh", long_options, NULL)) != -1) {
+		int code = take_option(&options, option);
+		if (code >= 0)
+			return code;
+	}
+	if (optind < argc)
+		return usage_error("there are no arguments besides options");
+	if (!options.config_path)
+		return usage_error("give a configuration file with --config=FILE");
+	return app_run(&options);
+}

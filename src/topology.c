@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "topology.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int add_link(struct topology *topology, const struct link_info *info, struct err *err)
+{
+	struct snapshot_link link = {info->ifindex, info->mac, info->mtu};
+	if (info->is_loopback)
+		return err_set(
+			err, -EINVAL,
+			"%s is a loopback interface: packets of clients do not come in there; "
+			"name the interface where they do under [passthrough] interfaces",
+			info->name);
+	int index = registry_add_link(topology->registry, &link, err);
+	if (index < 0)
+		return index;
+	topology->ifindexes[index] = info->ifindex;
+	if ((uint32_t)index == topology->n_links)
+		topology->n_links++;
+	return 0;
+}
+
+static int add_named_links(struct topology *topology, struct err *err)
+{
+	const struct config_passthrough *passthrough = &topology->config->passthrough;
+	for (size_t i = 0; i < passthrough->n_interfaces; i++) {
+		struct link_info info;
+		const char *name = passthrough->interfaces[i];
+		if (!netwatch_link_by_name(topology->netwatch, name, &info))
+			return err_set(
+				err, -ENODEV,
+				"[passthrough] interfaces: there is no interface \"%s\"; see "
+				"`ip link`",
+				name);
+		int code = add_link(topology, &info, err);
+		if (code)
+			return code;
+	}
+	return 0;
+}
+
+static int add_link_of_address(struct topology *topology, const struct ip_addr *addr,
+			       const char *what, const char *name, struct err *err)
+{
+	char text[IP_ADDR_TEXT_MAX];
+	unsigned ifindex;
+	struct link_info info;
+	if (!netwatch_addr_link(topology->netwatch, addr, &ifindex) ||
+	    !netwatch_link(topology->netwatch, ifindex, &info))
+		return err_set(
+			err, -EADDRNOTAVAIL,
+			"%s %s: no interface of this host has the address %s; add it (ip "
+			"address add %s/32 dev INTERFACE), or name the interface it is routed "
+			"to under [passthrough] interfaces",
+			what, name, ip_addr_format(addr, text), text);
+	return add_link(topology, &info, err);
+}
+
+// A VIP need not be an address of this host when interfaces are named: it may be routed here.
+static int add_frontend_links(struct topology *topology, struct err *err)
+{
+	const struct config *config = topology->config;
+	for (size_t i = 0; i < config->n_frontends; i++) {
+		const struct config_frontend *frontend = &config->frontends[i];
+		if (config->passthrough.n_interfaces)
+			break;
+		int code = add_link_of_address(topology, &frontend->endpoint.addr, "frontend",
+					       frontend->name, err);
+		if (code)
+			return code;
+	}
+	return 0;
+}
+
+// Replies come to these addresses: the neighbours must find them here.
+static int check_snat_addrs(struct topology *topology, struct err *err)
+{
+	const struct config_passthrough *passthrough = &topology->config->passthrough;
+	for (size_t i = 0; i < passthrough->n_snat_addrs; i++) {
+		char text[IP_ADDR_TEXT_MAX];
+		unsigned ifindex;
+		const struct ip_addr *addr = &passthrough->snat_addrs[i];
+		if (netwatch_addr_link(topology->netwatch, addr, &ifindex))
+			continue;
+		return err_set(
+			err, -EADDRNOTAVAIL,
+			"[passthrough] snat_addrs: no interface of this host has the address "
+			"%s, so replies would not come back; add it (ip address add %s/32 dev "
+			"INTERFACE)",
+			ip_addr_format(addr, text), text);
+	}
+	return 0;
+}
+
+static int add_backend_link(struct topology *topology, const struct endpoint *endpoint,
+			    struct err *err)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	struct next_hop hop;
+	struct link_info info;
+	int code = netwatch_track(topology->netwatch, &endpoint->addr, err);
+	if (code)
+		return code;
+	// Without a route now there may be one later; until then its packets are dropped by name.
+	if (!netwatch_next_hop(topology->netwatch, &endpoint->addr, &hop) || !hop.has_route)
+		return 0;
+	if (hop.is_local)
+		return err_set(
+			err, -EINVAL,
+			"backend %s is an address of this host; in passthrough mode a backend "
+			"must be another host",
+			endpoint_format(endpoint, text));
+	if (!netwatch_link(topology->netwatch, hop.ifindex, &info))
+		return 0;
+	return add_link(topology, &info, err);
+}
+
+static int find_link(const struct topology *topology, unsigned ifindex)
+{
+	for (uint32_t i = 0; i < topology->n_links; i++) {
+		if (topology->ifindexes[i] == ifindex)
+			return (int)i;
+	}
+	return -1;
+}
+
+// Which source addresses to use towards a backend: the configured ones, or the route's.
+static uint64_t snat_mask(struct topology *topology, const struct next_hop *hop)
+{
+	size_t n = topology->config->passthrough.n_snat_addrs;
+	if (n)
+		return n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+	int index = registry_add_snat(topology->registry, &hop->source, NULL);
+	return index < 0 ? 0 : UINT64_C(1) << index;
+}
+
+// A route over a link that is not captured on is as good as none.
+static void look_up_hop(struct topology *topology, const struct ip_addr *addr,
+			struct snapshot_hop *hop, uint64_t *mask)
+{
+	struct next_hop next;
+	*hop = (struct snapshot_hop){.state = HOP_NO_ROUTE};
+	*mask = 0;
+	if (!netwatch_next_hop(topology->netwatch, addr, &next) || !next.has_route || next.is_local)
+		return;
+	int link = find_link(topology, next.ifindex);
+	if (link < 0)
+		return;
+	*mask = snat_mask(topology, &next);
+	hop->state = next.is_resolved ? HOP_READY : HOP_UNRESOLVED;
+	hop->link = (uint16_t)link;
+	hop->mac = next.is_resolved ? next.mac : (struct mac_addr){{0}};
+}
+
+static bool is_same_hop(const struct snapshot_hop *a, const struct snapshot_hop *b)
+{
+	return a->state == b->state && a->link == b->link &&
+	       memcmp(&a->mac, &b->mac, sizeof(a->mac)) == 0;
+}
+
+static bool refresh_backends(struct topology *topology)
+{
+	bool has_changed = false;
+	for (uint32_t i = 0; i < registry_n_backends(topology->registry); i++) {
+		const struct snapshot_backend *backend = registry_backend(topology->registry, i);
+		struct snapshot_hop hop;
+		uint64_t mask;
+		look_up_hop(topology, &backend->endpoint.addr, &hop, &mask);
+		if (is_same_hop(&hop, &backend->hop) && mask == backend->snat_mask)
+			continue;
+		registry_set_hop(topology->registry, i, &hop, mask);
+		has_changed = true;
+	}
+	return has_changed;
+}
+
+static bool refresh_links(struct topology *topology)
+{
+	bool has_changed = false;
+	for (uint32_t i = 0; i < topology->n_links; i++) {
+		struct link_info info;
+		if (!netwatch_link(topology->netwatch, topology->ifindexes[i], &info))
+			continue;
+		struct snapshot_link link = {info.ifindex, info.mac, info.mtu};
+		has_changed |= registry_update_link(topology->registry, i, &link);
+	}
+	return has_changed;
+}
+
+bool topology_refresh(struct topology *topology)
+{
+	bool have_links_changed = refresh_links(topology);
+	return refresh_backends(topology) || have_links_changed;
+}
+
+int topology_find(struct topology *topology, struct err *err)
+{
+	int code = add_named_links(topology, err);
+	if (!code)
+		code = add_frontend_links(topology, err);
+	if (!code)
+		code = check_snat_addrs(topology, err);
+	for (uint32_t i = 0; !code && i < registry_n_backends(topology->registry); i++)
+		code = add_backend_link(topology,
+					&registry_backend(topology->registry, i)->endpoint, err);
+	if (!code)
+		topology_refresh(topology);
+	return code;
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// From what the kernel says about the network (netwatch) to what the packet path needs to know
+// (registry): which links to capture on, from which addresses to speak, where each backend is.
+// Called by: control.
+#pragma once
+
+#include "culvert/balance/registry.h"
+#include "culvert/control/netwatch.h"
+
+struct topology {
+	const struct config *config;               // borrowed
+	struct netwatch *netwatch;                 // borrowed
+	struct registry *registry;                 // borrowed
+	uint32_t n_links;                          // captured on; fixed after topology_find()
+	unsigned ifindexes[CONFIG_MAX_INTERFACES]; // by the registry's link index
+};
+
+// Find the links and addresses, and fill the registry. Says what the operator has to mend when a
+// VIP or a source address is nowhere, a backend is this host, or no link is found.
+int topology_find(struct topology *topology, struct err *err);
+
+// Look at every backend's next hop and every link again. True when the registry has changed.
+bool topology_refresh(struct topology *topology);
