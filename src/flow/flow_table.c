@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <xxhash.h>
 
+#include "flow/flow_table_private.h"
+
 enum {
 	WHEEL_SLOTS = 8192,           // seconds; the longest default timeout fits one round
 	RECLAIM_CANDIDATES = 8,       // finished flows looked at for one whose port suits best
@@ -42,11 +44,6 @@ static uint32_t half_open_max(const struct flow_table *table)
 	return share ? share : 1;
 }
 
-static bool is_after(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) > 0;
-}
-
 static void count_current(struct flow_table *table, const struct flow *flow, uint64_t change)
 {
 	counter_add(&table->frontends[flow->frontend].flows_current, change);
@@ -79,7 +76,7 @@ static void leave_class(struct flow_table *table, uint32_t index)
 		count_current(table, flow, (uint64_t)-1);
 }
 
-static void set_state(struct flow_table *table, uint32_t index, enum flow_state state)
+void flow_table_set_state(struct flow_table *table, uint32_t index, enum flow_state state)
 {
 	struct flow *flow = &table->flows[index];
 	enum flow_class class = flow_state_class(state);
@@ -90,13 +87,11 @@ static void set_state(struct flow_table *table, uint32_t index, enum flow_state 
 	enter_class(table, index, class);
 }
 
-// The timer is linked anew only when the flow may end earlier than it would look; a later end is
-// found when the timer fires.
-static void refresh(struct flow_table *table, uint32_t index)
+void flow_table_refresh(struct flow_table *table, uint32_t index)
 {
 	struct flow *flow = &table->flows[index];
 	flow->expires = table->now + table->params.timeouts[flow->state];
-	if (is_after(flow->timer.due, flow->expires)) {
+	if (flow_is_after(flow->timer.due, flow->expires)) {
 		wheel_remove(&table->timers, index);
 		wheel_add(&table->timers, index, flow->expires);
 	}
@@ -126,7 +121,7 @@ static void on_timer(void *arg, uint32_t index)
 {
 	struct flow_table *table = arg;
 	uint32_t expires = table->flows[index].expires;
-	if (is_after(expires, table->now))
+	if (flow_is_after(expires, table->now))
 		wheel_add(&table->timers, index, expires);
 	else
 		release(table, index);
@@ -161,7 +156,7 @@ static uint32_t finished_candidate(const struct flow_table *table, const struct 
 	uint32_t first = pool->lists[CLASS_FINISHED].head;
 	uint32_t index = first;
 	for (int i = 0; index && i < RECLAIM_CANDIDATES; i++) {
-		if (is_after(seq, table->flows[index].client_next))
+		if (flow_is_after(seq, table->flows[index].client_next))
 			return index;
 		index = table->flows[index].list_next;
 	}
@@ -268,80 +263,9 @@ void flow_table_reopen(struct flow_table *table, uint32_t index, uint32_t seq)
 	flow->marks = 0;
 	flow->client_next = seq + 1;
 	flow->backend_next = 0;
-	set_state(table, index, FLOW_SYN_SENT);
-	refresh(table, index);
+	flow_table_set_state(table, index, FLOW_SYN_SENT);
+	flow_table_refresh(table, index);
 	count_opened(table, flow);
-}
-
-void flow_table_orphan(struct flow_table *table, uint32_t index)
-{
-	struct flow *flow = &table->flows[index];
-	flow->marks |= FLOW_IS_ORPHAN;
-	set_state(table, index, FLOW_RESET);
-	refresh(table, index);
-}
-
-// Could this RST be the endpoint's own? It carries the sender's next number, or what the other
-// side acknowledged, or answers a SYN (RFC 9293 section 3.10.7.3).
-static bool is_rst_plausible(const struct flow *flow, enum flow_dir dir,
-			     const struct frame_view *view)
-{
-	if (flow->state == FLOW_SYN_SENT && dir == FROM_BACKEND)
-		return view->ack == flow->client_next;
-	uint32_t expected = dir == FROM_CLIENT ? flow->client_next : flow->backend_next;
-	uint32_t distance = view->seq - expected;
-	return distance + RST_WINDOW <= 2U * RST_WINDOW;
-}
-
-// A side that was thought to have reset the connection speaks on: the RST was somebody else's.
-static bool is_rst_refuted(const struct flow *flow, enum flow_dir dir)
-{
-	uint8_t mark = dir == FROM_CLIENT ? FLOW_RESET_BY_CLIENT : FLOW_RESET_BY_BACKEND;
-	return flow->state == FLOW_RESET && (flow->marks & mark);
-}
-
-static enum flow_state track_tcp(struct flow *flow, enum flow_dir dir,
-				 const struct frame_view *view)
-{
-	if (view->tcp_flags & TCP_FLAG_RST) {
-		if (!is_rst_plausible(flow, dir, view))
-			return (enum flow_state)flow->state;
-		flow->marks |= dir == FROM_CLIENT ? FLOW_RESET_BY_CLIENT : FLOW_RESET_BY_BACKEND;
-		return FLOW_RESET;
-	}
-	if (is_rst_refuted(flow, dir)) {
-		flow->marks &= (uint8_t) ~(FLOW_RESET_BY_CLIENT | FLOW_RESET_BY_BACKEND);
-		flow->state = FLOW_ESTABLISHED;
-	}
-
-	uint32_t *next = dir == FROM_CLIENT ? &flow->client_next : &flow->backend_next;
-	uint32_t end = view->seq + frame_view_seq_len(view);
-	bool is_first = dir == FROM_BACKEND && flow->state == FLOW_SYN_SENT;
-	if (is_first || is_after(end, *next))
-		*next = end;
-	return tcp_state_next((enum flow_state)flow->state, dir, view->tcp_flags);
-}
-
-static void count_packet(struct traffic_counters *traffic, enum flow_dir dir, uint32_t bytes)
-{
-	counter_add(dir == FROM_CLIENT ? &traffic->packets_tx : &traffic->packets_rx, 1);
-	counter_add(dir == FROM_CLIENT ? &traffic->bytes_tx : &traffic->bytes_rx, bytes);
-}
-
-void flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,
-		      const struct frame_view *view)
-{
-	struct flow *flow = &table->flows[index];
-	uint32_t bytes = view->frame_len - view->l3;
-	if (flow->proto == IPPROTO_TCP)
-		set_state(table, index, track_tcp(flow, dir, view));
-	else if (dir == FROM_BACKEND)
-		set_state(table, index, FLOW_UDP);
-	refresh(table, index);
-
-	*(dir == FROM_CLIENT ? &flow->bytes_tx : &flow->bytes_rx) += bytes;
-	count_packet(&table->frontends[flow->frontend], dir, bytes);
-	count_packet(&table->backends[flow->backend], dir, bytes);
 }
 
 static size_t flows_bytes(const struct flow_table *table)
