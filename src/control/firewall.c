@@ -219,9 +219,12 @@ static int install(struct firewall *firewall, const struct firewall_plan *plan, 
 	return code;
 }
 
-// nft_ctx_new() ends the process when the kernel has no nfnetlink; find out first.
-static int check_kernel(struct err *err)
+// nft_ctx_new() ends the process when it is set-user-id or the kernel has no nfnetlink; find out
+// first.
+static int check_host(struct err *err)
 {
+	if (getuid() != geteuid())
+		return err_set(err, -EPERM, "firewall: nftables refuses set-user-id programs");
 	struct mnl_socket *probe = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	if (!probe)
 		return err_sys(err, -errno, "firewall: this kernel offers no nftables");
@@ -231,7 +234,7 @@ static int check_kernel(struct err *err)
 
 static int open_context(struct firewall *firewall, struct err *err)
 {
-	int code = check_kernel(err);
+	int code = check_host(err);
 	if (code)
 		return code;
 	firewall->nft = nft_ctx_new(NFT_CTX_DEFAULT);

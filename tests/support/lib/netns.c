@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -52,27 +51,35 @@ bool netns_enter(void)
 	return unshare(CLONE_NEWNET) == 0 && netns_run("ip link set lo up");
 }
 
-static void run_peer(int ready, pid_t parent)
+// Live until the other end of `lifeline` is gone. (A parent-death signal would not do: it is not
+// delivered when the parent has meanwhile become another user.)
+static void run_peer(int ready, int lifeline)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent || unshare(CLONE_NEWNET) != 0 || !netns_run("ip link set lo up") ||
-	    write(ready, "", 1) != 1)
-		_exit(1);
-	close(ready);
-	for (;;)
-		pause();
+	char byte = 0;
+	if (unshare(CLONE_NEWNET) == 0 && netns_run("ip link set lo up") &&
+	    write(ready, &byte, 1) == 1) {
+		close(ready);
+		while (read(lifeline, &byte, 1) > 0)
+			;
+	}
+	_exit(0);
 }
 
 pid_t netns_peer_start(void)
 {
 	int ready[2];
+	int lifeline[2]; // our end stays open until this process ends
 	char byte;
 	if (pipe2(ready, O_CLOEXEC) != 0)
 		return -1;
-	pid_t parent = getpid();
+	if (pipe2(lifeline, O_CLOEXEC) != 0)
+		abort();
 	pid_t peer = fork();
-	if (peer == 0)
-		run_peer(ready[1], parent);
+	if (peer == 0) {
+		close(lifeline[1]);
+		run_peer(ready[1], lifeline[0]);
+	}
+	close(lifeline[0]);
 	close(ready[1]);
 	bool is_ready = peer > 0 && read(ready[0], &byte, 1) == 1;
 	close(ready[0]);
