@@ -20,9 +20,11 @@ struct health;
 typedef void (*health_change_fn)(void *arg, size_t backend, bool is_up, const char *reason);
 
 // `base` and `config` are borrowed and outlive the object. The first probes leave at once.
-// on_change is called from the event loop, and for pools without checks from health_start() itself.
+// on_change is called from the event loop, and for pools without checks from health_start() itself,
+// when *health is set already. A probe that this host lacks the means for changes nothing.
 int health_start(struct health **health, struct event_base *base, const struct config *config,
 		 health_change_fn on_change, void *arg, struct err *err);
-void health_stop(struct health *health); // NULL is legal; closes every probe
+// NULL is legal; closes every probe. Legal in on_change when the event loop calls that.
+void health_stop(struct health *health);
 
 bool health_is_up(const struct health *health, size_t backend);

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks of all backends: one timer and at most one probe each, on the control thread's event loop.
+//
+// A backend's next check starts one interval after its last one started, or when that one ends,
+// whichever is later. All first checks start at once; the second ones are spread over the interval,
+// and a little jitter keeps several balancers from falling into step. A probe that could not be
+// made for want of local resources leaves the state and both counts as they are.
+#include "culvert/control/health.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <event2/util.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "culvert/base/clock.h"
+#include "culvert/base/log.h"
+#include "probe.h"
+
+enum { REASON_MAX = 192, LACK_LOG_PERIOD_S = 10, JITTER_PERCENT = 5 };
+
+struct check {
+	struct health *health;               // borrowed
+	const struct config_pool *pool;      // borrowed
+	const struct config_backend *config; // borrowed
+	struct event timer;
+	struct probe probe;
+	uint64_t due_ns;   // start of the next probe
+	uint32_t n_passed; // in a row, at most rise; 0 while failures are counted
+	uint32_t n_failed; // in a row, at most fall; 0 while passes are counted
+	bool is_up;
+	bool is_known; // was up once, or its failure from the start was logged
+};
+
+struct health {
+	health_change_fn on_change;
+	void *arg;
+	uint64_t lack_logged_ns; // 0: never
+	unsigned n_lacks_unlogged;
+	size_t n_checks;
+	struct check checks[]; // by running number of the backend
+};
+
+static size_t backend_of(const struct check *check)
+{
+	return (size_t)(check - check->health->checks);
+}
+
+static void schedule(struct check *check)
+{
+	uint64_t now = clock_now_ns();
+	uint64_t delay_us = check->due_ns > now ? (check->due_ns - now) / 1000 : 0;
+	struct timeval delay = {.tv_sec = (time_t)(delay_us / 1000000),
+				.tv_usec = (suseconds_t)(delay_us % 1000000)};
+	if (event_add(&check->timer, &delay))
+		log_error("health", "no memory for a timer: backend %s is no longer checked",
+			  check->config->name);
+}
+
+static uint64_t with_jitter(uint64_t interval_ns)
+{
+	uint64_t random;
+	evutil_secure_rng_get_bytes(&random, sizeof(random));
+	uint64_t range = interval_ns * JITTER_PERCENT / 100;
+	return interval_ns - range + random % (2 * range + 1);
+}
+
+// On a host that lacks something every probe fails at once: one line per period tells it.
+static void log_lack(struct check *check, const char *text)
+{
+	struct health *health = check->health;
+	uint64_t now = clock_now_ns();
+	if (health->lack_logged_ns &&
+	    now - health->lack_logged_ns < LACK_LOG_PERIOD_S * NS_PER_SEC) {
+		health->n_lacks_unlogged++;
+		return;
+	}
+	char name[ENDPOINT_TEXT_MAX];
+	log_error("health",
+		  "cannot check %s from here: %s (%u more since the last such line); its state "
+		  "stays %s",
+		  endpoint_format(&check->config->endpoint, name), text, health->n_lacks_unlogged,
+		  check->is_up ? "up" : "down");
+	health->lack_logged_ns = now;
+	health->n_lacks_unlogged = 0;
+}
+
+// Count one result. Returns whether the state has changed.
+static bool count(struct check *check, bool is_pass)
+{
+	uint32_t needed = is_pass ? check->pool->rise : check->pool->fall;
+	uint32_t *n = is_pass ? &check->n_passed : &check->n_failed;
+	if (is_pass)
+		check->n_failed = 0;
+	else
+		check->n_passed = 0;
+	if (*n < needed)
+		++*n;
+	if (*n < needed || check->is_up == is_pass)
+		return false;
+	check->is_up = is_pass;
+	return true;
+}
+
+static const char *format_reason(const struct check *check, const struct probe_result *result,
+				 char *reason)
+{
+	char text[REASON_MAX / 2];
+	bool is_pass = result->outcome == PROBE_PASSED;
+	snprintf(reason, REASON_MAX, "%s, %u of %u checks %s",
+		 probe_result_format(result, text, sizeof(text)),
+		 is_pass ? check->n_passed : check->n_failed,
+		 is_pass ? check->pool->rise : check->pool->fall, is_pass ? "passed" : "failed");
+	return reason;
+}
+
+// No change of state, so nobody else would say it.
+static void log_down_from_start(struct check *check, const char *reason)
+{
+	char name[ENDPOINT_TEXT_MAX];
+	if (check->is_known || check->n_failed < check->pool->fall)
+		return;
+	check->is_known = true;
+	log_warn("health", "backend %s (%s) has been down from the start: %s", check->config->name,
+		 endpoint_format(&check->config->endpoint, name), reason);
+}
+
+static void on_probe_done(void *arg, const struct probe_result *result)
+{
+	struct check *check = arg;
+	struct health *health = check->health;
+	char reason[REASON_MAX];
+	schedule(check);
+	if (result->outcome == PROBE_UNKNOWN) {
+		log_lack(check, probe_result_format(result, reason, sizeof(reason)));
+		return;
+	}
+	bool has_changed = count(check, result->outcome == PROBE_PASSED);
+	format_reason(check, result, reason);
+	if (has_changed) {
+		check->is_known = true;
+		// Last: the callee may stop health.
+		health->on_change(health->arg, backend_of(check), check->is_up, reason);
+	} else if (!check->is_up) {
+		log_down_from_start(check, reason);
+	}
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct check *check = arg;
+	uint64_t interval_ns = check->pool->health_check_interval_ms * NS_PER_MS;
+	if (!check->due_ns) {
+		// After the first check: an even spread over one interval.
+		size_t place = (size_t)(check->config - check->pool->backends) + 1;
+		interval_ns = interval_ns * place / check->pool->n_backends;
+	}
+	check->due_ns = clock_now_ns() + with_jitter(interval_ns);
+	probe_start(&check->probe, &check->config->endpoint, check->pool->health_check_timeout_ms);
+}
+
+static int start_checks(struct health *health)
+{
+	static const struct timeval at_once = {0};
+	for (size_t i = 0; i < health->n_checks; i++) {
+		struct check *check = &health->checks[i];
+		if (check->pool->health_check != HEALTH_NONE && event_add(&check->timer, &at_once))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void tell_unchecked(struct health *health)
+{
+	for (size_t i = 0; i < health->n_checks; i++) {
+		if (health->checks[i].pool->health_check == HEALTH_NONE)
+			health->on_change(health->arg, i, true,
+					  "not checked (health_check = none)");
+	}
+}
+
+static struct health *create(struct event_base *base, const struct config *config)
+{
+	size_t n_checks = 0;
+	for (size_t i = 0; i < config->n_pools; i++)
+		n_checks += config->pools[i].n_backends;
+	struct health *health = calloc(1, sizeof(*health) + n_checks * sizeof(health->checks[0]));
+	if (!health)
+		return NULL;
+	for (size_t i = 0; i < config->n_pools; i++) {
+		const struct config_pool *pool = &config->pools[i];
+		for (size_t k = 0; k < pool->n_backends; k++) {
+			struct check *check = &health->checks[health->n_checks++];
+			check->health = health;
+			check->pool = pool;
+			check->config = &pool->backends[k];
+			check->is_up = pool->health_check == HEALTH_NONE;
+			evtimer_assign(&check->timer, base, on_timer, check);
+			probe_init(&check->probe, base, on_probe_done, check);
+		}
+	}
+	return health;
+}
+
+int health_start(struct health **health, struct event_base *base, const struct config *config,
+		 health_change_fn on_change, void *arg, struct err *err)
+{
+	struct health *created = create(base, config);
+	if (!created)
+		return err_sys(err, -ENOMEM, "cannot start health checks");
+	created->on_change = on_change;
+	created->arg = arg;
+	int code = start_checks(created);
+	if (code) {
+		health_stop(created);
+		return err_sys(err, code, "cannot start health checks");
+	}
+	*health = created;
+	tell_unchecked(created);
+	return 0;
+}
+
+void health_stop(struct health *health)
+{
+	if (!health)
+		return;
+	for (size_t i = 0; i < health->n_checks; i++) {
+		event_del(&health->checks[i].timer);
+		probe_cancel(&health->checks[i].probe);
+	}
+	free(health);
+}
+
+bool health_is_up(const struct health *health, size_t backend)
+{
+	assert(backend < health->n_checks);
+	return health->checks[backend].is_up;
+}
