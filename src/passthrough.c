@@ -36,7 +36,59 @@ struct passthrough {
 	struct stats_server *stats_server;
 	uint64_t secret;
 	uint64_t received_at_last_totals;
+	uint32_t n_snats_guarded; // source addresses that the firewall's rules know
 };
+
+// ---- firewall ----------------------------------------------------------------------------------
+
+// The plan's arrays live as long as the call that uses them.
+static int install_rules(struct passthrough *self, const struct snapshot *snapshot, struct err *err)
+{
+	struct link_info infos[CONFIG_MAX_INTERFACES] = {0};
+	const char *names[CONFIG_MAX_INTERFACES];
+	size_t n_names = 0;
+	for (uint32_t i = 0; i < self->topology.n_links; i++) {
+		if (netwatch_link(self->netwatch, self->topology.ifindexes[i], &infos[i]))
+			names[n_names++] = infos[i].name;
+	}
+	struct firewall_plan plan = {
+		.links = names,
+		.n_links = n_names,
+		.frontends = snapshot->vips->endpoints,
+		.n_frontends = snapshot->vips->n,
+		.backends = snapshot->backend_ids->endpoints,
+		.n_backends = snapshot->backend_ids->n,
+		.snat_addrs = snapshot->snats,
+		.n_snat_addrs = snapshot->n_snats,
+		.nat_port_min = snapshot->nat_port_min,
+		.nat_port_max = snapshot->nat_port_max,
+	};
+	self->n_snats_guarded = snapshot->n_snats;
+	return firewall_open(&self->firewall, &plan, err);
+}
+
+static int open_firewall(struct passthrough *self, const struct snapshot *snapshot, struct err *err)
+{
+	const struct config_passthrough *passthrough = &self->config->passthrough;
+	if (!self->config->firewall_manage)
+		return 0;
+	int code = reserved_ports_open(&self->reserved_ports, passthrough->nat_port_min,
+				       passthrough->nat_port_max, err);
+	return code ? code : install_rules(self, snapshot, err);
+}
+
+// A route may bring a source address that the rules do not know yet.
+static void renew_firewall(struct passthrough *self, const struct snapshot *snapshot)
+{
+	struct err err = {0};
+	if (!self->firewall || snapshot->n_snats == self->n_snats_guarded)
+		return;
+	firewall_close(self->firewall);
+	self->firewall = NULL;
+	if (install_rules(self, snapshot, &err))
+		log_error("firewall", "the rules are gone and could not be put back: %s",
+			  err.message);
+}
 
 // ---- events ------------------------------------------------------------------------------------
 
@@ -66,6 +118,7 @@ static void on_publish(evutil_socket_t fd, short what, void *arg)
 		log_error("culvert", "the packet path goes on with old knowledge: %s", err.message);
 		return;
 	}
+	renew_firewall(self, snapshot);
 	engine_publish(self->engine, snapshot);
 }
 
@@ -151,29 +204,6 @@ static int open_network(struct passthrough *self, struct err *err)
 	return topology_find(&self->topology, err);
 }
 
-// The plan's arrays live as long as the call that uses them.
-static int open_firewall(struct passthrough *self, const char *const *links,
-			 const struct snapshot *snapshot, struct err *err)
-{
-	struct firewall_plan plan = {
-		.links = links,
-		.n_links = self->topology.n_links,
-		.frontends = snapshot->vips->endpoints,
-		.n_frontends = snapshot->vips->n,
-		.backends = snapshot->backend_ids->endpoints,
-		.n_backends = snapshot->backend_ids->n,
-		.snat_addrs = snapshot->snats,
-		.n_snat_addrs = snapshot->n_snats,
-		.nat_port_min = snapshot->nat_port_min,
-		.nat_port_max = snapshot->nat_port_max,
-	};
-	if (!self->config->firewall_manage)
-		return 0;
-	int code = reserved_ports_open(&self->reserved_ports, plan.nat_port_min, plan.nat_port_max,
-				       err);
-	return code ? code : firewall_open(&self->firewall, &plan, err);
-}
-
 // The exact filter, or a broader one when it has more instructions than the kernel takes.
 static char *make_filter(const struct config *config, const struct snapshot_link *link)
 {
@@ -203,7 +233,6 @@ static int open_packet_path_with(struct passthrough *self, struct snapshot *snap
 				 struct err *err)
 {
 	struct io_link links[CONFIG_MAX_INTERFACES];
-	const char *names[CONFIG_MAX_INTERFACES];
 	struct link_info infos[CONFIG_MAX_INTERFACES];
 	char *filters[CONFIG_MAX_INTERFACES] = {0};
 	int code = 0;
@@ -212,12 +241,9 @@ static int open_packet_path_with(struct passthrough *self, struct snapshot *snap
 		if (!filters[i] ||
 		    !netwatch_link(self->netwatch, self->topology.ifindexes[i], &infos[i]))
 			code = err_set(err, -ENODEV, "an interface went away during the start");
-		names[i] = infos[i].name;
 		links[i] = (struct io_link){infos[i].name, infos[i].ifindex, filters[i], NULL};
 		log_info("network", "capturing on %s", infos[i].name);
 	}
-	if (!code)
-		code = open_firewall(self, names, snapshot, err);
 	if (!code)
 		code = open_engine(self, links, snapshot, err);
 	for (uint32_t i = 0; i < self->topology.n_links; i++)
@@ -231,7 +257,9 @@ static int open_packet_path(struct passthrough *self, struct err *err)
 	int code = registry_snapshot(self->registry, &snapshot, err);
 	if (code)
 		return code;
-	code = open_packet_path_with(self, snapshot, err);
+	code = open_firewall(self, snapshot, err);
+	if (!code)
+		code = open_packet_path_with(self, snapshot, err);
 	if (code) {
 		snapshot_destroy(snapshot);
 		return code;

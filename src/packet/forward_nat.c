@@ -108,7 +108,8 @@ static uint32_t renew_flow(struct worker *worker, const struct packet *packet, u
 	struct flow *flow = &worker->flows->flows[index];
 	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
 	bool is_over = flow->class == CLASS_FINISHED;
-	bool is_waiting = flow->class == CLASS_HALF_OPEN || flow->proto == IPPROTO_UDP;
+	bool is_waiting = flow->class == CLASS_HALF_OPEN ||
+			  (flow->proto == IPPROTO_UDP && backend->resets_on_down);
 	if (!opens_connection(&packet->view))
 		return index;
 	if (is_over && backend->is_up) {

@@ -36,9 +36,11 @@ struct packet {
 	struct frame_view view;
 };
 
+// Does the transport checksum wait for hardware? One inside an encapsulated packet may, instead.
 static inline bool packet_is_partial(const struct packet *packet)
 {
-	return packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	return (packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
+	       packet->vnet.csum_start == packet->view.l4;
 }
 
 static inline void packet_drop(struct packet *packet, enum verdict verdict)
