@@ -44,12 +44,13 @@ CPPFLAGS_ALL = -D_GNU_SOURCE -DCULVERT_VERSION='"$(VERSION)"' -Iinclude -Isrc $(
 CFLAGS_ALL   = -std=c17 $(FLAGS) $(WARN) $(CWARN) $(CFLAGS)
 CXXFLAGS_ALL = -std=c++17 $(FLAGS) $(WARN) $(CXXFLAGS)
 LDFLAGS_ALL  = $(FLAGS) -Wl,-z,relro,-z,now $(LDFLAGS)
-LIBS         = $(PKG_LIBS) -lnet -lstdc++
+LIBS         = $(PKG_LIBS) -lnet -lstdc++ -lm
 
 include mk/build.mk
 include mk/deps.mk
 include mk/test.mk
 include mk/lint.mk
+include mk/bench.mk
 include mk/install.mk
 
 .PHONY: help
