@@ -12,3 +12,28 @@ $O/tests/unit/%: $O/tests/unit/%.o $(support_objs) $(lib)
 unit: $(unit_bins) ## build and run the unit tests and the golden packet tables
 	$Q failed=0; for t in $(unit_bins); do $$t --jobs 2 || failed=1; done; exit $$failed
 .SECONDARY:
+
+# Small programs that the end-to-end tests run in the lab's hosts.
+support_srcs := $(filter-out tests/support/args.c,$(sort $(wildcard tests/support/*.c)))
+support_bins := $(support_srcs:%.c=$O/%)
+
+$O/tests/support/%: $O/tests/support/%.o $O/tests/support/args.o
+	$(call say,LINK,$@)
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^
+
+PYTEST := /usr/bin/python3 -m pytest
+
+.PHONY: support e2e test demo
+support: $(support_bins)
+
+e2e: all support ## run the end-to-end tests in network namespaces (root); E2E='-k udp' picks some
+	$Q CULVERT=$O/culvert SUPPORT=$O/tests/support $(PYTEST) tests/e2e $(E2E)
+
+test: ## install what is missing, then every test: unit, sanitizers, end to end (root)
+	$Q $(MAKE) deps-dev
+	$Q tests/run
+
+demo: ## install and build what is missing, then show it at work in a lab (root)
+	$Q $(MAKE) deps
+	$Q $(MAKE) all
+	$Q tools/demo

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures. Every test has labs and processes of its own, removed however it ends."""
+
+import contextlib
+import os
+import pathlib
+import signal
+
+import pytest
+
+from harness import lab as lab_module
+from harness.culvert import BINARY, Culvert
+from harness.lab import ROOT, Lab
+
+SUPPORT = pathlib.Path(os.path.abspath(os.environ.get("SUPPORT", ROOT / "build/tests/support")))
+TEST_SECONDS = 180
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "smoke: the short subset, for the sanitizer builds")
+    config.addinivalue_line("markers", "stress: floods and many flows")
+    config.addinivalue_line("markers", "full: long; only with -m full or FULL=1")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(_number, _frame):
+    raise KeyboardInterrupt
+
+
+def pytest_collection_modifyitems(config, items):
+    if "full" in config.option.markexpr or os.environ.get("FULL"):
+        return
+    for item in items:
+        if item.get_closest_marker("full"):
+            item.add_marker(pytest.mark.skip(reason="long: FULL=1 runs it"))
+
+
+def pytest_sessionstart(session):
+    if os.geteuid() != 0:
+        pytest.exit("these tests make network namespaces, which needs root", returncode=1)
+    if not os.access(BINARY, os.X_OK):
+        pytest.exit(f"there is no {BINARY}; \"make\" builds it", returncode=1)
+    lab_module.sweep()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    """A test that hangs fails, and is torn down like any other."""
+    def expire(_number, _frame):
+        raise TimeoutError(f"the test took more than {TEST_SECONDS} seconds")
+
+    signal.signal(signal.SIGALRM, expire)
+    signal.alarm(TEST_SECONDS * (10 if item.get_closest_marker("full") else 1))
+    yield
+    signal.alarm(0)
+
+
+@pytest.fixture
+def make_lab():
+    """Call it with the arguments of Lab."""
+    with contextlib.ExitStack() as stack:
+        def make(*args, **options):
+            lab = Lab(*args, **options)
+            stack.callback(lab.down)
+            return lab
+        yield make
+
+
+@pytest.fixture
+def lab(make_lab, request):
+    """A lab; parametrise it indirectly with a dictionary of Lab's arguments."""
+    return make_lab(**getattr(request, "param", {}))
+
+
+@pytest.fixture
+def make_culvert(make_lab, tmp_path):  # torn down before the labs
+    """Call it with a lab. At the end each must stop cleanly."""
+    running = []
+
+    def make(lab, binary=BINARY):
+        directory = tmp_path / f"culvert{len(running)}"
+        directory.mkdir()
+        running.append(Culvert(lab, directory, binary))
+        return running[-1]
+
+    yield make
+    with contextlib.ExitStack() as stack:
+        for culvert in running:
+            stack.callback(finish, culvert)
+
+
+def finish(culvert):
+    """The ledger balances, the process stops cleanly, and its table is gone with it."""
+    if culvert.process is None:
+        return
+    try:
+        if culvert.process.poll() is None:
+            culvert.ledger()
+    finally:
+        culvert.stop()
+    assert culvert.lab.nft_tables() == []
+
+
+@pytest.fixture
+def culvert(lab, make_culvert):
+    """culvert for `lab`, not started."""
+    return make_culvert(lab)
+
+
+@pytest.fixture
+def support():
+    """The path of a program from tests/support."""
+    return lambda name: str(SUPPORT / name)

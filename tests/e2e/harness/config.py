@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configurations for culvert, as dictionaries and as TOML."""
+
+from .lab import VIP
+
+STATS_PORT = 9000
+
+
+def passthrough(lab, *, weights=None, workers=0, protocol=None, port=80, **overrides):
+    """A pool of all backends of the lab behind the virtual address. `overrides` are merged into
+    the sections of the same name, deeply: backends={"web": {"fall": 1}}."""
+    names = lab.backend_names()
+    weights = weights or [1] * len(names)
+    frontend = {"listen_addr": f"{VIP}:{port}", "backend": "web"}
+    pool = {
+        "health_check_interval": 0.2,
+        "health_check_timeout": 0.5,
+        "rise": 1,
+        "fall": 2,
+        "servers": {
+            name: {"addr": f"{lab.backend_addr(name)}:{port}", "weight": weight}
+            for name, weight in zip(names, weights)
+        },
+    }
+    if protocol:
+        frontend["protocol"] = protocol
+    if protocol == "udp":
+        for key in ("health_check_interval", "health_check_timeout", "rise", "fall"):
+            del pool[key]
+        pool["health_check"] = "none"
+    config = {
+        "mode": "passthrough",
+        "stats": {"port": STATS_PORT},
+        "passthrough": {"workers": workers},
+        "frontends": {"web": frontend},
+        "backends": {"web": pool},
+    }
+    merge(config, overrides)
+    return config
+
+
+def merge(target, source):
+    for key, value in source.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            merge(target[key], value)
+        else:
+            target[key] = value
+
+
+def _value(value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def to_toml(config, path=()):
+    tables = {key: value for key, value in config.items() if isinstance(value, dict)}
+    lines = [f"[{'.'.join(path)}]"] if path else []
+    lines += [f"{key} = {_value(value)}" for key, value in config.items() if key not in tables]
+    text = "\n".join(lines) + "\n"
+    for key, table in tables.items():
+        text += "\n" + to_toml(table, (*path, key))
+    return text

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tools/lab as an object."""
+
+import itertools
+import os
+import pathlib
+import re
+import subprocess
+
+from . import netns
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+TOOL = str(ROOT / "tools" / "lab")
+VIP = "10.0.0.1"
+
+_numbers = itertools.count(1)
+
+
+class Lab:
+    """One lab, up from construction until down()."""
+
+    def __init__(self, topology="one-arm", offloads="on", backends=3, files=None, direct=False):
+        self.name = f"e{os.getpid()}x{next(_numbers)}"
+        self.topology = topology
+        self.offloads = offloads
+        self.n_backends = backends
+        command = [TOOL, "up", "--name", self.name, "--topology", topology]
+        command += ["--offloads", offloads, "--backends", str(backends)]
+        if files is not None:
+            command += ["--files", str(files)]
+        if direct:
+            command += ["--direct"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+    def down(self):
+        subprocess.run([TOOL, "down", "--name", self.name], check=True, timeout=60)
+
+    def namespace(self, host):
+        return f"cv-{self.name}-{host}"
+
+    def inside(self, host):
+        return netns.inside(self.namespace(host))
+
+    def command(self, host, *args):
+        return ["ip", "netns", "exec", self.namespace(host), *map(str, args)]
+
+    def run(self, host, *args, check=True, timeout=60):
+        """The completed process, its output as text."""
+        return subprocess.run(
+            self.command(host, *args), check=check, timeout=timeout, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def spawn(self, host, *args, **options):
+        options.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.Popen(self.command(host, *args), **options)
+
+    def stop(self, host):
+        """Kill what runs on the host; its network stays, and refuses connections."""
+        subprocess.run([TOOL, "stop", "--name", self.name, host], check=True, timeout=60)
+
+    def start(self, host):
+        subprocess.run([TOOL, "start", "--name", self.name, host], check=True, timeout=60)
+
+    def silence(self, host):
+        """Cut the host's cable: nothing is refused, everything is lost."""
+        self.run(host, "ip", "link", "set", "eth0", "down")
+
+    def backend_names(self):
+        return [f"b{i}" for i in range(1, self.n_backends + 1)]
+
+    def backend_addr(self, host):
+        net = "10.0.0" if self.topology == "one-arm" else "10.1.0"
+        return f"{net}.{100 + int(host[1:])}"
+
+    def backend_facing_addr(self):
+        """The balancer's address that backends see in passthrough."""
+        return "10.1.0.2" if self.topology == "two-arm" else "10.0.0.2"
+
+    def reserved_ports(self):
+        path = "/proc/sys/net/ipv4/ip_local_reserved_ports"
+        return self.run("lb", "cat", path).stdout.strip()
+
+    def nft_tables(self):
+        return self.run("lb", "nft", "list", "tables").stdout.split("\n")[:-1]
+
+
+def sweep():
+    """Remove labs of test runs that were killed."""
+    names = set()
+    for entry in [*pathlib.Path("/run/netns").glob("cv-e*"),
+                  *pathlib.Path("/run/culvert-lab").glob("e*")]:
+        match = re.fullmatch(r"(?:cv-)?(e(\d+)x\d+)(?:-.*)?", entry.name)
+        if match and not os.path.exists(f"/proc/{match[2]}"):
+            names.add(match[1])
+    for name in names:
+        subprocess.run([TOOL, "down", "--name", name], check=True, timeout=60)

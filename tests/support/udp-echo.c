@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// A UDP server that returns each datagram with a byte of its own put in front, so that a client can
+// tell which server it spoke to. Usage: udp-echo PORT BYTE. Says "ready" once it is bound.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum { BATCH = 64, DATAGRAM_MAX = 65536, BUFFER_BYTES = 8 << 20 };
+
+static int open_socket(uint16_t port)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int size = BUFFER_BYTES;
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
+		perror("udp-echo");
+		exit(1);
+	}
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	return fd;
+}
+
+static void serve(int fd, char mark)
+{
+	static char buffers[BATCH][DATAGRAM_MAX];
+	struct sockaddr_in peers[BATCH];
+	struct iovec iov[BATCH][2];
+	struct mmsghdr messages[BATCH];
+	for (;;) {
+		for (int i = 0; i < BATCH; i++) {
+			iov[i][0] = (struct iovec){.iov_base = &mark, .iov_len = 1};
+			iov[i][1] = (struct iovec){.iov_base = buffers[i], .iov_len = DATAGRAM_MAX};
+			messages[i].msg_hdr = (struct msghdr){.msg_name = &peers[i],
+							      .msg_namelen = sizeof(peers[i]),
+							      .msg_iov = &iov[i][1],
+							      .msg_iovlen = 1};
+		}
+		int count = recvmmsg(fd, messages, BATCH, MSG_WAITFORONE, NULL);
+		if (count < 0)
+			return;
+		for (int i = 0; i < count; i++) {
+			iov[i][1].iov_len = messages[i].msg_len;
+			messages[i].msg_hdr.msg_iov = iov[i];
+			messages[i].msg_hdr.msg_iovlen = 2;
+		}
+		for (int sent = 0; sent < count;) {
+			int n = sendmmsg(fd, messages + sent, (unsigned)(count - sent), 0);
+			sent += n > 0 ? n : 1; // a refused datagram is lost, as on any network
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3) {
+		fputs("Usage: udp-echo PORT BYTE\n", stderr);
+		return 2;
+	}
+	int fd = open_socket((uint16_t)strtoul(argv[1], NULL, 10));
+	puts("ready");
+	fflush(stdout);
+	serve(fd, argv[2][0]);
+	perror("udp-echo");
+	return 1;
+}
