@@ -3,7 +3,7 @@
 #pragma once
 
 #include "culvert/base/counter.h"
-#include "culvert/packet/verdict.h"
+#include "culvert/flow/verdict.h"
 
 struct ledger { // w: the thread it belongs to, r: any
 	counter_t received;

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 #include "culvert/flow/tcp_state.h"
+#include "culvert/flow/verdict.h"
 #include "culvert/net/parse.h"
-#include "culvert/packet/verdict.h"
 
 enum {
 	PACKET_BURST = 64, // packets that a stage handles at a time

@@ -7,8 +7,8 @@
 
 #include "culvert/base/err.h"
 #include "culvert/config/config.h"
+#include "culvert/flow/packet_stats.h"
 #include "culvert/net/addr.h"
-#include "culvert/packet/stats.h"
 
 struct event_base;
 struct health;

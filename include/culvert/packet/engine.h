@@ -4,8 +4,8 @@
 #pragma once
 
 #include "culvert/balance/registry.h"
+#include "culvert/flow/packet_stats.h"
 #include "culvert/packet/io.h"
-#include "culvert/packet/stats.h"
 
 struct engine;
 

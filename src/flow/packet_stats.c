@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "culvert/packet/stats.h"
+#include "culvert/flow/packet_stats.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "culvert/packet/verdict.h"
+#include "culvert/flow/verdict.h"
 
 // bytes_tx go to backends, bytes_rx come from them: bytes of IP packets, headers included.
 struct traffic {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "culvert/packet/verdict.h"
+#include "culvert/flow/verdict.h"
 
 #include <stddef.h>
 
