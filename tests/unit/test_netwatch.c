@@ -64,7 +64,7 @@ static void enter_lab(struct lab *lab)
 	start_watch(lab);
 }
 
-static void leave_lab(struct lab *lab)
+static void stop_watch(struct lab *lab)
 {
 	netwatch_destroy(lab->watch);
 	event_base_free(lab->base);
@@ -125,7 +125,8 @@ static void await_hop(struct lab *lab, const char *dst, const char *expected)
 	}
 }
 
-// Run the event loop until a link that is made now is known: all that happened before is, too.
+// Run the event loop until a link that is made now is known and announced, in one call: all that
+// happened before is known, too.
 static void settle(struct lab *lab)
 {
 	static unsigned n_markers;
@@ -139,7 +140,6 @@ static void settle(struct lab *lab)
 		cr_assert_lt(clock_now_ns(), end_ns);
 		event_base_loop(lab->base, EVLOOP_ONCE);
 	}
-	lab->n_changes = before;
 }
 
 Test(netwatch, knows_links_and_addresses_at_once)
@@ -150,7 +150,7 @@ Test(netwatch, knows_links_and_addresses_at_once)
 	unsigned ifindex = 0;
 	enter_lab(&lab);
 	cr_assert(netns_run("ip link set va mtu 1400 address 02:00:00:00:00:01"));
-	netwatch_destroy(lab.watch);
+	stop_watch(&lab);
 	start_watch(&lab);
 
 	cr_assert(netwatch_link_by_name(lab.watch, "va", &info));
@@ -176,7 +176,7 @@ Test(netwatch, knows_links_and_addresses_at_once)
 	cr_expect_not(netwatch_addr_link(lab.watch, &addr, &ifindex));
 	struct next_hop hop;
 	cr_expect_not(netwatch_next_hop(lab.watch, &addr, &hop));
-	leave_lab(&lab);
+	stop_watch(&lab);
 	netwatch_destroy(NULL);
 }
 
@@ -191,19 +191,22 @@ Test(netwatch, resolves_a_destination_on_the_link)
 	await_hop(&lab, "10.9.0.2", "via 10.9.0.2 from 10.9.0.1 mac " VB_MAC);
 	track(&lab, "fd09::2");
 	await_hop(&lab, "fd09::2", "via fd09::2 from fd09::1 mac " VB_MAC);
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
 
 Test(netwatch, an_entry_of_before_is_used_at_once)
 {
 	struct lab lab;
 	enter_lab(&lab);
-	netwatch_destroy(lab.watch);
+	stop_watch(&lab);
 	cr_assert(netns_run("ip neigh add 10.9.0.2 dev va lladdr " VB_MAC " nud stale"));
 	start_watch(&lab);
 	track(&lab, "10.9.0.2");
 	cr_expect(hop_of(&lab, "10.9.0.2").is_resolved);
-	leave_lab(&lab);
+	// It is provoked, and keeps its address meanwhile.
+	cr_expect(netns_run("ip neigh show to 10.9.0.2 | grep -q 'lladdr " VB_MAC
+			    " .*\\(DELAY\\|PROBE\\|REACHABLE\\)'"));
+	stop_watch(&lab);
 }
 
 Test(netwatch, goes_through_the_gateway_that_the_kernel_chooses)
@@ -232,7 +235,7 @@ Test(netwatch, goes_through_the_gateway_that_the_kernel_chooses)
 	await_hop(&lab, "192.0.2.7", "via fd09::2 from 10.9.0.1 mac " VB_MAC);
 	cr_assert(netns_run("ip route del 192.0.2.7 && ip route del 192.0.2.0/24"));
 	await_hop(&lab, "192.0.2.7", "unreachable");
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
 
 Test(netwatch, follows_a_nexthop_object)
@@ -246,7 +249,7 @@ Test(netwatch, follows_a_nexthop_object)
 	await_hop(&lab, "192.0.2.7", "via 10.9.0.2 from 10.9.0.1 mac " VB_MAC);
 	cr_assert(netns_run("ip nexthop replace id 5 via 10.9.0.3 dev va"));
 	await_hop(&lab, "192.0.2.7", "via 10.9.0.3 from 10.9.0.1 mac " VB_MAC);
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
 
 Test(netwatch, refusing_routes_are_no_routes)
@@ -270,7 +273,7 @@ Test(netwatch, refusing_routes_are_no_routes)
 	await_hop(&lab, "10.9.0.255", "unreachable");
 	track(&lab, "224.0.0.5");
 	await_hop(&lab, "224.0.0.5", "unreachable");
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
 
 Test(netwatch, local_destinations_are_local)
@@ -294,7 +297,7 @@ Test(netwatch, local_destinations_are_local)
 	cr_assert(netns_run("ip addr del 10.9.0.77/24 dev va"));
 	await_hop(&lab, "10.9.0.77", "via 10.9.0.77 from 10.9.0.1 mac unknown");
 	cr_expect_not(netwatch_addr_link(lab.watch, &addr, &ifindex));
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
 
 Test(netwatch, sees_a_neighbour_change_its_mac)
@@ -309,7 +312,7 @@ Test(netwatch, sees_a_neighbour_change_its_mac)
 	cr_assert(netns_run("ip neigh replace 10.9.0.2 dev va lladdr " VB_MAC " nud stale"));
 	cr_assert(netns_run("echo 1 > /proc/sys/net/ipv4/neigh/va/delay_first_probe_time"));
 	await_hop(&lab, "10.9.0.2", "via 10.9.0.2 from 10.9.0.1 mac " OTHER_MAC);
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
 
 Test(netwatch, keeps_asking_for_a_neighbour_until_it_answers)
@@ -331,23 +334,20 @@ Test(netwatch, keeps_asking_for_a_neighbour_until_it_answers)
 	cr_assert(netns_run("ip neigh flush all"));
 	await_hop(&lab, "10.9.0.40", "via 10.9.0.40 from 10.9.0.1 mac unknown");
 	await_hop(&lab, "10.9.0.40", "via 10.9.0.40 from 10.9.0.1 mac " VB_MAC);
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
 
 Test(netwatch, leaves_permanent_entries_as_they_are)
 {
 	struct lab lab;
 	enter_lab(&lab);
-	track(&lab, "10.9.0.50");
-	await_hop(&lab, "10.9.0.50", "via 10.9.0.50 from 10.9.0.1 mac unknown");
-	cr_assert(
-		netns_run("ip neigh replace 10.9.0.50 dev va lladdr " OTHER_MAC " nud permanent"));
-	// Before the loop has heard of it, the tick may try to provoke.
+	// Made after the dump; its event is not read yet when track() looks for the neighbour.
+	cr_assert(netns_run("ip neigh add 10.9.0.50 dev va lladdr " OTHER_MAC " nud permanent"));
 	track(&lab, "10.9.0.50");
 	await_hop(&lab, "10.9.0.50", "via 10.9.0.50 from 10.9.0.1 mac " OTHER_MAC);
 	settle(&lab);
 	cr_expect(netns_run("ip neigh show to 10.9.0.50 | grep -q PERMANENT"));
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
 
 Test(netwatch, links_without_neighbour_resolution_need_none)
@@ -357,7 +357,7 @@ Test(netwatch, links_without_neighbour_resolution_need_none)
 	cr_assert(netns_run("ip link set va address 02:00:00:00:00:01 arp off"));
 	track(&lab, "10.9.0.2");
 	await_hop(&lab, "10.9.0.2", "via 10.9.0.2 from 10.9.0.1 mac 02:00:00:00:00:01");
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
 
 Test(netwatch, a_link_that_goes_down_takes_its_routes_along)
@@ -384,7 +384,7 @@ Test(netwatch, a_link_that_goes_down_takes_its_routes_along)
 	cr_assert(netns_run("ip link del va"));
 	await_hop(&lab, "10.9.0.2", "unreachable");
 	cr_expect_not(netwatch_link_by_name(lab.watch, "va", &info));
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
 
 Test(netwatch, a_port_that_leaves_a_bridge_is_still_a_link)
@@ -397,7 +397,7 @@ Test(netwatch, a_port_that_leaves_a_bridge_is_still_a_link)
 	cr_assert(netns_run("ip link set va nomaster"));
 	settle(&lab);
 	cr_expect(netwatch_link_by_name(lab.watch, "va", &info));
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
 
 Test(netwatch, a_renamed_link_and_a_new_mtu_are_seen)
@@ -411,7 +411,7 @@ Test(netwatch, a_renamed_link_and_a_new_mtu_are_seen)
 	cr_assert(netwatch_link(lab.watch, ifindex, &info));
 	cr_expect_str_eq(info.name, "renamed");
 	cr_expect_eq(info.mtu, 9000);
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
 
 Test(netwatch, calls_only_when_an_answer_is_another)
@@ -432,11 +432,10 @@ Test(netwatch, calls_only_when_an_answer_is_another)
 	cr_assert(netns_run("ip neigh add 10.9.0.60 dev va lladdr " OTHER_MAC " nud permanent"));
 	cr_assert(netns_run("ip route add 198.51.100.0/24 via 10.9.0.2"));
 	cr_assert(netns_run("ip addr change 10.9.0.1/24 dev va valid_lft 9000 preferred_lft 9000"));
-	uint64_t end_ns = clock_now_ns() + 3 * NS_PER_SEC;
-	while (clock_now_ns() < end_ns)
-		event_base_loop(lab.base, EVLOOP_ONCE);
-	cr_expect_eq(lab.n_changes, 0u, "%u calls", lab.n_changes);
-	leave_lab(&lab);
+	event_base_loop(lab.base, EVLOOP_ONCE);
+	settle(&lab);
+	cr_expect_eq(lab.n_changes, 1u, "%u calls", lab.n_changes);
+	stop_watch(&lab);
 }
 
 Test(netwatch, a_burst_is_one_call)
@@ -449,12 +448,14 @@ Test(netwatch, a_burst_is_one_call)
 	lab.n_changes = 0;
 	cr_assert(netns_run("for i in $(seq 100 199); do echo addr add 10.9.0.$i/24 dev va; done | "
 			    "ip -batch -"));
-	settle(&lab);
-	cr_expect_eq(lab.n_changes, 0u, "a burst before the loop ran is in the marker's call");
+	while (lab.n_changes == 0)
+		event_base_loop(lab.base, EVLOOP_ONCE);
 	struct ip_addr addr = addr_of("10.9.0.199");
 	unsigned ifindex = 0;
-	cr_expect(netwatch_addr_link(lab.watch, &addr, &ifindex));
-	leave_lab(&lab);
+	cr_expect(netwatch_addr_link(lab.watch, &addr, &ifindex), "not all in the first call");
+	settle(&lab);
+	cr_expect_eq(lab.n_changes, 2u, "%u calls", lab.n_changes);
+	stop_watch(&lab);
 }
 
 // More events than the socket can hold while the loop does not run. The last of them, which say
@@ -476,7 +477,7 @@ Test(netwatch, dumps_again_when_events_were_lost)
 	await_hop(&lab, "192.0.2.7", "via 10.9.0.50 from 10.9.0.1 mac " OTHER_MAC);
 	struct link_info info;
 	cr_expect(netwatch_link_by_name(lab.watch, "late", &info));
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
 
 Test(netwatch, holds_as_many_destinations_as_a_configuration_may_have)
@@ -495,5 +496,5 @@ Test(netwatch, holds_as_many_destinations_as_a_configuration_may_have)
 	cr_assert(netns_run("ip route del 10.64.0.0/16"));
 	await_hop(&lab, "10.64.0.0", "unreachable");
 	await_hop(&lab, "10.64.63.255", "unreachable");
-	leave_lab(&lab);
+	stop_watch(&lab);
 }
