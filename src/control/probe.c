@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "culvert/base/clock.h"
+#include "sockaddr.h"
 
 // Whether the connect never left this host, for want of descriptors, memory or local ports. EAGAIN
 // is what connect(2) says when the ports in use leave no choice.
@@ -28,23 +29,6 @@ static bool is_local_lack(int error)
 	default:
 		return false;
 	}
-}
-
-static socklen_t to_sockaddr(const struct endpoint *endpoint, struct sockaddr_storage *storage)
-{
-	memset(storage, 0, sizeof(*storage));
-	if (ip_addr_is_v4(&endpoint->addr)) {
-		struct sockaddr_in *v4 = (struct sockaddr_in *)storage;
-		v4->sin_family = AF_INET;
-		v4->sin_port = endpoint->port_be;
-		v4->sin_addr.s_addr = ip_addr_v4_be(&endpoint->addr);
-		return sizeof(*v4);
-	}
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)storage;
-	v6->sin6_family = AF_INET6;
-	v6->sin6_port = endpoint->port_be;
-	memcpy(&v6->sin6_addr, endpoint->addr.bytes, sizeof(v6->sin6_addr));
-	return sizeof(*v6);
 }
 
 static void finish(struct probe *probe, int error)
@@ -102,7 +86,7 @@ static int open_socket(int family)
 static int start_connect(struct probe *probe, const struct endpoint *endpoint, uint32_t timeout_ms)
 {
 	struct sockaddr_storage addr;
-	socklen_t size = to_sockaddr(endpoint, &addr);
+	socklen_t size = sockaddr_from_endpoint(endpoint, &addr);
 	int fd = open_socket(addr.ss_family);
 	if (fd < 0)
 		return -fd;

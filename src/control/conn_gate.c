@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// evhttp tells when it opens a connection (it asks for a bufferevent), but not when it closes one
+// that has sent no request. So each connection gets one of a fixed number of places, which holds a
+// reference to the bufferevent and thereby keeps the descriptor open and its own. A place is given
+// up when a connection closes that had a request, when its life ends, or when a newer connection
+// needs it; in the latter cases a shutdown makes evhttp see the end of the stream and let go too.
+#include "conn_gate.h"
+
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "culvert/base/clock.h"
+
+enum {
+	N_PLACES = 64,
+	LIFE_S = 10,
+	SWEEP_MS = 500,
+	// After a place was taken from a connection, so that evhttp has let go of the descriptor
+	// before the next one comes.
+	PAUSE_MS = 10,
+	READ_AHEAD_MAX = 16384, // bytes; more than a whole request may have
+};
+
+struct place {
+	struct bufferevent *bufev;      // shared with evhttp; NULL: the place is free
+	struct evhttp_connection *conn; // borrowed; NULL: no request yet
+	uint64_t since_ns;
+};
+
+struct conn_gate {
+	struct evconnlistener *listener; // borrowed
+	struct event sweep;              // every SWEEP_MS
+	struct event pause;              // pending: no accepts until then
+	struct place places[N_PLACES];
+};
+
+static struct timeval to_timeval(unsigned ms)
+{
+	return (struct timeval){.tv_sec = (time_t)(ms / 1000),
+				.tv_usec = (suseconds_t)(ms % 1000) * 1000};
+}
+
+static void give_up(struct place *place)
+{
+	struct bufferevent *bufev = place->bufev;
+	if (place->conn)
+		evhttp_connection_set_closecb(place->conn, NULL, NULL);
+	place->bufev = NULL;
+	place->conn = NULL;
+	bufferevent_decref(bufev);
+}
+
+static void cut_off(struct place *place)
+{
+	int fd = bufferevent_getfd(place->bufev);
+	if (fd >= 0)
+		(void)shutdown(fd, SHUT_RDWR);
+	give_up(place);
+}
+
+static void on_close(struct evhttp_connection *conn, void *arg)
+{
+	(void)conn;
+	give_up(arg);
+}
+
+static bool is_older(const struct place *a, const struct place *b)
+{
+	return a->since_ns < b->since_ns;
+}
+
+// A free place, or that of the oldest connection.
+static struct place *choose_place(struct conn_gate *gate)
+{
+	struct place *oldest = &gate->places[0];
+	for (unsigned i = 0; i < N_PLACES; i++) {
+		if (!gate->places[i].bufev)
+			return &gate->places[i];
+		if (is_older(&gate->places[i], oldest))
+			oldest = &gate->places[i];
+	}
+	return oldest;
+}
+
+static void pause_accepting(struct conn_gate *gate)
+{
+	struct timeval duration = to_timeval(PAUSE_MS);
+	if (event_add(&gate->pause, &duration) == 0)
+		evconnlistener_disable(gate->listener);
+}
+
+static struct bufferevent *open_conn(struct event_base *base, void *arg)
+{
+	struct conn_gate *gate = arg;
+	struct bufferevent *bufev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	if (!bufev)
+		return NULL; // evhttp tries, and most likely fails too
+	// What a client sends after evhttp has let go is not read by anybody: bound it.
+	bufferevent_setwatermark(bufev, EV_READ, 0, READ_AHEAD_MAX);
+	struct place *place = choose_place(gate);
+	if (place->bufev) {
+		cut_off(place);
+		pause_accepting(gate);
+	}
+	bufferevent_incref(bufev);
+	place->bufev = bufev;
+	place->since_ns = clock_now_ns();
+	return bufev;
+}
+
+static void on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct conn_gate *gate = arg;
+	evconnlistener_enable(gate->listener);
+}
+
+// Also ends a pause that a failed accept began.
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct conn_gate *gate = arg;
+	uint64_t now = clock_now_ns();
+	for (unsigned i = 0; i < N_PLACES; i++) {
+		struct place *place = &gate->places[i];
+		if (place->bufev && now - place->since_ns > LIFE_S * NS_PER_SEC)
+			cut_off(place);
+	}
+	if (!event_pending(&gate->pause, EV_TIMEOUT, NULL))
+		evconnlistener_enable(gate->listener);
+}
+
+// EMFILE or the like: the waiting client would wake the loop again at once, and for nothing. The
+// argument is evhttp's, so the gate cannot be told; its next sweep ends the pause.
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	(void)arg;
+	evconnlistener_disable(listener);
+}
+
+struct conn_gate *conn_gate_create(struct event_base *base, struct evhttp *http,
+				   struct evconnlistener *listener)
+{
+	struct timeval period = to_timeval(SWEEP_MS);
+	struct conn_gate *gate = calloc(1, sizeof(*gate));
+	if (!gate)
+		return NULL;
+	gate->listener = listener;
+	event_assign(&gate->sweep, base, -1, EV_PERSIST, on_sweep, gate);
+	evtimer_assign(&gate->pause, base, on_pause_over, gate);
+	if (event_add(&gate->sweep, &period)) {
+		free(gate);
+		return NULL;
+	}
+	evhttp_set_bevcb(http, open_conn, gate);
+	evconnlistener_set_error_cb(listener, on_accept_error);
+	return gate;
+}
+
+void conn_gate_destroy(struct conn_gate *gate)
+{
+	if (!gate)
+		return;
+	event_del(&gate->sweep);
+	event_del(&gate->pause);
+	for (unsigned i = 0; i < N_PLACES; i++) {
+		gate->places[i].conn = NULL; // evhttp has freed it
+		if (gate->places[i].bufev)
+			give_up(&gate->places[i]);
+	}
+	free(gate);
+}
+
+void conn_gate_on_request(struct conn_gate *gate, struct evhttp_request *request)
+{
+	struct evhttp_connection *conn = evhttp_request_get_connection(request);
+	struct bufferevent *bufev = evhttp_connection_get_bufferevent(conn);
+	for (unsigned i = 0; i < N_PLACES; i++) {
+		struct place *place = &gate->places[i];
+		if (place->bufev != bufev)
+			continue;
+		place->conn = conn;
+		evhttp_connection_set_closecb(conn, on_close, place);
+		return;
+	}
+}
