@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 static size_t arena_bytes(const struct packet_pool *pool)
@@ -42,16 +41,18 @@ void packet_pool_fini(struct packet_pool *pool)
 	*pool = (struct packet_pool){0};
 }
 
+// The first packet is the one that came back last. A burst seldom fills all that it took, so the
+// order decides whether the same few buffers stay in the cache or all of them take turns.
 uint32_t packet_pool_take(struct packet_pool *pool, struct packet **packets, uint32_t n)
 {
 	uint32_t taken = n < pool->n_free ? n : pool->n_free;
-	pool->n_free -= taken;
-	memcpy(packets, pool->free + pool->n_free, taken * sizeof(struct packet *));
+	for (uint32_t i = 0; i < taken; i++)
+		packets[i] = pool->free[--pool->n_free];
 	return taken;
 }
 
 void packet_pool_give_back(struct packet_pool *pool, struct packet *const *packets, uint32_t n)
 {
-	memcpy(pool->free + pool->n_free, packets, n * sizeof(struct packet *));
-	pool->n_free += n;
+	for (uint32_t i = n; i > 0; i--)
+		pool->free[pool->n_free++] = packets[i - 1];
 }
