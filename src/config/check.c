@@ -90,16 +90,16 @@ static int check_clashes(const struct draft *draft)
 static int check_frontends(const struct draft *draft)
 {
 	const struct config *config = draft->config;
-	if (config->n_frontends == 0) {
+	const yaml_node_t *section = draft_section(draft, "frontends");
+	bool is_reported = section && node_kind(section) != NODE_TABLE;
+	if (config->n_frontends == 0 && !is_reported)
 		report_add(draft->report, (struct position){1, 1},
 			   "there are no frontends; add a section frontends.NAME with listen_addr "
 			   "and backend");
-		return 0;
-	}
 	for (size_t i = 0; i < config->n_frontends; i++) {
 		const struct config_frontend *frontend = &config->frontends[i];
 		char text[ENDPOINT_TEXT_MAX];
-		if (!ip_addr_is_unicast(&frontend->endpoint.addr))
+		if (!addr_is_unicast(&frontend->endpoint.addr))
 			report_add(draft->report,
 				   (struct position){frontend->line, frontend->column},
 				   "listen_addr: %s is a multicast or reserved address; write an "
@@ -115,7 +115,7 @@ static void check_backend(const struct draft *draft, const struct config_backend
 	const struct endpoint *endpoint = &backend->endpoint;
 	if (endpoint->port_be == 0) // it has been reported
 		return;
-	if (ip_addr_is_unspecified(&endpoint->addr) || !ip_addr_is_unicast(&endpoint->addr))
+	if (ip_addr_is_unspecified(&endpoint->addr) || !addr_is_unicast(&endpoint->addr))
 		report_add(draft->report, (struct position){backend->line, backend->column},
 			   "addr: nothing can be sent to %s; write the address of one host",
 			   endpoint_format(endpoint, text));

@@ -9,7 +9,7 @@ static void check_snat_addr(const struct draft *draft, const yaml_node_t *list, 
 	struct ip_addr addr;
 	if (item->type != YAML_SCALAR_NODE || !ip_addr_parse(node_text(item), &addr))
 		return; // it has been reported
-	if (ip_addr_is_unspecified(&addr) || !ip_addr_is_unicast(&addr)) {
+	if (ip_addr_is_unspecified(&addr) || !addr_is_unicast(&addr)) {
 		report_add(draft->report, node_position(item),
 			   "snat_addrs: %s is no source address; write addresses that this host "
 			   "has, or leave snat_addrs out",

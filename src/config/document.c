@@ -7,6 +7,7 @@
 
 #include "config/node.h"
 #include "config/toml_bridge.h"
+#include "config/toml_guard.h"
 #include "config/yaml_reader.h"
 
 const char document_too_deep[] = "nested too deeply for a configuration";
@@ -49,26 +50,6 @@ static int check_bytes(const char *text, size_t length, struct report *report)
 	return 0;
 }
 
-// `a.a.a = 1` nests one table for every dot, and toml++ frees tables by recursion: the length of a
-// line bounds how deep that goes.
-static int check_line_lengths(const char *text, size_t length, struct report *report)
-{
-	const char *end = text + length;
-	for (const char *line = text; line < end;) {
-		const char *stop = memchr(line, '\n', (size_t)(end - line));
-		if (!stop)
-			stop = end;
-		if (stop - line > DOCUMENT_MAX_LINE_BYTES) {
-			report_add(report, position_at(text, (size_t)(line - text)),
-				   "a line of more than %d bytes; break it into several",
-				   DOCUMENT_MAX_LINE_BYTES);
-			return -EINVAL;
-		}
-		line = stop + 1;
-	}
-	return 0;
-}
-
 static int read_toml(yaml_document_t *document, const char *text, size_t length,
 		     struct report *report)
 {
@@ -78,7 +59,7 @@ static int read_toml(yaml_document_t *document, const char *text, size_t length,
 		.too_many_nodes = document_too_many_values,
 		.too_deep = document_too_deep,
 	};
-	int code = check_line_lengths(text, length, report);
+	int code = toml_guard_check(text, length, report);
 	if (code != 0)
 		return code;
 	struct err err = {0};
@@ -111,10 +92,10 @@ static int check_scalars(yaml_document_t *document, struct report *report)
 	return 0;
 }
 
-static int compare_keys(const void *left, const void *right)
+static int compare_entries(const void *left, const void *right)
 {
-	const yaml_node_t *a = *(const yaml_node_t *const *)left;
-	const yaml_node_t *b = *(const yaml_node_t *const *)right;
+	const yaml_node_t *a = ((const struct entry *)left)->key;
+	const yaml_node_t *b = ((const struct entry *)right)->key;
 	int order = strcmp(node_text(a), node_text(b));
 	if (order != 0)
 		return order;
@@ -122,37 +103,39 @@ static int compare_keys(const void *left, const void *right)
 	       (a->start_mark.index < b->start_mark.index);
 }
 
-static void report_duplicates(const yaml_node_t **keys, size_t n_keys, struct report *report)
+static void report_duplicates(struct entry *entries, size_t n_entries, struct report *report)
 {
 	char quoted[REPORT_QUOTE_MAX];
-	qsort(keys, n_keys, sizeof(*keys), compare_keys);
-	for (size_t i = 1; i < n_keys; i++) {
-		if (strcmp(node_text(keys[i - 1]), node_text(keys[i])) != 0)
-			continue;
-		report_add(report, node_position(keys[i]),
-			   "the key \"%s\" is already in line %u; keep one of them",
-			   node_quote(keys[i], quoted), node_position(keys[i - 1]).line);
+	qsort(entries, n_entries, sizeof(*entries), compare_entries);
+	for (size_t i = 1; i < n_entries; i++) {
+		const yaml_node_t *first = entries[i - 1].key;
+		const yaml_node_t *again = entries[i].key;
+		if (strcmp(node_text(first), node_text(again)) == 0)
+			report_add(report, node_position(again),
+				   "the key \"%s\" is already in line %u; keep one of them",
+				   node_quote(again, quoted), node_position(first).line);
 	}
 }
 
 static int check_keys(yaml_document_t *document, const yaml_node_t *table, struct report *report)
 {
-	size_t n_keys = table_size(table);
-	const yaml_node_t **keys = reallocarray(NULL, n_keys + 1, sizeof(*keys));
-	if (!keys)
+	size_t n_entries = table_size(table);
+	struct entry *entries = calloc(n_entries + 1, sizeof(*entries));
+	if (!entries)
 		return -ENOMEM;
 	int code = 0;
-	for (size_t i = 0; i < n_keys && code == 0; i++) {
-		keys[i] = table_entry(document, table, i).key;
-		if (keys[i]->type == YAML_SCALAR_NODE)
+	for (size_t i = 0; i < n_entries && code == 0; i++) {
+		entries[i] = table_entry(document, table, i);
+		const yaml_node_t *key = entries[i].key;
+		if (key->type == YAML_SCALAR_NODE)
 			continue;
-		report_add(report, node_position(keys[i]), "%s as a key; write a name",
-			   node_kind_name(node_kind(keys[i])));
+		report_add(report, node_position(key), "%s as a key; write a name",
+			   node_kind_name(node_kind(key)));
 		code = -EINVAL;
 	}
 	if (code == 0)
-		report_duplicates(keys, n_keys, report);
-	free(keys);
+		report_duplicates(entries, n_entries, report);
+	free(entries);
 	return code;
 }
 

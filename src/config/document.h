@@ -15,7 +15,6 @@ enum {
 	DOCUMENT_MAX_NODES = 1 << 18,
 	DOCUMENT_MAX_DEPTH = 8, // of values below the root
 	DOCUMENT_MAX_ANCHORS = 1000,
-	DOCUMENT_MAX_LINE_BYTES = 1024, // TOML only
 };
 
 extern const char document_too_deep[];

@@ -32,4 +32,4 @@ void draft_check_passthrough(const struct draft *draft); // the part of it for t
 
 // False for multicast, reserved and broadcast addresses, which name no one host (RFC 1112 section
 // 4, RFC 4291 section 2.7).
-bool ip_addr_is_unicast(const struct ip_addr *addr);
+bool addr_is_unicast(const struct ip_addr *addr);

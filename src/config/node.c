@@ -91,8 +91,10 @@ const char *node_text(const yaml_node_t *node)
 
 const char *node_quote(const yaml_node_t *node, char *quoted)
 {
-	if (node->type != YAML_SCALAR_NODE)
-		return strcpy(quoted, node_kind_name(node_kind(node)));
+	if (node->type != YAML_SCALAR_NODE) {
+		const char *name = node_kind_name(node_kind(node));
+		return report_quote(name, strlen(name), quoted);
+	}
 	return report_quote(node_text(node), node->data.scalar.length, quoted);
 }
 

@@ -26,7 +26,7 @@ struct position draft_position(const struct draft *draft, struct entry entry, co
 	return node_position(entry.key);
 }
 
-bool ip_addr_is_unicast(const struct ip_addr *addr)
+bool addr_is_unicast(const struct ip_addr *addr)
 {
 	if (ip_addr_is_v4(addr))
 		return addr->bytes[12] < 224;

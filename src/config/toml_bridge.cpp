@@ -13,10 +13,27 @@
 #include <string_view>
 #include <vector>
 
+namespace
+{
+
+// Thrown where toml++ takes something for granted: some files that are no TOML (a header `[!]`)
+// reach its asserts, and a file may not end the process.
+struct parser_surprise {
+};
+
+[[noreturn]] void surprise()
+{
+	throw parser_surprise();
+}
+
+} // namespace
+
+#undef NDEBUG
 #undef TOML_HEADER_ONLY
 #undef TOML_SHARED_LIB
-#define TOML_HEADER_ONLY       1
-#define TOML_MAX_NESTED_VALUES 8
+#define TOML_ASSERT(expression) ((expression) ? void() : surprise())
+#define TOML_HEADER_ONLY        1
+#define TOML_MAX_NESTED_VALUES  8
 #include <toml++/toml.h>
 
 namespace
@@ -160,6 +177,33 @@ int bridge::add_table(const toml::table &table, size_t depth)
 	return id;
 }
 
+bool is_surprise(std::string_view text)
+{
+	try {
+		toml::table ignored = toml::parse(text);
+	} catch (const parser_surprise &) {
+		return true;
+	} catch (const toml::parse_error &) {
+		return false;
+	}
+	return false;
+}
+
+// The surprise does not say where it was. The parser reads forward, so it is in the last line of
+// the least number of lines that surprise it.
+toml::source_position find_surprise(std::string_view text)
+{
+	std::vector<size_t> ends;
+	for (size_t i = 0; i < text.size(); i++) {
+		if (text[i] == '\n')
+			ends.push_back(i + 1);
+	}
+	auto found = std::partition_point(ends.begin(), ends.end(), [&](size_t end) {
+		return !is_surprise(text.substr(0, end));
+	});
+	return {static_cast<toml::source_index>(found - ends.begin()) + 1, 1};
+}
+
 int fail(struct err *err, int code, const toml::source_position &at, const char *message)
 {
 	err->line = at.line;
@@ -177,6 +221,9 @@ int read_all(yaml_document_t *document, std::string_view text, const toml_limits
 	} catch (const toml::parse_error &error) {
 		std::string_view what = error.description();
 		return fail(err, -EINVAL, error.source().begin, std::string(what).c_str());
+	} catch (const parser_surprise &) {
+		return fail(err, -EINVAL, find_surprise(text),
+			    "not TOML; look at the name or the value in this line");
 	} catch (const bridge_error &error) {
 		return fail(err, error.code, error.at, error.message.c_str());
 	}

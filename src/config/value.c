@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <math.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,7 +119,7 @@ static int store_seconds(const struct value *value)
 	double seconds = strtod(value->text, NULL);
 	if (!(seconds >= least && seconds <= most))
 		return reject(value, "is out of range", advice);
-	return store_integer(value, llround(seconds * 1000));
+	return store_integer(value, (int64_t)(seconds * 1000 + 0.5));
 }
 
 static int store_flag(const struct value *value)

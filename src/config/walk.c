@@ -115,11 +115,10 @@ static int walk_list(struct walk *walk, const struct schema_key *key, const yaml
 	return 0;
 }
 
-// Names go into logs, statistics and the command line, so no control characters (those of
-// ISO 8859-1, U+0080 to U+009F, start with the byte C2 in UTF-8).
+// Names go into logs, statistics and the command line.
 static void check_name(struct walk *walk, const yaml_node_t *name)
 {
-	const unsigned char *text = name->data.scalar.value;
+	const char *text = node_text(name);
 	char quoted[REPORT_QUOTE_MAX];
 	const char *problem = NULL;
 	size_t length = name->data.scalar.length;
@@ -128,13 +127,12 @@ static void check_name(struct walk *walk, const yaml_node_t *name)
 	else if (length > CONFIG_NAME_MAX_BYTES)
 		problem = "is too long";
 	for (size_t i = 0; i < length && !problem; i++) {
-		if (text[i] < ' ' || text[i] == 0x7f ||
-		    (text[i] == 0xc2 && text[i + 1] >= 0x80 && text[i + 1] < 0xa0))
-			problem = "has a control character";
+		if (text[i] < ' ' || text[i] > '~')
+			problem = "has a character that is not printable ASCII";
 	}
 	if (problem)
 		report_add(walk->report, node_position(name),
-			   "the name \"%s\" %s; use 1 to %d printable bytes",
+			   "the name \"%s\" %s; use 1 to %d letters, digits and signs",
 			   node_quote(name, quoted), problem, CONFIG_NAME_MAX_BYTES);
 }
 
@@ -161,8 +159,6 @@ static int walk_entry(struct walk *walk, const struct schema_key *key, struct en
 static int walk_named(struct walk *walk, const struct schema_key *key, const yaml_node_t *node,
 		      const struct scope *scope)
 {
-	if (node_kind(node) == NODE_EMPTY)
-		return 0;
 	if (node->type != YAML_MAPPING_NODE) {
 		report_add(walk->report, node_position(node),
 			   "%s: this is %s; write a table of names, one section for each",
