@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 #include "culvert/base/log.h"
 #include "culvert/control/firewall.h"
@@ -277,8 +278,20 @@ static int open_stats(struct passthrough *self, struct err *err)
 				  config->stats_port, &source, err);
 }
 
+// Each health probe holds a descriptor. The hard limit is the administrator's word; the soft one is
+// only a default.
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int open_all(struct passthrough *self, struct err *err)
 {
+	raise_descriptor_limit();
 	int code = open_events(self, err);
 	if (!code)
 		code = open_network(self, err);
