@@ -13,6 +13,7 @@ enum {
 	TCP_SEQ_OFFSET = 4,
 	TCP_ACK_OFFSET = 8,
 	TCP_FLAGS_OFFSET = 13,
+	UDP_LEN_OFFSET = 4,
 	ICMP_CSUM_OFFSET = 2,
 	QUOTED_L4_LEN = 8,
 	QUOTE_MAX = 60 + QUOTED_L4_LEN,
@@ -165,11 +166,28 @@ static void refuse_udp(const struct answer_templates *templates, struct packet *
 	packet->is_to_send = true;
 }
 
+// Whether the transport checksum is right, or not there to be judged: the ports and numbers of a
+// damaged packet are no reason to reset anybody's connection (RFC 9293 section 3.10.7).
+static bool is_intact(const struct packet *packet)
+{
+	const struct frame_view *view = &packet->view;
+	const uint8_t *ip = packet->frame + view->l3;
+	const uint8_t *l4 = packet->frame + view->l4;
+	bool is_udp = view->src.proto == IPPROTO_UDP;
+	if (packet_is_partial(packet) || (is_udp && load_raw16(l4 + UDP_CSUM_OFFSET) == 0))
+		return true;
+	uint16_t len =
+		(uint16_t)(is_udp ? load_be16(l4 + UDP_LEN_OFFSET) : view->frame_len - view->l4);
+	uint64_t sum = csum_add_bytes(0, ip + IP_SRC_OFFSET, 8);
+	sum += (uint64_t)htons(view->src.proto) + htons(len);
+	return csum_fold(csum_add_bytes(sum, l4, len)) == 0xffff;
+}
+
 bool answer_refuse(const struct answer_templates *templates, struct packet *packet,
 		   const struct mac_addr *link_mac)
 {
 	const struct frame_view *view = &packet->view;
-	if (view->is_icmp_error)
+	if (view->is_icmp_error || !is_intact(packet))
 		return false;
 	if (view->src.proto == IPPROTO_UDP) {
 		refuse_udp(templates, packet, link_mac);

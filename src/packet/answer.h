@@ -40,6 +40,6 @@ void answer_write_reset(const struct answer_templates *templates, const struct r
 // Turn a received packet into the refusal that its sender should get: a reset for a TCP segment, a
 // port unreachable for a UDP datagram. `link_mac` is the address of the link it came in on. The
 // verdict stays the caller's to set. False, and nothing is changed, when there must be no answer:
-// to a RST or an ICMP error.
+// to a RST, an ICMP error, or a packet whose checksum is wrong.
 bool answer_refuse(const struct answer_templates *templates, struct packet *packet,
 		   const struct mac_addr *link_mac);

@@ -10,7 +10,7 @@ static int receive(struct capture *capture, uint32_t link, struct packet **packe
 	uint32_t n_used = received > 0 ? (uint32_t)received : 0;
 	packet_pool_give_back(&capture->pool, packets + n_used, n - n_used);
 	if (received == -ENODATA)
-		capture->n_finished++;
+		capture->finished |= UINT32_C(1) << link;
 	counter_add(&capture->ledger.received, n_used);
 	return (int)n_used;
 }

@@ -15,13 +15,18 @@ struct capture {
 	struct packet_pool pool;        // owned; all buffers come from and return to here
 	struct steering steering;
 	struct ledger ledger;
-	uint32_t n_finished; // links that will never bring anything again
+	uint32_t finished; // bit i: link i will never bring anything again
 };
 
 // Receive one burst from `link`. Returns how many packets wait in `out` (room for PACKET_BURST) for
 // their workers. *is_idle is cleared when anything was received at all.
 uint32_t capture_burst(struct capture *capture, const struct snapshot *snapshot, uint32_t link,
 		       struct packet **out, bool *is_idle);
+
+static inline bool capture_is_finished(const struct capture *capture, uint32_t n_links)
+{
+	return capture->finished == (UINT32_C(1) << n_links) - 1;
+}
 
 // An empty packet for a worker's own use; NULL when all buffers are out.
 struct packet *capture_spare(struct capture *capture);

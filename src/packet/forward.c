@@ -36,3 +36,15 @@ enum verdict forward_check_hop(const struct snapshot_hop *hop)
 	}
 	return VERDICT_DROP_NO_ROUTE;
 }
+
+void forward_refuse(struct worker *worker, struct packet *packet, enum verdict verdict)
+{
+	const struct mac_addr *mac = &worker->snapshot->links[packet->rx_link].mac;
+	packet_drop(packet, verdict);
+	if (worker->answers_left == 0) {
+		counter_add(&worker->suppressed, 1);
+		return;
+	}
+	if (answer_refuse(&worker->templates, packet, mac))
+		worker->answers_left--;
+}

@@ -24,6 +24,9 @@ static inline uint16_t forward_local_port(const struct packet *packet)
 void forward_set_macs(struct packet *packet, const struct mac_addr *src,
 		      const struct mac_addr *dst);
 
+// Drop, and tell the sender so if the rate of answers allows it.
+void forward_refuse(struct worker *worker, struct packet *packet, enum verdict verdict);
+
 // VERDICT_NONE when the packet may go on: time to live, the link's MTU.
 enum verdict forward_check(const struct packet *packet, const struct snapshot_link *link);
 // VERDICT_NONE when the backend can be reached.

@@ -58,13 +58,15 @@ static uint32_t open_flow(struct worker *worker, struct packet *packet)
 	const struct snapshot_frontend *frontend = &snapshot->frontends[packet->frontend];
 	const struct maglev *table = snapshot->tables[frontend->pool];
 	if (table->size == 0) {
-		worker_refuse(worker, packet, VERDICT_DROP_NO_BACKEND);
+		forward_refuse(worker, packet, VERDICT_DROP_NO_BACKEND);
 		return 0;
 	}
 
 	uint16_t id = maglev_lookup(table, choice_hash(frontend, view));
 	const struct snapshot_backend *backend = &snapshot->backends[id];
 	enum verdict verdict = forward_check_hop(&backend->hop);
+	if (verdict == VERDICT_NONE)
+		verdict = forward_check(packet, &snapshot->links[backend->hop.link]);
 	if (verdict != VERDICT_NONE) {
 		packet_drop(packet, verdict);
 		return 0;
@@ -83,7 +85,7 @@ static uint32_t open_flow(struct worker *worker, struct packet *packet)
 	uint32_t index = 0;
 	enum flow_refusal refusal = flow_table_open(worker->flows, &request, &index);
 	if (refusal != FLOW_MADE) {
-		worker_refuse(worker, packet, verdict_of_refusal(refusal));
+		forward_refuse(worker, packet, verdict_of_refusal(refusal));
 		return 0;
 	}
 	struct flow *flow = &worker->flows->flows[index];
@@ -123,6 +125,17 @@ static uint32_t renew_flow(struct worker *worker, const struct packet *packet, u
 	return index;
 }
 
+// A handshake whose backend went down: sweep.c resets connections only. A SYN has been taken care
+// of by renew_flow(); whoever sends anything else has got an answer and believes in a connection.
+static void orphan_if_stranded(struct worker *worker, uint32_t index)
+{
+	const struct flow *flow = &worker->flows->flows[index];
+	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
+	if (flow->class == CLASS_HALF_OPEN && flow->proto == IPPROTO_TCP && !backend->is_up &&
+	    backend->resets_on_down)
+		flow_table_orphan(worker->flows, index);
+}
+
 static void send_to_backend(struct worker *worker, struct packet *packet, uint32_t index)
 {
 	const struct snapshot *snapshot = worker->snapshot;
@@ -156,13 +169,15 @@ static void from_client(struct worker *worker, struct packet *packet)
 		flow_table_find(worker->flows, &packet->view.src, packet->frontend, packet->hash);
 	if (index)
 		index = renew_flow(worker, packet, index);
+	if (index)
+		orphan_if_stranded(worker, index);
 	if (index && (worker->flows->flows[index].marks & FLOW_IS_ORPHAN)) {
-		worker_refuse(worker, packet, VERDICT_DROP_BACKEND_DOWN);
+		forward_refuse(worker, packet, VERDICT_DROP_BACKEND_DOWN);
 		return;
 	}
 	if (!index) {
 		if (!opens_connection(&packet->view)) {
-			worker_refuse(worker, packet, VERDICT_DROP_NO_FLOW);
+			forward_refuse(worker, packet, VERDICT_DROP_NO_FLOW);
 			return;
 		}
 		index = open_flow(worker, packet);
@@ -203,9 +218,9 @@ static void from_backend(struct worker *worker, struct packet *packet)
 	uint32_t index =
 		flow_table_find_reply(worker->flows, packet->nat_pool, forward_local_port(packet));
 	if (!index)
-		worker_refuse(worker, packet, VERDICT_DROP_NO_FLOW);
+		forward_refuse(worker, packet, VERDICT_DROP_NO_FLOW);
 	else if (worker->flows->flows[index].marks & FLOW_IS_ORPHAN)
-		worker_refuse(worker, packet, VERDICT_DROP_BACKEND_DOWN);
+		forward_refuse(worker, packet, VERDICT_DROP_BACKEND_DOWN);
 	else
 		send_to_client(worker, packet, index);
 }

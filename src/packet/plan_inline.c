@@ -66,7 +66,7 @@ static void *run(void *arg)
 		grace_quiescent();
 		if (was_busy)
 			continue;
-		if (engine->capture.n_finished >= engine->n_links)
+		if (capture_is_finished(&engine->capture, engine->n_links))
 			break;
 		rest(engine);
 	}

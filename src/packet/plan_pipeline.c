@@ -127,7 +127,7 @@ static void *run_capture(void *arg)
 			distribute(engine, packets, n);
 		}
 		grace_quiescent();
-		if (is_idle && engine->capture.n_finished >= engine->n_links)
+		if (is_idle && capture_is_finished(&engine->capture, engine->n_links))
 			break;
 		if (is_idle)
 			capture_rest(engine);
@@ -162,6 +162,10 @@ static bool work_once(struct plan_worker *self)
 	if (n + worker->n_made)
 		doorbell_ring(&engine->transmit_bell);
 	worker->n_made = 0;
+	// Out of empty packets, with resets still to be written. Capture has more, and may be
+	// asleep on links where nothing comes in.
+	if (worker->n_to_sweep && worker->n_spares == 0)
+		doorbell_wake(&engine->capture_bell);
 	return n || worker_is_busy(worker);
 }
 

@@ -110,9 +110,13 @@ void steer_packet(const struct steering *steering, const struct snapshot *snapsh
 	const struct frame_view *view = &packet->view;
 	const struct endpoint *src = view->is_icmp_error ? &view->dst : &view->src;
 	const struct endpoint *dst = view->is_icmp_error ? &view->src : &view->dst;
+	// Replies first: a frontend may have a port of the NAT range, and an address of ours that
+	// speaks to backends as well. No client sends from a backend's endpoint.
+	if (steer_from_backend(steering, snapshot, packet, src, dst))
+		return;
 	int32_t frontend = endpoint_map_find(snapshot->vips, dst);
-	if (frontend != ENDPOINT_UNKNOWN)
-		steer_from_client(steering, packet, src, (uint16_t)frontend);
-	else if (!steer_from_backend(steering, snapshot, packet, src, dst))
+	if (frontend == ENDPOINT_UNKNOWN)
 		packet->verdict = VERDICT_PASSED;
+	else
+		steer_from_client(steering, packet, src, (uint16_t)frontend);
 }

@@ -6,6 +6,12 @@
 
 #include "packet/worker.h"
 
+static void set_to_sweep(struct worker *worker, uint32_t backend, bool is_to_sweep)
+{
+	worker->n_to_sweep += (uint32_t)is_to_sweep - (uint32_t)worker->is_to_sweep[backend];
+	worker->is_to_sweep[backend] = is_to_sweep;
+}
+
 static void notice_changes(struct worker *worker)
 {
 	const struct snapshot *snapshot = worker->snapshot;
@@ -14,11 +20,12 @@ static void notice_changes(struct worker *worker)
 	worker->swept_version = snapshot->version;
 	for (uint32_t i = 0; i < snapshot->n_backends; i++) {
 		const struct snapshot_backend *backend = &snapshot->backends[i];
-		bool is_due = worker->was_up[i] && !backend->is_up && backend->resets_on_down;
-		if (is_due && !worker->is_to_sweep[i]) {
-			worker->is_to_sweep[i] = true;
-			worker->n_to_sweep++;
-		}
+		bool has_gone_down = worker->was_up[i] && !backend->is_up;
+		if (has_gone_down && backend->resets_on_down)
+			set_to_sweep(worker, i, true);
+		else if (backend->is_up)
+			// What it has not lost by now it may keep, and what comes is new.
+			set_to_sweep(worker, i, false);
 		worker->was_up[i] = backend->is_up;
 	}
 }
@@ -88,7 +95,6 @@ void sweep(struct worker *worker)
 			continue;
 		if (!sweep_backend(worker, i))
 			return;
-		worker->is_to_sweep[i] = false;
-		worker->n_to_sweep--;
+		set_to_sweep(worker, i, false);
 	}
 }

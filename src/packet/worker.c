@@ -56,18 +56,6 @@ bool worker_is_busy(const struct worker *worker)
 	return worker->has_expiry_left || worker->n_to_sweep;
 }
 
-void worker_refuse(struct worker *worker, struct packet *packet, enum verdict verdict)
-{
-	const struct mac_addr *mac = &worker->snapshot->links[packet->rx_link].mac;
-	packet_drop(packet, verdict);
-	if (worker->answers_left == 0) {
-		counter_add(&worker->suppressed, 1);
-		return;
-	}
-	if (answer_refuse(&worker->templates, packet, mac))
-		worker->answers_left--;
-}
-
 // Cache lines on their way while the packets before are worked on.
 static void prefetch(const struct worker *worker, const struct packet *packet)
 {

@@ -51,6 +51,3 @@ void worker_process(struct worker *worker, struct packet *const *packets, uint32
 
 // True when worker_begin() has more to do at once, without any packet.
 bool worker_is_busy(const struct worker *worker);
-
-// Drop, and tell the sender so if the rate of answers allows it. For the forwarders.
-void worker_refuse(struct worker *worker, struct packet *packet, enum verdict verdict);
