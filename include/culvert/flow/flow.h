@@ -8,9 +8,11 @@
 #include "culvert/net/addr.h"
 
 enum {
-	FLOW_IS_ORPHAN = 1, // its backend went down and the client was reset
-	FLOW_RESET_BY_CLIENT = 2,
+	FLOW_IS_ORPHAN = 1,       // its backend went down and the client was reset
+	FLOW_RESET_BY_CLIENT = 2, // while it was live
 	FLOW_RESET_BY_BACKEND = 4,
+	FLOW_FIN_BY_CLIENT = 8,
+	FLOW_FIN_BY_BACKEND = 16,
 };
 
 // One connection, or one UDP conversation. Flows live in the table of one worker and are named by
