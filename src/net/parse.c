@@ -172,6 +172,9 @@ static enum parse_result parse_icmp(const uint8_t *frame, struct frame_view *vie
 	if ((load_be16(ip + 6) & IP_FRAGMENT_OFFSET) ||
 	    (ip[9] != IPPROTO_TCP && ip[9] != IPPROTO_UDP))
 		return PARSE_NOT_OURS;
+	// An error goes to the sender of what it quotes; one that does not was made up.
+	if (load_raw32(ip + IP_SRC_OFFSET) != ip_addr_v4_be(&view->dst.addr))
+		return PARSE_NOT_OURS;
 
 	view->is_icmp_error = true;
 	view->quoted_l3 = (uint16_t)(view->l4 + ICMP_HEADER_LEN);

@@ -12,7 +12,7 @@
 
 enum parse_result {
 	PARSE_OK,
-	PARSE_NOT_OURS,        // not IPv4, or neither TCP, UDP nor an ICMP error
+	PARSE_NOT_OURS,        // not IPv4, or neither TCP, UDP nor an ICMP error about these
 	PARSE_TRUNCATED,       // shorter than its own headers say
 	PARSE_MALFORMED,       // header fields contradict each other
 	PARSE_BAD_IP_CHECKSUM, // RFC 1812 section 5.2.2
