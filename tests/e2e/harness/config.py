@@ -14,7 +14,7 @@ def passthrough(lab, *, weights=None, workers=0, protocol=None, port=80, **overr
     frontend = {"listen_addr": f"{VIP}:{port}", "backend": "web"}
     pool = {
         "health_check_interval": 0.2,
-        "health_check_timeout": 0.5,
+        "health_check_timeout": 0.2,
         "rise": 1,
         "fall": 2,
         "servers": {

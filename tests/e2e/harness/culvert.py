@@ -44,7 +44,10 @@ class Culvert:
                 stdout=log, stderr=log)
         if await_ready:
             await_condition(self._ready_or_dead, "a line with \"ready\" in the log", READY_TIMEOUT)
-            assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log()}"
+            status = self.process.poll()
+            if status is not None:
+                self.process = None
+                raise AssertionError(f"ended with {status}:\n{self.log()}")
         return self
 
     def prefix(self):

@@ -94,15 +94,19 @@ def run_threads(work, arguments):
         raise errors[0]
 
 
-def download(lab, path, rate=None, **where):
-    """Size and SHA-256 of a file fetched through the balancer; `rate` in bytes per second."""
-    digest, size, start = hashlib.sha256(), 0, time.monotonic()
+def download(lab, path, rate=None, on_start=None, **where):
+    """Size and SHA-256 of a file fetched through the balancer; `rate` in bytes per second.
+    on_start() is called once the response has begun."""
+    digest, size = hashlib.sha256(), 0
     buffer = memoryview(bytearray(CHUNK if rate is None else 1 << 14))
     with connect(lab, **where) as sock:
         sock.settimeout(20)
         sock.sendall(f"GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n".encode())
         status, length, rest = _read_head(sock)
         assert status == 200, f"status {status}"
+        if on_start:
+            on_start()
+        start = time.monotonic()
         digest.update(rest)
         size += len(rest)
         while n := sock.recv_into(buffer):

@@ -1,0 +1,184 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Keep the kernel from answering packets that culvert forwards, by iptables: for hosts where culvert
+# itself shall not touch the firewall (`[firewall] manage = false`). The rules are in a chain of
+# their own, CULVERT in the table raw, entered from the top of PREROUTING. They drop
+#   - what clients send to a frontend, and
+#   - replies of backends to ports of the NAT range,
+# which culvert has seen before: packet sockets come first. Health probes use other ports and pass.
+# `up` also takes the NAT range out of the ports that this host uses for its own connections.
+set -euo pipefail
+
+readonly CHAIN=CULVERT
+readonly PORTS=/proc/sys/net/ipv4/ip_local_reserved_ports
+# One network namespace of a machine, one state.
+STATE=/run/culvert/iptables-$(stat -L -c %i /proc/self/ns/net)
+readonly STATE
+
+config=/etc/culvert/culvert.toml
+culvert=
+
+usage() {
+	cat <<-'END'
+		Usage: iptables/setup.sh up|down|status [--config FILE] [--culvert PATH]
+
+		  up      install the rules for FILE, in place of those of an earlier up, and reserve the
+		          NAT ports in net.ipv4.ip_local_reserved_ports
+		  down    remove the rules, and restore the reserved ports; harmless when nothing is up
+		  status  show the rules with their counters, and the reserved ports
+
+		  --config FILE   culvert's configuration; default /etc/culvert/culvert.toml
+		  --culvert PATH  the program, asked for the rules; default: beside this script's tree, or
+		                  from the PATH
+
+		Run `up` before culvert starts and whenever frontends, backends or NAT settings change.
+	END
+}
+
+die() {
+	printf 'setup.sh: %s\n' "$1" >&2
+	exit "${2:-1}"
+}
+
+find_culvert() {
+	local tree
+	tree=$(dirname "$(realpath "$0")")/..
+	if [[ -n $culvert ]]; then
+		return
+	elif [[ -x $tree/build/culvert ]]; then
+		culvert=$tree/build/culvert
+	elif ! culvert=$(command -v culvert); then
+		die 'culvert is not in the PATH; name it with --culvert'
+	fi
+}
+
+ipt() {
+	iptables -w 5 -t raw "$@"
+}
+
+chain_exists() {
+	ipt -S "$CHAIN" >/dev/null 2>&1
+}
+
+# --- rules -----------------------------------------------------------------------------------------
+
+# From lines of --print-firewall to iptables-restore's, which replaces the chain in one transaction.
+rules_from() { # PLAN
+	local kind proto addr port snat min max
+	printf '*raw\n:%s - [0:0]\n' "$CHAIN"
+	while read -r kind proto addr port snat min max; do
+		case $kind in
+		frontend)
+			printf -- '-A %s -d %s/32 -p %s --dport %s -j DROP\n' "$CHAIN" "$addr" "$proto" "$port"
+			;;
+		reply)
+			printf -- '-A %s -s %s/32' "$CHAIN" "$addr"
+			if [[ $snat != any ]]; then printf -- ' -d %s/32' "$snat"; fi
+			printf -- ' -p %s --sport %s --dport %s:%s -j DROP\n' "$proto" "$port" "$min" "$max"
+			;;
+		*) die "culvert printed a rule that is not known here: $kind" ;;
+		esac
+	done <<<"$1"
+	printf 'COMMIT\n'
+}
+
+nat_range_of() { # PLAN
+	awk '$1 == "reply" { print $6 "-" $7; exit }' <<<"$1"
+}
+
+# --- reserved ports ----------------------------------------------------------------------------------
+
+# The ports of a list like "8000-8010,40000", one per line, in the order that comm needs.
+expand() { # LIST
+	tr ',' '\n' <<<"$1" | awk -F- 'NF { for (p = $1; p <= $NF; p++) print p }' | sort -u
+}
+
+# And back.
+compress() {
+	sort -n -u | awk 'NR == 1 { a = b = $1; next }
+		$1 == b + 1 { b = $1; next }
+		{ out = out "," (a == b ? a : a "-" b); a = b = $1 }
+		END { if (NR) print substr(out "," (a == b ? a : a "-" b), 2) }'
+}
+
+# Reserve RANGE in place of what an earlier call did; an empty one restores what was there. $STATE
+# holds the ports that others had not reserved, so that theirs are never taken away.
+reserve() { # RANGE
+	local mine='' others all
+	if [[ -e $STATE ]]; then mine=$(<"$STATE"); fi
+	others=$(comm -23 <(expand "$(<"$PORTS")") <(expand "$mine") | compress)
+	mine=$(comm -13 <(expand "$others") <(expand "$1") | compress)
+	all=$(expand "$others,$1" | compress)
+	if [[ -n $mine ]]; then
+		mkdir -p "$(dirname "$STATE")"
+		printf '%s\n' "$mine" >"$STATE"
+	fi
+	printf '%s\n' "$all" >"$PORTS"
+	if [[ -z $mine ]]; then rm -f "$STATE"; fi
+}
+
+# --- commands ----------------------------------------------------------------------------------------
+
+up() {
+	local plan
+	find_culvert
+	plan=$("$culvert" --passthrough --config "$config" --print-firewall) ||
+		die 'nothing is changed' $?
+	if [[ -z $plan ]]; then die "$culvert printed no rules for $config"; fi
+	rules_from "$plan" | iptables-restore -w 5 --noflush
+	if ! ipt -C PREROUTING -j "$CHAIN" 2>/dev/null; then ipt -I PREROUTING -j "$CHAIN"; fi
+	reserve "$(nat_range_of "$plan")"
+}
+
+down() {
+	if chain_exists; then
+		while ipt -D PREROUTING -j "$CHAIN" 2>/dev/null; do :; done
+		ipt -F "$CHAIN"
+		ipt -X "$CHAIN"
+	fi
+	if [[ -e $STATE ]]; then reserve ''; fi
+	rmdir "$(dirname "$STATE")" 2>/dev/null || true
+}
+
+status() {
+	if ! chain_exists; then
+		printf 'down: no chain %s in the table raw\n' "$CHAIN"
+		return
+	fi
+	ipt -n -v -L "$CHAIN"
+	if ! ipt -C PREROUTING -j "$CHAIN" 2>/dev/null; then
+		printf 'The chain is not entered from PREROUTING; "up" puts that right.\n'
+	fi
+	printf 'Reserved ports: %s\n' "$(<"$PORTS")"
+}
+
+main() {
+	local command=${1:-}
+	shift || true
+	while (($# > 0)); do
+		case $1 in
+		--config | --culvert)
+			if (($# < 2)); then die "$1 needs a value" 2; fi
+			printf -v "${1#--}" '%s' "$2"
+			shift
+			;;
+		--config=* | --culvert=*) printf -v "$(sed 's/^--//; s/=.*//' <<<"$1")" '%s' "${1#*=}" ;;
+		-h | --help) command=help ;;
+		*) die "\"$1\" is not known (--help shows the usage)" 2 ;;
+		esac
+		shift
+	done
+	case $command in
+	help | -h | --help)
+		usage
+		return
+		;;
+	up | down | status) ;;
+	*) die 'one of up, down, status is needed (--help shows the usage)' 2 ;;
+	esac
+	if ((EUID != 0)); then die 'this needs root'; fi
+	if ! command -v iptables-restore >/dev/null; then die 'iptables is not installed'; fi
+	"$command"
+}
+
+main "$@"

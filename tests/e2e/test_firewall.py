@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel must not answer packets that culvert forwards: own rules, or iptables/setup.sh."""
+
+import pytest
+
+from harness import config, http
+from harness.culvert import BINARY
+from harness.lab import ROOT
+
+SETUP = str(ROOT / "iptables" / "setup.sh")
+NAT_RANGE = "33768-61000"
+PORTS_FILE = "/proc/sys/net/ipv4/ip_local_reserved_ports"
+
+
+def test_the_table_is_there_while_it_runs_and_gone_afterwards(lab, culvert):
+    culvert.start(config.passthrough(lab))
+    assert [line.split()[1:] for line in lab.nft_tables()] == [
+        ["netdev", f"culvert_{culvert.process.pid}"]]
+    assert lab.reserved_ports() == NAT_RANGE
+    culvert.stop()
+    assert lab.nft_tables() == []
+    assert lab.reserved_ports() == ""
+
+
+def test_reserved_ports_of_others_are_kept(lab, culvert):
+    lab.run("lb", "sh", "-c", f"echo 8000-8010,40000 > {PORTS_FILE}")
+    culvert.start(config.passthrough(lab))
+    assert lab.reserved_ports() == f"8000-8010,{NAT_RANGE}"
+    culvert.stop()
+    assert lab.reserved_ports() == "8000-8010,40000"
+
+
+@pytest.fixture
+def setup(lab, culvert):
+    """iptables/setup.sh on the host `lb`, for a configuration that leaves the firewall to it."""
+    path = culvert.write_config(config.passthrough(lab, firewall={"manage": False}))
+
+    def run(command, check=True):
+        return lab.run("lb", SETUP, command, "--config", path, "--culvert", BINARY, check=check)
+
+    return run
+
+
+def raw_rules(lab):
+    """Without the host names and counters that differ from call to call."""
+    return lab.run("lb", "iptables", "-t", "raw", "-S").stdout.splitlines()
+
+
+def test_setup_script_replaces_the_table(lab, culvert, setup):
+    before = raw_rules(lab)
+    setup("up")
+    assert lab.reserved_ports() == NAT_RANGE
+    culvert.start(config.passthrough(lab, firewall={"manage": False}))
+    culvert.await_all_up()  # the probes' answers are not dropped
+    assert not [table for table in lab.nft_tables() if "culvert_" in table]
+    answers = http.short_connections(lab, 1000)
+    assert set(answers) == {"b1", "b2", "b3"}, answers
+    status = setup("status").stdout
+    assert "10.0.0.1" in status and "DROP" in status
+    culvert.stop()
+    setup("down")
+    assert lab.reserved_ports() == ""
+    assert raw_rules(lab) == before
+    lab.run("lb", "sh", "-c", "nft list tables | xargs -r -n 3 nft delete")  # iptables' own, empty
+
+
+def test_setup_script_twice_is_once(lab, setup):
+    lab.run("lb", "sh", "-c", f"echo 8000,50000 > {PORTS_FILE}")
+    before = raw_rules(lab)
+    setup("up")
+    once = raw_rules(lab), lab.reserved_ports()
+    setup("up")
+    assert (raw_rules(lab), lab.reserved_ports()) == once
+    assert sum("-j CULVERT" in rule for rule in once[0]) == 1
+    setup("down")
+    assert raw_rules(lab) == before
+    assert lab.reserved_ports() == "8000,50000"
+    assert setup("down", check=False).returncode == 0  # safe when nothing is up
+    assert lab.reserved_ports() == "8000,50000"
+
+
+def test_setup_script_refuses_a_bad_configuration(lab, culvert, setup):
+    culvert.write_config("[frontends.web]\nlisten_addr = \"nonsense\"\n")
+    before = raw_rules(lab)
+    result = setup("up", check=False)
+    assert result.returncode != 0 and "nonsense" in result.stderr
+    assert raw_rules(lab) == before
+    assert lab.reserved_ports() == ""
+
+
+def test_unmanaged_and_unreserved_ports_are_a_mistake_that_names_the_way_out(lab, culvert):
+    path = culvert.write_config(config.passthrough(lab, firewall={"manage": False}))
+    result = culvert.run("--passthrough", "--config", path)
+    assert result.returncode == 2
+    assert "ip_local_reserved_ports" in result.stderr
