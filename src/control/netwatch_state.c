@@ -181,16 +181,15 @@ static unsigned apply_neighbour(struct net_state *state, const struct nlmsghdr *
 	struct neighbour told = {0};
 	if (!read_neighbour(&told, message))
 		return 0;
-	struct neighbour *known = net_state_neighbour(state, told.ifindex, &told.addr);
 	if (message->nlmsg_type == RTM_DELNEIGH) {
-		if (!known)
+		struct neighbour *gone = net_state_neighbour(state, told.ifindex, &told.addr);
+		if (!gone)
 			return 0;
-		tdelete(known, &state->neighbours, compare_neighbours);
-		free(known);
+		tdelete(gone, &state->neighbours, compare_neighbours);
+		free(gone);
 		return NET_NEIGHBOURS;
 	}
-	if (!known)
-		known = net_state_neighbour_add(state, told.ifindex, &told.addr);
+	struct neighbour *known = net_state_neighbour_add(state, told.ifindex, &told.addr);
 	if (!known)
 		return NET_LOST;
 	told.provoke_at_ns = known->provoke_at_ns;
@@ -309,14 +308,16 @@ struct neighbour *net_state_neighbour(const struct net_state *state, unsigned if
 struct neighbour *net_state_neighbour_add(struct net_state *state, unsigned ifindex,
 					  const struct ip_addr *addr)
 {
-	struct neighbour *entry = calloc(1, sizeof(*entry));
+	struct neighbour *entry = net_state_neighbour(state, ifindex, addr);
+	if (entry)
+		return entry;
+	entry = calloc(1, sizeof(*entry));
 	if (!entry)
 		return NULL;
 	entry->ifindex = ifindex;
 	entry->addr = *addr;
-	struct neighbour **slot = tsearch(entry, &state->neighbours, compare_neighbours);
-	if (slot && *slot == entry)
+	if (tsearch(entry, &state->neighbours, compare_neighbours))
 		return entry;
 	free(entry);
-	return slot ? *slot : NULL;
+	return NULL;
 }
