@@ -27,10 +27,15 @@ enum { ADVICE_MAX = 160 };
 
 static int reject(const struct value *value, const char *problem, const char *advice)
 {
+	if (value->kind == NODE_EMPTY) {
+		report_add(value->report, value->at, "%s has no value; write %s", value->key->name,
+			   advice);
+		return -EINVAL;
+	}
 	char quoted[REPORT_QUOTE_MAX];
 	const char *shown = node_kind_name(value->kind);
 	const char *mark = "";
-	if (value->text && value->kind != NODE_EMPTY) {
+	if (value->text) {
 		shown = report_quote(value->text, strlen(value->text), quoted);
 		mark = value->kind == NODE_STRING ? "\"" : "";
 	}

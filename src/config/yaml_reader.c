@@ -55,6 +55,9 @@ static void tally_event(struct tally *tally, const yaml_event_t *event)
 		tally->n_nodes++;
 		tally->n_anchors += event->data.scalar.anchor != NULL;
 		break;
+	case YAML_ALIAS_EVENT:
+		tally->n_nodes++;
+		break;
 	default:
 		break;
 	}

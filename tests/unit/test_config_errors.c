@@ -343,7 +343,7 @@ Test(config_errors, what_is_no_yaml)
 		{"a: [[[[[[[[[]]]]]]]]]\n", 1, 12, "nested too deeply for a configuration"},
 		{"mode: *x\n", 1, 7, "found undefined alias"},
 		{"mode:\n" WEB_YAML, 1, 6,
-		 "mode: empty is not known; write \"proxy\", \"passthrough\" or \"dsr\""},
+		 "mode has no value; write \"proxy\", \"passthrough\" or \"dsr\""},
 		{"firewall: {manage: yes}\n" WEB_YAML, 1, 20,
 		 "manage: \"yes\" is neither true nor false; write true or false, without quotes"},
 		{"frontends:\nbackends: {w: {servers: {s: {addr: '198.51.100.1:80'}}}}\n", 1, 11,
