@@ -35,8 +35,8 @@ struct next_hop {
 	struct mac_addr mac;
 };
 
-// Something that an answer below depends on has changed. Called from the event loop; bursts of
-// changes are gathered into one call.
+// An answer below is another one now (or may be: after events were lost and everything was dumped
+// again). Called from the event loop; bursts of changes are gathered into one call.
 typedef void (*netwatch_change_fn)(void *arg);
 
 // Open the sockets, dump, and begin to watch on `base` (borrowed, outlives the watch).
