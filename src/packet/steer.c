@@ -33,26 +33,32 @@ void steering_init(struct steering *steering, const struct config *config, uint3
 		   uint64_t secret)
 {
 	const struct config_passthrough *passthrough = &config->passthrough;
-	uint32_t width = (uint32_t)passthrough->nat_port_max - passthrough->nat_port_min + 1;
 	*steering = (struct steering){
 		.secret = secret,
 		.n_workers = n_workers,
-		.ports_per_worker = (width + n_workers - 1) / n_workers,
+		.n_ports = (uint32_t)passthrough->nat_port_max - passthrough->nat_port_min + 1,
 		.nat_port_min = passthrough->nat_port_min,
-		.nat_port_max = passthrough->nat_port_max,
 	};
+}
+
+// The slices partition the range as evenly as whole ports allow: worker w owns those whose offset
+// times n_workers, divided by n_ports, is w.
+static uint32_t slice_start(const struct steering *steering, uint32_t worker)
+{
+	return (worker * steering->n_ports + steering->n_workers - 1) / steering->n_workers;
+}
+
+static uint8_t slice_owner(const struct steering *steering, uint32_t offset)
+{
+	return (uint8_t)(offset * steering->n_workers / steering->n_ports);
 }
 
 void steering_slice(const struct steering *steering, uint32_t worker, uint16_t *first_port,
 		    uint32_t *n_ports)
 {
-	uint32_t width = (uint32_t)steering->nat_port_max - steering->nat_port_min + 1;
-	uint32_t start = worker * steering->ports_per_worker;
-	start = start < width ? start : width;
-	uint32_t end = start + steering->ports_per_worker;
-	end = end < width ? end : width;
+	uint32_t start = slice_start(steering, worker);
 	*first_port = (uint16_t)(steering->nat_port_min + start);
-	*n_ports = end - start;
+	*n_ports = slice_start(steering, worker + 1) - start;
 }
 
 // What identifies the client's half of a flow.
@@ -79,8 +85,8 @@ static bool steer_from_backend(const struct steering *steering, const struct sna
 			       struct packet *packet, const struct endpoint *backend,
 			       const struct endpoint *local)
 {
-	uint16_t port = ntohs(local->port_be);
-	if (port < steering->nat_port_min || port > steering->nat_port_max)
+	uint32_t offset = (uint32_t)ntohs(local->port_be) - steering->nat_port_min;
+	if (offset >= steering->n_ports)
 		return false;
 	int snat = snapshot_find_snat(snapshot, &local->addr);
 	int32_t id =
@@ -89,8 +95,7 @@ static bool steer_from_backend(const struct steering *steering, const struct sna
 		return false;
 	packet->from = FROM_BACKEND;
 	packet->nat_pool = snapshot_nat_pool(snapshot, (uint32_t)id, (uint32_t)snat);
-	packet->worker =
-		(uint8_t)((uint32_t)(port - steering->nat_port_min) / steering->ports_per_worker);
+	packet->worker = slice_owner(steering, offset);
 	return true;
 }
 

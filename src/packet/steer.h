@@ -11,9 +11,8 @@
 struct steering {
 	uint64_t secret; // random per start
 	uint32_t n_workers;
-	uint32_t ports_per_worker;
-	uint16_t nat_port_min; // host byte order, inclusive
-	uint16_t nat_port_max;
+	uint32_t n_ports;      // of the NAT range
+	uint16_t nat_port_min; // host byte order
 };
 
 void steering_init(struct steering *steering, const struct config *config, uint32_t n_workers,
