@@ -25,8 +25,11 @@ static uint32_t auto_workers(void)
 
 static void choose_plan(struct engine *engine)
 {
-	int workers = engine->config->passthrough.workers;
-	uint32_t n = workers == WORKERS_AUTO ? auto_workers() : (uint32_t)workers;
+	const struct config_passthrough *passthrough = &engine->config->passthrough;
+	uint32_t n_ports = (uint32_t)passthrough->nat_port_max - passthrough->nat_port_min + 1;
+	bool is_auto = passthrough->workers == WORKERS_AUTO;
+	uint32_t n = is_auto ? auto_workers() : (uint32_t)passthrough->workers;
+	n = n < n_ports ? n : n_ports; // each needs a port
 	engine->is_inline = n == 0;
 	engine->n_workers = n ? n : 1;
 }
