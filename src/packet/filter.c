@@ -26,6 +26,15 @@ static void write_head(FILE *out, const struct mac_addr *mac)
 	fprintf(out, "ether dst %s and ip and (", mac_addr_format(mac, text));
 }
 
+// The stream's text, or NULL when memory was short.
+static char *finish_text(FILE *out, char **text)
+{
+	if (fclose(out) == 0)
+		return *text;
+	free(*text);
+	return NULL;
+}
+
 char *filter_text(const struct config *config, const struct mac_addr *mac)
 {
 	char *text = NULL;
@@ -41,7 +50,7 @@ char *filter_text(const struct config *config, const struct mac_addr *mac)
 	for (size_t i = 0; i < config->n_frontends; i++)
 		write_frontend(out, &config->frontends[i].endpoint);
 	fprintf(out, ")");
-	return fclose(out) ? free(text), NULL : text;
+	return finish_text(out, &text);
 }
 
 char *filter_text_coarse(const struct mac_addr *mac)
@@ -53,11 +62,13 @@ char *filter_text_coarse(const struct mac_addr *mac)
 		return NULL;
 	write_head(out, mac);
 	fprintf(out, "tcp or udp or icmp)");
-	return fclose(out) ? free(text), NULL : text;
+	return finish_text(out, &text);
 }
 
+// On success the program is for pcap_freecode(); on failure it is empty.
 static int compile(struct bpf_program *program, const char *text, struct err *err)
 {
+	*program = (struct bpf_program){0};
 	pcap_t *dead = pcap_open_dead(DLT_EN10MB, SNAP_LENGTH);
 	if (!dead)
 		return err_set(err, -ENOMEM, "not enough memory to compile the capture filter");

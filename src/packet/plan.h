@@ -66,7 +66,7 @@ static inline const struct snapshot *plan_snapshot(struct engine *engine)
 
 static inline bool plan_is_set(const _Atomic bool *flag)
 {
-	return atomic_load_explicit((_Atomic bool *)(uintptr_t)flag, memory_order_acquire);
+	return atomic_load_explicit(flag, memory_order_acquire);
 }
 
 // plan_inline.c: everything to completion in one thread.

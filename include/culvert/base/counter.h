@@ -18,5 +18,5 @@ static inline void counter_add(counter_t *counter, uint64_t amount)
 // Called by: any thread.
 static inline uint64_t counter_read(const counter_t *counter)
 {
-	return atomic_load_explicit((counter_t *)(uintptr_t)counter, memory_order_relaxed);
+	return atomic_load_explicit(counter, memory_order_relaxed);
 }
