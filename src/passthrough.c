@@ -42,18 +42,24 @@ struct passthrough {
 
 // ---- firewall ----------------------------------------------------------------------------------
 
-// The plan's arrays live as long as the call that uses them.
-static int install_rules(struct passthrough *self, const struct snapshot *snapshot, struct err *err)
-{
-	struct link_info infos[CONFIG_MAX_INTERFACES] = {0};
+// What the rules follow from. The names live in `infos`, the rest in the snapshot.
+struct rules {
+	struct link_info infos[CONFIG_MAX_INTERFACES];
 	const char *names[CONFIG_MAX_INTERFACES];
+	struct firewall_plan plan;
+};
+
+static void plan_rules(const struct passthrough *self, const struct snapshot *snapshot,
+		       struct rules *rules)
+{
 	size_t n_names = 0;
 	for (uint32_t i = 0; i < self->topology.n_links; i++) {
-		if (netwatch_link(self->netwatch, self->topology.ifindexes[i], &infos[i]))
-			names[n_names++] = infos[i].name;
+		struct link_info *info = &rules->infos[i];
+		if (netwatch_link(self->netwatch, self->topology.ifindexes[i], info))
+			rules->names[n_names++] = info->name;
 	}
-	struct firewall_plan plan = {
-		.links = names,
+	rules->plan = (struct firewall_plan){
+		.links = rules->names,
 		.n_links = n_names,
 		.frontends = snapshot->vips->endpoints,
 		.n_frontends = snapshot->vips->n,
@@ -64,8 +70,6 @@ static int install_rules(struct passthrough *self, const struct snapshot *snapsh
 		.nat_port_min = snapshot->nat_port_min,
 		.nat_port_max = snapshot->nat_port_max,
 	};
-	self->n_snats_guarded = snapshot->n_snats;
-	return firewall_open(&self->firewall, &plan, err);
 }
 
 static int open_firewall(struct passthrough *self, const struct snapshot *snapshot, struct err *err)
@@ -75,20 +79,27 @@ static int open_firewall(struct passthrough *self, const struct snapshot *snapsh
 		return 0;
 	int code = reserved_ports_open(&self->reserved_ports, passthrough->nat_port_min,
 				       passthrough->nat_port_max, err);
-	return code ? code : install_rules(self, snapshot, err);
+	if (code)
+		return code;
+	struct rules rules;
+	plan_rules(self, snapshot, &rules);
+	self->n_snats_guarded = snapshot->n_snats;
+	return firewall_open(&self->firewall, &rules.plan, err);
 }
 
 // A route may bring a source address that the rules do not know yet.
-static void renew_firewall(struct passthrough *self, const struct snapshot *snapshot)
+static void update_firewall(struct passthrough *self, const struct snapshot *snapshot)
 {
 	struct err err = {0};
+	struct rules rules;
 	if (!self->firewall || snapshot->n_snats == self->n_snats_guarded)
 		return;
-	firewall_close(self->firewall);
-	self->firewall = NULL;
-	if (install_rules(self, snapshot, &err))
-		log_error("firewall", "the rules are gone and could not be put back: %s",
+	plan_rules(self, snapshot, &rules);
+	if (firewall_update(self->firewall, &rules.plan, &err))
+		log_error("firewall", "the kernel may answer replies to a new address: %s",
 			  err.message);
+	else
+		self->n_snats_guarded = snapshot->n_snats;
 }
 
 // ---- events ------------------------------------------------------------------------------------
@@ -119,7 +130,7 @@ static void on_publish(evutil_socket_t fd, short what, void *arg)
 		log_error("culvert", "the packet path goes on with old knowledge: %s", err.message);
 		return;
 	}
-	renew_firewall(self, snapshot);
+	update_firewall(self, snapshot);
 	engine_publish(self->engine, snapshot);
 }
 
