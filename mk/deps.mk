@@ -5,7 +5,7 @@ DEPS := gcc g++ make pkg-config libpcap-dev libnet1-dev libmnl-dev libnftables-d
 	iproute2 nftables iptables nginx curl
 
 DEPS_DEV := $(DEPS) libcriterion-dev clang clang-format clang-tidy libclang-rt-14-dev llvm \
-	shellcheck groff-base ethtool iputils-ping tcpdump wrk haproxy python3 python3-pytest
+	shellcheck groff-base ethtool iputils-ping tcpdump wrk haproxy libnginx-mod-stream python3 python3-pytest
 
 .PHONY: deps deps-dev
 deps: ## install what building and the demo need
