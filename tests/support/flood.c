@@ -104,6 +104,7 @@ static size_t packet_build(struct packet *packet, const struct options *options,
 static unsigned send_batch(int fd, const struct options *options, uint64_t *state, unsigned count)
 {
 	static struct packet packets[BATCH];
+	struct sockaddr_in dst = options->dst;
 	struct iovec iov[BATCH];
 	struct mmsghdr messages[BATCH] = {0};
 	for (unsigned i = 0; i < count; i++) {
@@ -111,8 +112,8 @@ static unsigned send_batch(int fd, const struct options *options, uint64_t *stat
 		iov[i].iov_len = packet_build(&packets[i], options, state);
 		messages[i].msg_hdr.msg_iov = &iov[i];
 		messages[i].msg_hdr.msg_iovlen = 1;
-		messages[i].msg_hdr.msg_name = (void *)(uintptr_t)&options->dst;
-		messages[i].msg_hdr.msg_namelen = sizeof(options->dst);
+		messages[i].msg_hdr.msg_name = &dst;
+		messages[i].msg_hdr.msg_namelen = sizeof(dst);
 	}
 	int sent = sendmmsg(fd, messages, count, 0);
 	if (sent < 0 && errno != ENOBUFS && errno != EAGAIN) {

@@ -109,12 +109,13 @@ static void send_flows(struct state *state, const uint32_t *flows, unsigned coun
 	union control control[BATCH];
 	struct mmsghdr messages[BATCH];
 	const struct options *options = &state->options;
+	struct sockaddr_in dst = options->dst;
 	for (unsigned i = 0; i < count; i++) {
 		struct in_pktinfo info = {.ipi_spec_dst.s_addr = flow_addr_be(options, flows[i])};
 		marks[i] = (struct mark){.flow = flows[i], .round = round};
 		iov[i] = (struct iovec){.iov_base = &marks[i], .iov_len = sizeof(marks[i])};
-		messages[i].msg_hdr = (struct msghdr){.msg_name = (void *)(uintptr_t)&options->dst,
-						      .msg_namelen = sizeof(options->dst),
+		messages[i].msg_hdr = (struct msghdr){.msg_name = &dst,
+						      .msg_namelen = sizeof(dst),
 						      .msg_iov = &iov[i],
 						      .msg_iovlen = 1,
 						      .msg_control = &control[i],

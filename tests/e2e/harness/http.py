@@ -12,9 +12,20 @@ from .lab import VIP
 CHUNK = 1 << 18
 
 
-def connect(lab, addr=VIP, port=80, timeout=5.0, host="client", source=None):
+def connect(lab, addr=VIP, port=80, timeout=5.0, host="client", source=None, receive_buffer=None):
     with lab.inside(host):
-        return socket.create_connection((addr, port), timeout, source_address=source)
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout)
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            sock.bind(source)
+        sock.connect((addr, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _read_head(sock):
@@ -99,7 +110,8 @@ def download(lab, path, rate=None, on_start=None, **where):
     on_start() is called once the response has begun."""
     digest, size = hashlib.sha256(), 0
     buffer = memoryview(bytearray(CHUNK if rate is None else 1 << 14))
-    with connect(lab, **where) as sock:
+    # A slow reader's kernel must not take the whole file at once.
+    with connect(lab, receive_buffer=rate and 1 << 16, **where) as sock:
         sock.settimeout(20)
         sock.sendall(f"GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n".encode())
         status, length, rest = _read_head(sock)
