@@ -3,6 +3,8 @@
 // link 1 (back) to the backends, one source address. What cannot fail in a test aborts it.
 #pragma once
 
+#include <netinet/in.h>
+
 #include "culvert/balance/registry.h"
 #include "culvert/config/config.h"
 

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "culvert/balance/endpoint_map.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+
+#include "../support/lib/scene.h"
+
+enum { N_ENDPOINTS = 5000 };
+
+static struct endpoint numbered(uint32_t i)
+{
+	return (struct endpoint){
+		.addr = ip_addr_from_v4(htonl(0x0a000000 | i / 7)),
+		.port_be = htons((uint16_t)(1000 + i % 7)),
+		.proto = i % 2 ? IPPROTO_TCP : IPPROTO_UDP,
+	};
+}
+
+Test(endpoint_map, numbers_endpoints_in_the_order_of_their_coming)
+{
+	struct endpoint_map map;
+	cr_assert_eq(endpoint_map_init(&map, N_ENDPOINTS, 1, NULL), 0);
+	for (uint32_t i = 0; i < N_ENDPOINTS; i++) {
+		struct endpoint endpoint = numbered(i);
+		cr_assert_eq(endpoint_map_find(&map, &endpoint), ENDPOINT_UNKNOWN);
+		cr_assert_eq(endpoint_map_add(&map, &endpoint), i);
+		cr_assert_eq(endpoint_map_add(&map, &endpoint), i, "known already");
+	}
+	cr_expect_eq(map.n, N_ENDPOINTS);
+	for (uint32_t i = 0; i < N_ENDPOINTS; i++) {
+		struct endpoint endpoint = numbered(i);
+		cr_assert_eq(endpoint_map_find(&map, &endpoint), (int32_t)i);
+	}
+	endpoint_map_fini(&map);
+	endpoint_map_fini(&map);
+}
+
+Test(endpoint_map, tells_address_port_and_protocol_apart)
+{
+	struct endpoint_map map;
+	struct endpoint known = scene_endpoint("10.0.0.1:80", IPPROTO_TCP);
+	struct endpoint other_addr = scene_endpoint("10.0.0.2:80", IPPROTO_TCP);
+	struct endpoint other_port = scene_endpoint("10.0.0.1:81", IPPROTO_TCP);
+	struct endpoint other_proto = scene_endpoint("10.0.0.1:80", IPPROTO_UDP);
+	cr_assert_eq(endpoint_map_init(&map, 1, 1, NULL), 0);
+	endpoint_map_add(&map, &known);
+	cr_expect_eq(endpoint_map_find(&map, &known), 0);
+	cr_expect_eq(endpoint_map_find(&map, &other_addr), ENDPOINT_UNKNOWN);
+	cr_expect_eq(endpoint_map_find(&map, &other_port), ENDPOINT_UNKNOWN);
+	cr_expect_eq(endpoint_map_find(&map, &other_proto), ENDPOINT_UNKNOWN);
+	endpoint_map_fini(&map);
+}
+
+Test(endpoint_map, an_empty_one_finds_nothing)
+{
+	struct endpoint_map map;
+	struct endpoint any = scene_endpoint("10.0.0.1:80", IPPROTO_TCP);
+	cr_assert_eq(endpoint_map_init(&map, 0, 1, NULL), 0);
+	cr_expect_eq(endpoint_map_find(&map, &any), ENDPOINT_UNKNOWN);
+	endpoint_map_fini(&map);
+}
