@@ -12,6 +12,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 
+#include "culvert/base/clock.h"
 #include "culvert/base/log.h"
 #include "culvert/control/firewall.h"
 #include "culvert/control/health.h"
@@ -19,6 +20,8 @@
 #include "culvert/packet/engine.h"
 #include "culvert/packet/filter.h"
 #include "topology.h"
+
+enum { NEIGHBOUR_WAIT_MS = 1000 };
 
 struct passthrough {
 	const struct config *config; // borrowed; everything else is owned
@@ -37,6 +40,7 @@ struct passthrough {
 	struct stats_server *stats_server;
 	uint64_t secret;
 	uint64_t received_at_last_totals;
+	bool is_stopping;
 	uint32_t n_snats_guarded; // source addresses that the firewall's rules know
 };
 
@@ -109,6 +113,7 @@ static void on_signal(evutil_socket_t signal_number, short what, void *arg)
 	(void)what;
 	struct passthrough *self = arg;
 	log_info("culvert", "%s: stopping", signal_number == SIGINT ? "SIGINT" : "SIGTERM");
+	self->is_stopping = true;
 	event_base_loopbreak(self->base);
 }
 
@@ -350,6 +355,31 @@ static void log_ready(const struct passthrough *self)
 		log_info("culvert", "ready: passthrough, one thread for all stages");
 }
 
+// ---- running -----------------------------------------------------------------------------------
+
+static bool is_awaiting_neighbour(const struct passthrough *self)
+{
+	for (uint32_t i = 0; i < registry_n_backends(self->registry); i++) {
+		if (registry_backend(self->registry, i)->hop.state == HOP_UNRESOLVED)
+			return true;
+	}
+	return false;
+}
+
+// "Ready" should mean that the first packet is forwarded, so backends are first looked for on their
+// networks. One that is not there holds up the others for no longer than NEIGHBOUR_WAIT_MS.
+static void await_neighbours(struct passthrough *self)
+{
+	uint64_t deadline = clock_now_ns() + NEIGHBOUR_WAIT_MS * NS_PER_MS;
+	const struct timeval step = {.tv_usec = 10000};
+	while (!self->is_stopping && is_awaiting_neighbour(self) && clock_now_ns() < deadline) {
+		event_base_loopexit(self->base, &step);
+		event_base_dispatch(self->base);
+	}
+	// What has been found is published before anything else happens.
+	event_base_loop(self->base, EVLOOP_NONBLOCK);
+}
+
 int passthrough_run(const struct config *config)
 {
 	struct passthrough self = {.config = config};
@@ -358,8 +388,10 @@ int passthrough_run(const struct config *config)
 	if (code) {
 		log_error("culvert", "cannot start: %s", err.message);
 	} else {
+		await_neighbours(&self);
 		log_ready(&self);
-		event_base_dispatch(self.base);
+		if (!self.is_stopping)
+			event_base_dispatch(self.base);
 	}
 	close_all(&self);
 	return code;
