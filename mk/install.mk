@@ -1,0 +1,25 @@
+# Installation below $(DESTDIR)$(PREFIX).
+
+SBINDIR    := $(PREFIX)/sbin
+LIBEXECDIR := $(PREFIX)/libexec/culvert
+MANDIR     := $(PREFIX)/share/man
+DOCDIR     := $(PREFIX)/share/doc/culvert
+UNITDIR    := $(PREFIX)/lib/systemd/system
+
+.PHONY: install uninstall
+install: all ## install below PREFIX (/usr/local); DESTDIR= for packagers
+	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
+	$Q install -D -m 755 $O/culvert $(DESTDIR)$(SBINDIR)/culvert
+	$Q install -D -m 755 iptables/setup.sh $(DESTDIR)$(LIBEXECDIR)/iptables-setup
+	$Q install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 man/culvert.8
+	$Q install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 man/culvert.toml.5
+	$Q install -D -m 644 -t $(DESTDIR)$(DOCDIR) config.example.toml README.md LICENSE
+	$Q install -d $(DESTDIR)$(UNITDIR)
+	$Q sed 's|/usr/local/sbin|$(SBINDIR)|' systemd/culvert.service >$(DESTDIR)$(UNITDIR)/culvert.service
+	$Q chmod 644 $(DESTDIR)$(UNITDIR)/culvert.service
+
+uninstall: ## remove what install has put there
+	$(call say,REMOVE,$(DESTDIR)$(PREFIX))
+	$Q rm -f $(DESTDIR)$(SBINDIR)/culvert $(DESTDIR)$(MANDIR)/man8/culvert.8 \
+		$(DESTDIR)$(MANDIR)/man5/culvert.toml.5 $(DESTDIR)$(UNITDIR)/culvert.service
+	$Q rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR)
