@@ -4,13 +4,21 @@ unit_srcs := $(sort $(wildcard tests/unit/*.c))
 unit_bins := $(unit_srcs:tests/unit/%.c=$O/tests/unit/%)
 support_objs := $(patsubst %.c,$O/%.o,$(wildcard tests/support/lib/*.c))
 
-$O/tests/unit/%: $O/tests/unit/%.o $(support_objs) $(lib)
+# Criterion does not run under ThreadSanitizer, nor that with all of the kernel's address randomisation.
+ifeq ($(SAN),thread)
+criterion := $O/tests/support/plain/criterion.o
+unit_run  := setarch -R
+else
+unit_libs := -lcriterion
+endif
+
+$O/tests/unit/%: $O/tests/unit/%.o $(support_objs) $(criterion) $(lib)
 	$(call say,LINK,$@)
-	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcriterion
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(unit_libs)
 
 .PHONY: unit
 unit: $(unit_bins) ## build and run the unit tests and the golden packet tables
-	$Q failed=0; for t in $(unit_bins); do $$t --jobs 2 || failed=1; done; exit $$failed
+	$Q failed=0; for t in $(unit_bins); do $(unit_run) $$t --jobs 2 || failed=1; done; exit $$failed
 .SECONDARY:
 
 # Small programs that the end-to-end tests run in the lab's hosts.
