@@ -49,6 +49,7 @@ LIBS         = $(PKG_LIBS) -lnet -lstdc++ -lm
 include mk/build.mk
 include mk/deps.mk
 include mk/test.mk
+include mk/fuzz.mk
 include mk/lint.mk
 include mk/bench.mk
 include mk/install.mk

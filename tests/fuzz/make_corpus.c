@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes the seeds of fuzz_pipeline and fuzz_parse: whole packets of every kind in the notation of
+// tests/golden, and damaged copies of each. The same files on every run.
+//
+//	make_corpus tests/fuzz/corpus
+#include <stdio.h>
+#include <string.h>
+
+#include "../support/lib/barrage.h"
+#include "../support/lib/notation.h"
+
+enum { N_DAMAGED = 4, SEED_MAX = 8192 };
+
+struct seed {
+	uint8_t flags;
+	const char *text;
+};
+
+#define TO_BACKEND   BARRAGE_FIX_IP | BARRAGE_FIX_L4
+#define FROM_BACKEND BARRAGE_BACK | BARRAGE_TO_FLOW | BARRAGE_FIX_L4
+#define UDP_ANSWER   BARRAGE_BACK | BARRAGE_TO_UDP_FLOW
+
+static const struct seed seeds[] = {
+	{0, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp S seq 9 opts mss,sack,ts,ws"},
+	{0, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp S seq 9 pad 6"},
+	{0, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp S seq 9 ipopts rr,alert opts mss"},
+	{0, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp S seq 9 ipopts lsrr"},
+	{0, "front 10.1.0.11:1000 > 10.1.0.100:80 tcp PA seq 1 ack 1 len 33"},
+	{0, "front 10.1.0.11:1000 > 10.1.0.100:80 tcp FA seq 1 ack 1"},
+	{0, "front 10.1.0.11:1000 > 10.1.0.100:80 tcp R seq 1"},
+	{0, "front 10.1.0.11:1000 > 10.1.0.100:80 tcp S seq 77"},
+	{0, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp A seq 1 ack 1 len 7 pad 3"},
+	{BARRAGE_PARTIAL, "front 10.1.0.11:1000 > 10.1.0.100:80 tcp A seq 1 ack 1 len 99 partial"},
+	{0, "front 10.1.0.11:1000 > 10.1.0.100:80 tcp A seq 1 ack 1 len 9 badsum"},
+	{0, "front 10.1.0.11:1000 > 10.1.0.100:80 tcp A seq 1 ack 1 ttl 1"},
+	{FROM_BACKEND, "back 10.2.0.21:8080 > 10.2.0.1:1 tcp A seq 1 ack 1 len 40"},
+	{FROM_BACKEND, "back 10.2.0.21:8080 > 10.2.0.1:1 tcp FA seq 1 ack 1 ipopts ts"},
+	{FROM_BACKEND, "back 10.2.0.21:8080 > 10.2.0.1:1 tcp RA seq 1 ack 1"},
+	{BARRAGE_BACK, "back 10.2.0.21:8080 > 10.2.0.1:40003 tcp A seq 1 ack 1"},
+	{FROM_BACKEND, "back 10.2.0.22:8080 > 10.2.0.1:1 tcp A seq 1 ack 1"},
+	{0, "front 10.1.0.11:1000 > 10.1.0.100:53 udp len 20"},
+	{0, "front 10.1.0.12:1000 > 10.1.0.100:53 udp len 20 nosum"},
+	{0, "front 10.1.0.12:1000 > 10.1.0.100:53 udp len 21 corrupt"},
+	{0, "front 10.1.0.12:1000 > 10.1.0.100:53 udp pad 18"},
+	{UDP_ANSWER, "back 10.2.0.21:5353 > 10.2.0.1:1 udp len 30 nosum"},
+	{0, "front 10.1.0.12:1000 > 10.1.0.100:80 udp len 20"},
+	{BARRAGE_FIX_L4, "front 10.1.0.1 > 10.1.0.100 icmp frag-needed 1300 "
+			 "{ 10.1.0.100:80 > 10.1.0.11:1000 tcp A seq 1 }"},
+	{BARRAGE_FIX_L4, "front 10.1.0.1 > 10.1.0.100 icmp time-exceeded "
+			 "{ 10.1.0.100:53 > 10.1.0.11:1000 udp len 8 ipopts rr } quote 16"},
+	{BARRAGE_BACK | BARRAGE_QUOTE_FLOW | BARRAGE_FIX_L4,
+	 "back 10.2.0.9 > 10.2.0.1 icmp frag-needed 1300 "
+	 "{ 10.2.0.1:1 > 10.2.0.21:8080 tcp A seq 1 } quote 20"},
+	{0, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp S seq 9 mf len 8"},
+	{0, "front 10.1.0.12 > 10.1.0.100 proto 47 len 24"},
+	{TO_BACKEND, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp SECU seq 4294967295 len 3 tos 3 df"},
+};
+
+static uint32_t next_random(uint32_t *state)
+{
+	*state = *state * 1664525 + 1013904223;
+	return *state >> 8;
+}
+
+static int write_file(const char *dir, const char *kind, size_t number, const uint8_t *bytes,
+		      size_t len)
+{
+	char path[300];
+	snprintf(path, sizeof(path), "%s/%s/%03zu", dir, kind, number);
+	FILE *file = fopen(path, "wb");
+	if (!file || fwrite(bytes, 1, len, file) != len) {
+		perror(path);
+		if (file)
+			fclose(file);
+		return -1;
+	}
+	return fclose(file);
+}
+
+static uint32_t build(const struct seed *seed, uint8_t *frame)
+{
+	static const struct mac_addr macs[2];
+	struct notation_source source = {.default_ttl = 64, .link_macs = macs};
+	struct names names = {0};
+	struct notation notation;
+	struct virtio_net_hdr vnet;
+	char why[200];
+	if (notation_parse(seed->text, &names, &source, &notation, why, sizeof(why))) {
+		fprintf(stderr, "%s: %s\n", seed->text, why);
+		return 0;
+	}
+	return frame_build(&notation.spec, frame, &vnet);
+}
+
+static size_t add_record(uint8_t *seed, size_t len, uint8_t flags, const uint8_t *frame,
+			 uint32_t frame_len)
+{
+	seed[len++] = flags;
+	seed[len++] = (uint8_t)(frame_len >> 8);
+	seed[len++] = (uint8_t)frame_len;
+	memcpy(seed + len, frame, frame_len);
+	return len + frame_len;
+}
+
+// Bits turned, bytes overwritten with the ends of their range, the end cut off; then the IP
+// checksum is mended half of the time, or nothing would get beyond it.
+static uint32_t damage(uint8_t *frame, uint32_t len, uint32_t *state)
+{
+	uint32_t n = 1 + next_random(state) % 3;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t at = 12 + next_random(state) % (len - 12);
+		switch (next_random(state) % 3) {
+		case 0:
+			frame[at] ^= (uint8_t)(1U << next_random(state) % 8);
+			break;
+		case 1:
+			frame[at] = next_random(state) % 2 ? 0xff : 0;
+			break;
+		default:
+			frame[at] = (uint8_t)next_random(state);
+		}
+	}
+	return next_random(state) % 4 ? len : next_random(state) % (len + 1);
+}
+
+// A frame, an event, and the frame again: in one file per kind of event.
+static size_t add_with_event(uint8_t *out, uint8_t flags, const uint8_t *frame, uint32_t len,
+			     uint8_t event)
+{
+	size_t size = add_record(out, 0, flags, frame, len);
+	size = add_record(out, size, BARRAGE_EVENT, &event, 1);
+	return add_record(out, size, flags, frame, len);
+}
+
+static int write_seeds(const char *dir, size_t s, size_t *number)
+{
+	static uint8_t frame[FRAME_MAX];
+	static uint8_t damaged[FRAME_MAX];
+	static uint8_t out[SEED_MAX];
+	const struct seed *seed = &seeds[s];
+	uint32_t state = (uint32_t)s + 1;
+	uint32_t len = build(seed, frame);
+	if (len == 0 || write_file(dir, "parse", s, frame, len))
+		return -1;
+	size_t size = add_with_event(out, seed->flags, frame, len, (uint8_t)(s % 4));
+	if (write_file(dir, "pipeline", (*number)++, out, size))
+		return -1;
+	for (int i = 0; i < N_DAMAGED; i++) {
+		memcpy(damaged, frame, len);
+		uint32_t damaged_len = damage(damaged, len, &state);
+		uint8_t flags = seed->flags | (i % 2 ? BARRAGE_FIX_IP : 0);
+		size = add_record(out, 0, flags, damaged, damaged_len);
+		size = add_record(out, size, seed->flags, frame, len);
+		if (write_file(dir, "pipeline", (*number)++, out, size))
+			return -1;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	size_t number = 0;
+	if (argc != 2) {
+		fprintf(stderr, "usage: make_corpus DIRECTORY\n");
+		return 2;
+	}
+	for (size_t s = 0; s < sizeof(seeds) / sizeof(seeds[0]); s++) {
+		if (write_seeds(argv[1], s, &number))
+			return 1;
+	}
+	return 0;
+}
