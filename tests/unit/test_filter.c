@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// The capture filter must let everything through that culvert would forward: too broad is slow, too
+// narrow is a fault.
+#include "culvert/packet/filter.h"
+
+#include <criterion/criterion.h>
+#include <linux/filter.h>
+#include <pcap/pcap.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../support/lib/notation.h"
+#include "../support/lib/scene.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void two_frontends(struct scene *scene)
+{
+	scene_init(scene, "10.2.0.1");
+	size_t web = scene_add_pool(scene, "web", IPPROTO_TCP);
+	scene_add_backend(scene, web, "one", "10.2.0.21:8080", 1);
+	size_t dns = scene_add_pool(scene, "dns", IPPROTO_UDP);
+	scene_add_backend(scene, dns, "two", "10.2.0.21:5353", 1);
+	scene_add_frontend(scene, "10.1.0.100:80", web, HASH_5_TUPLE);
+	scene_add_frontend(scene, "10.1.0.100:53", dns, HASH_5_TUPLE);
+}
+
+static bool lets_through(const char *filter, const struct scene *scene, const char *text)
+{
+	static uint8_t frame[FRAME_MAX];
+	struct names names = {0};
+	struct notation notation;
+	struct notation_source source = {.default_ttl = 64, .link_macs = scene->link_macs};
+	struct virtio_net_hdr vnet;
+	struct bpf_program program;
+	char why[200];
+	char line[300];
+	snprintf(line, sizeof(line), "front %s", text);
+	cr_assert_eq(notation_parse(line, &names, &source, &notation, why, sizeof(why)), 0, "%s",
+		     why);
+	uint32_t len = frame_build(&notation.spec, frame, &vnet);
+	pcap_t *dead = pcap_open_dead(DLT_EN10MB, 262144);
+	cr_assert_eq(pcap_compile(dead, &program, filter, 1, PCAP_NETMASK_UNKNOWN), 0, "%s: %s",
+		     filter, pcap_geterr(dead));
+	struct pcap_pkthdr header = {.caplen = len, .len = len};
+	bool is_in = pcap_offline_filter(&program, &header, frame);
+	pcap_freecode(&program);
+	pcap_close(dead);
+	return is_in;
+}
+
+Test(filter, lets_through_what_culvert_forwards)
+{
+	static const struct {
+		const char *text;
+		bool is_in;
+		bool is_in_coarse;
+	} cases[] = {
+		{"10.1.0.11:1000 > 10.1.0.100:80 tcp S", true, true},
+		{"10.1.0.11:1000 > 10.1.0.100:80 tcp S ipopts rr", true, true},
+		{"10.1.0.11:1000 > 10.1.0.100:53 udp len 9", true, true},
+		{"10.2.0.21:8080 > 10.2.0.1:40000 tcp SA", true, true},
+		{"10.2.0.21:5353 > 10.2.0.1:40999 udp", true, true},
+		{"10.2.0.21:8080 > 10.2.0.1:40999 tcp A ipopts rr,alert", true, true},
+		{"10.9.9.9 > 10.2.0.1 icmp frag-needed 1300 { 10.2.0.1:1 > 10.2.0.21:2 tcp A }",
+		 true, true},
+		{"10.9.9.9 > 10.1.0.100 icmp time-exceeded { 10.1.0.100:1 > 10.2.0.21:2 tcp A }",
+		 true, true},
+		{"10.9.9.9 > 10.1.0.100 icmp param-problem { 10.1.0.100:1 > 10.2.0.21:2 tcp A }",
+		 true, true},
+		{"10.1.0.11:1000 > 10.1.0.100:80 tcp A mf len 8", true, true},
+		{"10.1.0.11:1000 > 10.1.0.100:80 udp frag 8", true, true},
+		{"10.1.0.11:1000 > 10.1.0.100:81 tcp S", false, true},
+		{"10.1.0.11:1000 > 10.1.0.101:80 tcp S", false, true},
+		{"10.1.0.11:1000 > 10.1.0.100:80 udp", false, true},
+		{"10.2.0.21:8080 > 10.2.0.1:39999 tcp A", false, true},
+		{"10.2.0.21:8080 > 10.2.0.1:41000 tcp A", false, true},
+		{"10.1.0.11 > 10.1.0.100 icmp echo", false, true},
+		{"10.1.0.11 > 10.1.0.100 proto 47 len 20", false, false},
+		{"10.1.0.11:1000 > 10.1.0.100:80 tcp S poke 12=86dd", false, false},
+		{"10.1.0.11:1000 > 10.1.0.100:80 tcp S poke 0=06", false, false},
+	};
+	struct scene scene;
+	two_frontends(&scene);
+	char *exact = filter_text(scene.config, &scene.link_macs[0]);
+	char *coarse = filter_text_coarse(&scene.link_macs[0]);
+	cr_assert(exact && coarse);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		cr_expect_eq(lets_through(exact, &scene, cases[i].text), cases[i].is_in, "%s",
+			     cases[i].text);
+		cr_expect_eq(lets_through(coarse, &scene, cases[i].text), cases[i].is_in_coarse,
+			     "%s, coarse", cases[i].text);
+	}
+	free(exact);
+	free(coarse);
+	scene_fini(&scene);
+}
+
+Test(filter, a_program_too_long_for_the_kernel_is_told_and_the_coarse_one_is_not)
+{
+	struct scene scene;
+	struct err err = {0};
+	scene_init(&scene, "10.2.0.1");
+	size_t web = scene_add_pool(&scene, "web", IPPROTO_TCP);
+	char *text = filter_text(scene.config, &scene.link_macs[0]);
+	cr_expect_eq(filter_check(text, &err), 0, "%s", err.message);
+	free(text);
+	for (unsigned i = 0; i < 2000; i++) {
+		char endpoint[40];
+		snprintf(endpoint, sizeof(endpoint), "10.1.%u.%u:%u", i / 200, i % 200 + 1, i + 1);
+		scene_add_frontend(&scene, endpoint, web, HASH_5_TUPLE);
+	}
+	text = filter_text(scene.config, &scene.link_macs[0]);
+	char *coarse = filter_text_coarse(&scene.link_macs[0]);
+	cr_expect_lt(filter_check(text, &err), 0);
+	cr_expect_neq(err.message[0], '\0');
+	cr_expect_eq(filter_check(coarse, NULL), 0);
+	free(text);
+	free(coarse);
+	scene_fini(&scene);
+}
+
+Test(filter, nonsense_is_refused)
+{
+	struct err err = {0};
+	cr_expect_lt(filter_check("ether dst nobody", &err), 0);
+	cr_expect_neq(err.message[0], '\0');
+}
