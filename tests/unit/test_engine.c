@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine as a whole while it is disturbed: snapshots, backends up and down, stops in
+// mid-traffic, threads that do not keep up. What it does to single packets is in tests/golden.
+#include "culvert/packet/engine.h"
+
+#include <criterion/criterion.h>
+#include <pcap/pcap.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../support/lib/frame.h"
+#include "../support/lib/rig.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+enum {
+	CLIENT = 0x0a030000, // the first of many
+	VIP = 0x0a010064,
+	LOCAL = 0x0a020001,
+	BACKEND = 0x0a020015,
+};
+
+static const int layouts[] = {WORKERS_INLINE, 1, 3};
+
+static void build_scene(struct scene *scene, int workers)
+{
+	scene_init(scene, "10.2.0.1");
+	size_t web = scene_add_pool(scene, "web", IPPROTO_TCP);
+	scene_add_backend(scene, web, "one", "10.2.0.21:8080", 1);
+	scene_add_frontend(scene, "10.1.0.100:80", web, HASH_5_TUPLE);
+	scene->config->passthrough.workers = workers;
+	scene->config->passthrough.nat_port_min = 20000;
+	scene->config->passthrough.nat_port_max = 29999;
+	scene->config->passthrough.connection_tracker_capacity = 20000;
+	scene_build(scene);
+}
+
+static void push(struct rig *rig, uint32_t link, const struct frame_spec *spec)
+{
+	uint8_t frame[256];
+	struct virtio_net_hdr vnet;
+	uint32_t len = frame_build(spec, frame, &vnet);
+	rig_push(rig, link, frame, len, &vnet);
+}
+
+static struct frame_spec from_client(uint32_t number, uint8_t flags)
+{
+	return (struct frame_spec){
+		.src = CLIENT + number,
+		.dst = VIP,
+		.proto = IPPROTO_TCP,
+		.ttl = 64,
+		.src_port = 1000,
+		.dst_port = 80,
+		.flags = flags,
+		.seq = 100,
+	};
+}
+
+static uint32_t get32(const uint8_t *at)
+{
+	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+// The answer of a backend to a SYN that has come out, and what the client says then.
+static void answer_syn(struct rig *rig, const struct mem_frame *syn)
+{
+	struct frame_spec answer = {
+		.src = BACKEND,
+		.dst = LOCAL,
+		.proto = IPPROTO_TCP,
+		.ttl = 64,
+		.src_port = 8080,
+		.dst_port = (uint16_t)(syn->bytes[34] << 8 | syn->bytes[35]),
+		.flags = TCP_FLAG_SYN | TCP_FLAG_ACK,
+		.seq = 5000,
+		.ack = 101,
+	};
+	push(rig, SCENE_BACK, &answer);
+}
+
+// As many connections, established; what was sent for them is thrown away.
+static void establish(struct rig *rig, uint32_t n)
+{
+	struct mem_frame *sent;
+	for (uint32_t i = 0; i < n; i++) {
+		struct frame_spec syn = from_client(i, TCP_FLAG_SYN);
+		push(rig, SCENE_FRONT, &syn);
+		if (i % 200 == 199)
+			rig_settle(rig);
+	}
+	rig_settle(rig);
+	while ((sent = mem_io_take(rig->io))) {
+		answer_syn(rig, sent);
+		free(sent);
+	}
+	rig_settle(rig);
+	for (uint32_t i = 0; i < n; i++) {
+		struct frame_spec ack = from_client(i, TCP_FLAG_ACK);
+		ack.seq = 101;
+		ack.ack = 5001;
+		push(rig, SCENE_FRONT, &ack);
+		if (i % 200 == 199)
+			rig_settle(rig);
+	}
+	rig_settle(rig);
+	while ((sent = mem_io_take(rig->io)))
+		free(sent);
+}
+
+// The sums alone, without the lists.
+static struct packet_stats stats_of(struct rig *rig)
+{
+	struct packet_stats stats;
+	cr_assert_eq(engine_stats(rig->engine, &stats), 0);
+	struct packet_stats sums = stats;
+	packet_stats_fini(&stats);
+	sums.frontends = sums.backends = NULL;
+	return sums;
+}
+
+// ---- backends up and down ----------------------------------------------------------------------
+
+// More flows than there are empty packets, and nothing comes in that would wake anybody.
+Test(engine, a_backend_that_goes_down_on_a_quiet_link_resets_all_its_clients, .timeout = 120)
+{
+	enum { N_FLOWS = 600 };
+	for (size_t i = 0; i < COUNT(layouts); i++) {
+		struct scene scene;
+		struct rig rig;
+		bool is_reset[N_FLOWS] = {false};
+		struct mem_frame *sent;
+		build_scene(&scene, layouts[i]);
+		rig_start(&rig, &scene);
+		establish(&rig, N_FLOWS);
+		uint64_t n_before = mem_io_n_sent(rig.io);
+		registry_set_up(scene.registry, 0, false);
+		rig_publish(&rig);
+		cr_assert(mem_io_await_sent(rig.io, n_before + N_FLOWS), "layout %zu: %lu resets",
+			  i, (unsigned long)(mem_io_n_sent(rig.io) - n_before));
+		while ((sent = mem_io_take(rig.io))) {
+			uint32_t client = get32(sent->bytes + 30) - CLIENT;
+			cr_assert(client < N_FLOWS && !is_reset[client]);
+			cr_expect_eq(sent->bytes[47], TCP_FLAG_RST | TCP_FLAG_ACK);
+			cr_expect_eq(get32(sent->bytes + 38), 5001);
+			is_reset[client] = true;
+			free(sent);
+		}
+		// Entered in the books after it was sent.
+		while (stats_of(&rig).generated != N_FLOWS)
+			sched_yield();
+		cr_expect_null(rig_stop(&rig));
+		scene_fini(&scene);
+	}
+}
+
+// ---- disturbance -------------------------------------------------------------------------------
+
+struct traffic_source {
+	struct rig *rig;
+	_Atomic bool is_stopping; // w: the test, r: the source
+	uint64_t n_pushed;        // read after the join
+};
+
+// Clients that come, talk and go, in a thread of its own; it never looks at what comes out.
+static void *run_traffic(void *arg)
+{
+	struct traffic_source *source = arg;
+	struct io *io = source->rig->io;
+	uint8_t frame[256];
+	struct virtio_net_hdr vnet;
+	for (uint32_t i = 0; !atomic_load(&source->is_stopping); i++) {
+		static const uint8_t flags[] = {TCP_FLAG_SYN, TCP_FLAG_ACK, TCP_FLAG_RST};
+		struct frame_spec spec = from_client(i / 3 % 3000, flags[i % 3]);
+		spec.seq = 100 + (i % 3 > 0);
+		uint32_t len = frame_build(&spec, frame, &vnet);
+		mem_io_push(io, SCENE_FRONT, frame, len, &vnet);
+		source->n_pushed++;
+		if (i % 64 == 0)
+			sched_yield();
+	}
+	return NULL;
+}
+
+Test(engine, snapshots_change_under_traffic, .timeout = 120)
+{
+	enum { N_SNAPSHOTS = 300 };
+	for (size_t i = 0; i < COUNT(layouts); i++) {
+		struct scene scene;
+		struct rig rig;
+		pthread_t thread;
+		build_scene(&scene, layouts[i]);
+		rig_start(&rig, &scene);
+		mem_io_forget_sent(rig.io);
+		struct traffic_source source = {.rig = &rig};
+		cr_assert_eq(pthread_create(&thread, NULL, run_traffic, &source), 0);
+		for (int n = 0; n < N_SNAPSHOTS; n++) {
+			registry_set_up(scene.registry, 0, n % 3 != 0);
+			if (n % 10 == 0)
+				rig_move_clock(&rig, 1);
+			else
+				rig_publish(&rig);
+		}
+		atomic_store(&source.is_stopping, true);
+		pthread_join(thread, NULL);
+		rig.n_pushed = source.n_pushed;
+		rig_settle(&rig);
+		cr_expect_null(rig_stop(&rig));
+		scene_fini(&scene);
+	}
+}
+
+Test(engine, stops_in_mid_traffic_and_its_books_balance, .timeout = 120)
+{
+	enum { N_ROUNDS = 15 };
+	for (size_t i = 0; i < COUNT(layouts); i++) {
+		for (int round = 0; round < N_ROUNDS; round++) {
+			struct scene scene;
+			struct rig rig;
+			pthread_t thread;
+			build_scene(&scene, layouts[i]);
+			rig_start(&rig, &scene);
+			struct traffic_source source = {.rig = &rig};
+			cr_assert_eq(pthread_create(&thread, NULL, run_traffic, &source), 0);
+			cr_assert(mem_io_await_sent(rig.io, 1 + (uint64_t)round * 50));
+			engine_stop(rig.engine);
+			engine_stop(rig.engine); // harmless
+			atomic_store(&source.is_stopping, true);
+			pthread_join(thread, NULL);
+			cr_expect_null(rig_stop(&rig));
+			scene_fini(&scene);
+		}
+	}
+}
+
+Test(engine, may_be_destroyed_without_having_run)
+{
+	for (size_t i = 0; i < COUNT(layouts); i++) {
+		struct scene scene;
+		struct err err = {0};
+		struct engine *engine = NULL;
+		build_scene(&scene, layouts[i]);
+		struct engine_params params = {
+			.config = scene.config,
+			.driver = &io_memory,
+			.n_links = SCENE_N_LINKS,
+			.registry = scene.registry,
+		};
+		cr_assert_eq(engine_create(&engine, &params, scene_snapshot(&scene), &err), 0, "%s",
+			     err.message);
+		engine_publish(engine, scene_snapshot(&scene));
+		cr_expect_eq(engine_n_workers(engine), (uint32_t)layouts[i]);
+		engine_destroy(engine);
+		scene_fini(&scene);
+	}
+	engine_destroy(NULL);
+}
+
+Test(engine, a_driver_that_does_not_open_leaves_nothing_behind)
+{
+	struct scene scene;
+	struct err err = {0};
+	struct engine *engine = NULL;
+	struct io_link missing = {.name = "/nonexistent/capture"};
+	build_scene(&scene, 2);
+	struct snapshot *snapshot = scene_snapshot(&scene);
+	struct engine_params params = {
+		.config = scene.config,
+		.driver = &io_pcap,
+		.links = &missing,
+		.n_links = 1,
+		.registry = scene.registry,
+	};
+	cr_expect_lt(engine_create(&engine, &params, snapshot, &err), 0);
+	cr_expect_null(engine);
+	cr_expect_neq(err.message[0], '\0');
+	snapshot_destroy(snapshot); // still the caller's
+	scene_fini(&scene);
+}
+
+// ---- what does not keep up ---------------------------------------------------------------------
+
+// A clock that stands in the way of whoever reads it, which is workers only.
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+static uint64_t gated_now_ns(void)
+{
+	pthread_mutex_lock(&gate);
+	pthread_mutex_unlock(&gate);
+	return 1000000000ULL * 1000;
+}
+
+Test(engine, a_worker_that_does_not_keep_up_loses_packets_by_name, .timeout = 120)
+{
+	enum { N_PUSHED = 3000 };
+	struct scene scene;
+	struct err err = {0};
+	struct rig rig = {.scene = &scene};
+	build_scene(&scene, 1);
+	struct engine_params params = {
+		.config = scene.config,
+		.driver = &io_memory,
+		.n_links = SCENE_N_LINKS,
+		.registry = scene.registry,
+		.now_ns = gated_now_ns,
+	};
+	cr_assert_eq(engine_create(&rig.engine, &params, scene_snapshot(&scene), &err), 0);
+	rig.io = mem_io_last();
+	pthread_mutex_lock(&gate);
+	cr_assert_eq(engine_start(rig.engine, &err), 0);
+	for (uint32_t i = 0; i < N_PUSHED; i++) {
+		struct frame_spec syn = from_client(i, TCP_FLAG_SYN);
+		push(&rig, SCENE_FRONT, &syn);
+	}
+	while (stats_of(&rig).received < N_PUSHED)
+		sched_yield();
+	pthread_mutex_unlock(&gate);
+	rig_settle(&rig);
+	struct packet_stats stats = stats_of(&rig);
+	cr_expect_gt(stats.verdicts[VERDICT_DROP_RING_FULL], 0);
+	cr_expect_geq(stats.verdicts[VERDICT_FORWARDED], 1024);
+	cr_expect_null(rig_stop(&rig));
+	scene_fini(&scene);
+}
+
+Test(engine, answers_are_limited_per_second, .timeout = 120)
+{
+	enum { N_PUSHED = 3000, LIMIT = 1000 };
+	struct scene scene;
+	struct rig rig;
+	build_scene(&scene, WORKERS_INLINE);
+	rig_start(&rig, &scene);
+	for (int second = 1; second <= 2; second++) {
+		for (uint32_t i = 0; i < N_PUSHED; i++) {
+			struct frame_spec ack = from_client(i, TCP_FLAG_ACK);
+			push(&rig, SCENE_FRONT, &ack);
+		}
+		rig_settle(&rig);
+		struct packet_stats stats = stats_of(&rig);
+		cr_expect_eq(stats.verdicts[VERDICT_DROP_NO_FLOW], (uint64_t)second * N_PUSHED);
+		cr_expect_eq(stats.generated, (uint64_t)second * LIMIT);
+		cr_expect_eq(stats.suppressed, (uint64_t)second * (N_PUSHED - LIMIT));
+		rig_move_clock(&rig, 1);
+	}
+	cr_expect_null(rig_stop(&rig));
+	scene_fini(&scene);
+}
+
+// ---- ends --------------------------------------------------------------------------------------
+
+// One link has ended long before the other has begun.
+Test(engine, goes_on_until_every_link_has_ended, .timeout = 120)
+{
+	for (size_t i = 0; i < COUNT(layouts); i++) {
+		struct scene scene;
+		struct rig rig;
+		build_scene(&scene, layouts[i]);
+		rig_start(&rig, &scene);
+		mem_io_finish(rig.io, SCENE_BACK);
+		for (uint32_t n = 0; n < 50; n++) {
+			struct frame_spec syn = from_client(n, TCP_FLAG_SYN);
+			push(&rig, SCENE_FRONT, &syn);
+			rig_settle(&rig);
+			cr_assert_not(engine_is_finished(rig.engine));
+		}
+		mem_io_finish(rig.io, SCENE_FRONT);
+		while (!engine_is_finished(rig.engine))
+			sched_yield();
+		cr_expect_null(rig_stop(&rig));
+		scene_fini(&scene);
+	}
+}
+
+// ---- capture files of other kinds --------------------------------------------------------------
+
+static void write_capture(const char *path, int link_type, uint32_t caplen, uint32_t len)
+{
+	static uint8_t bytes[262144];
+	struct frame_spec syn = from_client(1, TCP_FLAG_SYN);
+	struct virtio_net_hdr vnet;
+	struct pcap_pkthdr header = {.caplen = caplen, .len = len};
+	frame_build(&syn, bytes, &vnet);
+	pcap_t *dead = pcap_open_dead(link_type, sizeof(bytes));
+	pcap_dumper_t *out = pcap_dump_open(dead, path);
+	cr_assert_not_null(out);
+	pcap_dump((u_char *)out, &header, bytes);
+	pcap_dump_close(out);
+	pcap_close(dead);
+}
+
+// Runs the file alone; returns the code of engine_create(), or 0 and the sums.
+static int replay(const char *path, struct packet_stats *stats)
+{
+	struct scene scene;
+	struct err err = {0};
+	struct engine *engine = NULL;
+	struct io_link link = {.name = path};
+	build_scene(&scene, WORKERS_INLINE);
+	struct snapshot *snapshot = scene_snapshot(&scene);
+	struct engine_params params = {
+		.config = scene.config,
+		.driver = &io_pcap,
+		.links = &link,
+		.n_links = 1,
+		.registry = scene.registry,
+	};
+	int code = engine_create(&engine, &params, snapshot, &err);
+	if (code) {
+		snapshot_destroy(snapshot);
+	} else {
+		cr_assert_eq(engine_start(engine, &err), 0);
+		while (!engine_is_finished(engine))
+			sched_yield();
+		engine_stop(engine);
+		struct rig rig = {.engine = engine};
+		*stats = stats_of(&rig);
+		cr_expect_null(rig_check_ledger(stats));
+	}
+	engine_destroy(engine);
+	scene_fini(&scene);
+	return code;
+}
+
+Test(engine, replays_captures_of_Ethernet_and_refuses_others)
+{
+	static const struct {
+		int link_type;
+		uint32_t caplen;
+		uint32_t len;
+		int code;
+		enum verdict verdict;
+	} cases[] = {
+		{DLT_EN10MB, 54, 54, 0, VERDICT_FORWARDED},
+		{DLT_EN10MB, 60, 60, 0, VERDICT_FORWARDED},
+		{DLT_EN10MB, 54, 55, 0, VERDICT_DROP_TRUNCATED},
+		{DLT_EN10MB, 53, 53, 0, VERDICT_DROP_TRUNCATED},
+		{DLT_EN10MB, 0, 0, 0, VERDICT_DROP_TRUNCATED},
+		{DLT_EN10MB, 100000, 100000, 0, VERDICT_DROP_TRUNCATED},
+		{DLT_USER0, 9, 9, 0, VERDICT_DROP_TRUNCATED},
+		{DLT_USER0, 0, 0, 0, VERDICT_DROP_TRUNCATED},
+		{DLT_RAW, 54, 54, -1, VERDICT_NONE},
+	};
+	char path[] = "/tmp/culvert-engine-XXXXXX";
+	int fd = mkstemp(path);
+	cr_assert_geq(fd, 0);
+	close(fd);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct packet_stats stats = {0};
+		write_capture(path, cases[i].link_type, cases[i].caplen, cases[i].len);
+		int code = replay(path, &stats);
+		cr_expect_eq(code < 0, cases[i].code < 0, "case %zu", i);
+		if (code == 0)
+			cr_expect_eq(stats.verdicts[cases[i].verdict], 1, "case %zu", i);
+	}
+	unlink(path);
+}
