@@ -100,6 +100,19 @@ def finish(culvert):
     finally:
         culvert.stop()
     assert culvert.lab.nft_tables() == []
+    assert_no_bad_checksum(culvert.lab)
+
+
+def assert_no_bad_checksum(lab):
+    """No TCP or UDP packet reached an end with a checksum that its kernel found wrong."""
+    for host in ("client", *lab.backend_names()):
+        names = None
+        for line in lab.run(host, "cat", "/proc/net/snmp").stdout.splitlines():
+            kind, *fields = line.split()
+            if fields[0].lstrip("-").isdigit():
+                counts = dict(zip(names, map(int, fields)))
+                assert counts.get("InCsumErrors", 0) == 0, f"{host}: {kind} {counts}"
+            names = fields
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def sweep():
     names = set()
     for entry in [*pathlib.Path("/run/netns").glob("cv-e*"),
                   *pathlib.Path("/run/culvert-lab").glob("e*")]:
-        match = re.fullmatch(r"(?:cv-)?(e(\d+)x\d+)(?:-.*)?", entry.name)
+        match = re.fullmatch(r"(?:cv-)?(e(\d+)x\w+)(?:-.*)?", entry.name)
         if match and not os.path.exists(f"/proc/{match[2]}"):
             names.add(match[1])
     for name in names:

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo is the first thing a newcomer runs."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness.culvert import BINARY
+from harness.lab import ROOT
+
+DEMO = str(ROOT / "tools" / "demo")
+
+
+def run_demo(interrupt_after=None):
+    process = subprocess.Popen([DEMO], env={**os.environ, "CULVERT": BINARY}, text=True,
+                               start_new_session=True, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if interrupt_after is not None:
+        time.sleep(interrupt_after)  # the moment is arbitrary on purpose
+        os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=90)
+    return process, output
+
+
+def remains(process):
+    """The demo's lab is named after its process."""
+    return [*pathlib.Path("/run/netns").glob(f"cv-demo{process.pid}-*"),
+            *pathlib.Path("/run/culvert-lab").glob(f"demo{process.pid}")]
+
+
+def test_demo_goes_as_it_says():
+    process, output = run_demo()
+    assert process.returncode == 0, output
+    assert "WRONG" not in output
+    assert "nothing is left behind" in output
+    assert "\x1b" not in output  # no colours where there is no terminal
+    assert remains(process) == []
+
+
+@pytest.mark.parametrize("delay", [0.1, 2.5])
+def test_an_interrupted_demo_leaves_nothing(delay):
+    process, output = run_demo(interrupt_after=delay)
+    assert process.returncode == 130, output
+    assert remains(process) == []

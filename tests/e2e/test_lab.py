@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tools/lab itself: labs beside each other, and nothing left of them."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import http
+from harness.lab import TOOL, Lab
+
+
+def remains(name):
+    return [str(path) for pattern in (f"/run/netns/cv-{name}-*", f"/run/culvert-lab/{name}")
+            for path in pathlib.Path("/").glob(pattern[1:])]
+
+
+def links():
+    """Of this machine's own network."""
+    return sorted(os.listdir("/sys/class/net"))
+
+
+@pytest.mark.parametrize("topology", ["one-arm", "two-arm", "routed"])
+@pytest.mark.parametrize("offloads", ["on", "off"])
+def test_direct_traffic_flows_only_where_asked(make_lab, topology, offloads):
+    direct = make_lab(topology, offloads, direct=True)
+    apart = make_lab(topology, offloads)
+    for name in direct.backend_names():
+        where = {"addr": direct.backend_addr(name), "timeout": 1}
+        assert http.get(direct, **where) == name
+        assert http.get(direct, "/whoami", **where).split()[1].endswith(".10")
+        assert http.get(apart, host="lb", **where) == name
+    where = {"addr": apart.backend_addr("b1"), "timeout": 0.5}
+    assert http.outcome(apart, **where) in ("TimeoutError", "OSError")
+
+
+def test_down_removes_everything_and_may_be_repeated():
+    before = links()
+    lab = Lab()
+    assert links() == before
+    lab.down()
+    assert remains(lab.name) == []
+    lab.down()
+
+
+def test_a_name_in_use_is_refused_and_left_alone(make_lab):
+    lab = make_lab()
+    result = subprocess.run([TOOL, "up", "--name", lab.name], capture_output=True, text=True)
+    assert result.returncode == 1 and "exists already" in result.stderr
+    assert http.get(lab, host="lb", addr=lab.backend_addr("b1")) == "b1"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("delay", [0.01, 0.03, 0.05])
+def test_an_interrupted_up_leaves_nothing(number, delay):
+    name = f"e{os.getpid()}x{int(delay * 1000)}s{int(number)}"
+    process = subprocess.Popen([TOOL, "up", "--name", name, "--backends", "20"],
+                               start_new_session=True, stdout=subprocess.DEVNULL)
+    time.sleep(delay)  # the moment is arbitrary on purpose
+    os.killpg(process.pid, number)
+    try:
+        if process.wait(timeout=20) != 0:
+            assert remains(name) == []
+    finally:
+        subprocess.run([TOOL, "down", "--name", name], check=True)
+
+
+def test_down_clears_what_a_killed_up_has_left():
+    name = f"e{os.getpid()}x999999"
+    process = subprocess.Popen([TOOL, "up", "--name", name, "--backends", "20"],
+                               start_new_session=True, stdout=subprocess.DEVNULL)
+    time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    subprocess.run([TOOL, "down", "--name", name], check=True)
+    assert remains(name) == []
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["sideways"], ["up", "--topology", "ring"], ["up", "--backends", "0"],
+    ["up", "--name", "a-b"], ["up", "--offloads"], ["up", "--no-such"], ["up", "surplus"],
+    ["exec"],
+], ids=" ".join)
+def test_wrong_usage_exits_with_2_and_makes_nothing(arguments):
+    result = subprocess.run([TOOL, *arguments], capture_output=True, text=True)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith("lab: ")
