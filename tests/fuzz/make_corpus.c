@@ -16,9 +16,11 @@ struct seed {
 	const char *text;
 };
 
-#define TO_BACKEND   BARRAGE_FIX_IP | BARRAGE_FIX_L4
-#define FROM_BACKEND BARRAGE_BACK | BARRAGE_TO_FLOW | BARRAGE_FIX_L4
-#define UDP_ANSWER   BARRAGE_BACK | BARRAGE_TO_UDP_FLOW
+enum {
+	MENDED = BARRAGE_FIX_IP | BARRAGE_FIX_L4,
+	FROM_BACKEND = BARRAGE_BACK | BARRAGE_TO_FLOW | BARRAGE_FIX_L4,
+	UDP_ANSWER = BARRAGE_BACK | BARRAGE_TO_UDP_FLOW,
+};
 
 static const struct seed seeds[] = {
 	{0, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp S seq 9 opts mss,sack,ts,ws"},
@@ -53,7 +55,7 @@ static const struct seed seeds[] = {
 	 "{ 10.2.0.1:1 > 10.2.0.21:8080 tcp A seq 1 } quote 20"},
 	{0, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp S seq 9 mf len 8"},
 	{0, "front 10.1.0.12 > 10.1.0.100 proto 47 len 24"},
-	{TO_BACKEND, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp SECU seq 4294967295 len 3 tos 3 df"},
+	{MENDED, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp SECU seq 4294967295 len 3 tos 3 df"},
 };
 
 static uint32_t next_random(uint32_t *state)

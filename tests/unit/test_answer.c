@@ -185,11 +185,11 @@ Test(answer, port_unreachable_quotes_the_packet_as_it_came)
 {
 	struct bench bench;
 	bench_init(&bench);
-	for (uint8_t options_len = 0; options_len <= FRAME_MAX_OPTIONS; options_len += 4) {
+	for (unsigned options_len = 0; options_len <= FRAME_MAX_OPTIONS; options_len += 4) {
 		struct frame_spec spec = segment(0);
 		spec.proto = IPPROTO_UDP;
 		spec.payload_len = 33;
-		spec.ip_options.len = options_len;
+		spec.ip_options.len = (uint8_t)options_len;
 		memset(spec.ip_options.bytes, 1, options_len);
 		cr_assert(refuse(&bench, &spec));
 		struct frame_spec error = answer_to(&spec);

@@ -468,8 +468,8 @@ Test(flow_table, a_handshake_may_end_late_with_data_on_its_way)
 		 {{FROM_BACKEND, SA, BACKEND_ISN, C1, 0}, {FROM_CLIENT, A, C1, B1, 1000}}},
 		{"the backend has forgotten its first answer",
 		 {{FROM_BACKEND, SA, BACKEND_ISN, C1, 0},
-		  {FROM_BACKEND, SA, 77, C1, 0},
-		  {FROM_CLIENT, A, C1, 78, 0}}},
+		  {FROM_BACKEND, SA, 0x80000000, C1, 0},
+		  {FROM_CLIENT, A, C1, 0x80000001, 0}}},
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct flow_table *table = make_table(&ordinary);

@@ -145,7 +145,8 @@ static void step_out(struct run *run, const char *text)
 		complain(run, what);
 	free(run->outputs[0]);
 	run->n_outputs--;
-	memmove(run->outputs, run->outputs + 1, run->n_outputs * sizeof(run->outputs[0]));
+	for (size_t i = 0; i < run->n_outputs; i++)
+		run->outputs[i] = run->outputs[i + 1];
 }
 
 // As step_out(), for packets that come in no certain order: "any out".

@@ -190,7 +190,7 @@ uint32_t frame_build(const struct frame_spec *spec, uint8_t *frame, struct virti
 {
 	memcpy(frame, spec->dst_mac.bytes, ETH_ALEN);
 	memcpy(frame + ETH_ALEN, spec->src_mac.bytes, ETH_ALEN);
-	put16(frame + 2 * (uint32_t)ETH_ALEN, ETH_P_IP);
+	put16(frame + ETH_HLEN - 2, ETH_P_IP);
 	uint32_t len = IP_AT + write_ip_packet(spec, frame + IP_AT);
 	memset(frame + len, 0xee, spec->padding);
 	len += spec->padding;

@@ -177,7 +177,7 @@ static int read_protocol(struct parser *parser)
 {
 	struct frame_spec *spec = spec_of(parser);
 	char *word = next_word(parser);
-	uint32_t number;
+	uint32_t number = 0;
 	if (!word)
 		return fail(parser, "a protocol is wanted");
 	if (strcmp(word, "tcp") == 0) {
@@ -319,7 +319,7 @@ static void set_answer(struct frame_spec *spec)
 
 static int read_number_word(struct parser *parser, struct frame_spec *spec, const char *word)
 {
-	uint32_t value;
+	uint32_t value = 0;
 	if (read_number(parser, &value))
 		return fail(parser, "unknown word \"%s\", or no number behind it", word);
 	if (strcmp(word, "ttl") == 0)
