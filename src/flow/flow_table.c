@@ -11,8 +11,8 @@
 
 enum {
 	WHEEL_SLOTS = 8192,           // seconds; the longest default timeout fits one round
+	POOLS_LOOKED_AT = 64,         // when the whole table is searched for an entry
 	RECLAIM_CANDIDATES = 8,       // finished flows looked at for one whose port suits best
-	RST_WINDOW = 1 << 20,         // how far a RST may be from the number expected
 	HALF_OPEN_SHARE_OF_TABLE = 4, // a quarter
 	HALF_OPEN_SHARE_OF_PORTS = 2, // a half
 };
@@ -178,6 +178,18 @@ static bool reclaim_from(struct flow_table *table, const struct nat_pool *pool, 
 	       reclaim(table, pool->lists[CLASS_HALF_OPEN].head);
 }
 
+// The table is full and the pool at hand has nothing to give: look at some others, other ones each
+// time, so that the search costs the same for any number of pools.
+static bool reclaim_anywhere(struct flow_table *table, uint32_t seq)
+{
+	for (uint32_t i = 0; i < POOLS_LOOKED_AT && i < table->params.n_pools; i++) {
+		uint32_t pool = table->reclaim_cursor++ % table->params.n_pools;
+		if (reclaim_from(table, &table->pools[pool], seq))
+			return true;
+	}
+	return false;
+}
+
 // A source address that has a port for the flow. The client's hash decides where the search
 // begins, so one client keeps its address while it can (RFC 4787 REQ-2). Returns -1 for none.
 static int choose_snat(struct flow_table *table, const struct flow_request *request)
@@ -210,7 +222,7 @@ static enum flow_refusal make_room(struct flow_table *table, const struct nat_po
 		reclaim(table, pool->lists[CLASS_HALF_OPEN].head);
 	if (pool->n_free == 0 && !reclaim_from(table, pool, seq))
 		return FLOW_NO_NAT_PORT;
-	if (!has_entry(table) && !reclaim_from(table, pool, seq))
+	if (!has_entry(table) && !reclaim_from(table, pool, seq) && !reclaim_anywhere(table, seq))
 		return FLOW_TABLE_FULL;
 	return FLOW_MADE;
 }

@@ -6,9 +6,14 @@
 #include "flow/flow_table_private.h"
 
 enum {
-	RST_WINDOW = 1 << 20,       // how far a RST may be from the number expected
+	SEQ_WINDOW = 1 << 20,       // how far a segment's numbers may be from those expected
 	HANDSHAKE_WINDOW = 1 << 16, // what a backend may have sent before the handshake ends
 };
+
+static bool is_near(uint32_t number, uint32_t expected)
+{
+	return number - expected + SEQ_WINDOW <= 2U * SEQ_WINDOW;
+}
 
 // Could this RST be the endpoint's own? It carries the sender's next number, or what the other
 // side acknowledged, or answers a SYN (RFC 9293 section 3.10.7.3).
@@ -17,9 +22,21 @@ static bool is_rst_plausible(const struct flow *flow, enum flow_dir dir,
 {
 	if (flow->state == FLOW_SYN_SENT && dir == FROM_BACKEND)
 		return view->ack == flow->client_next;
-	uint32_t expected = dir == FROM_CLIENT ? flow->client_next : flow->backend_next;
-	uint32_t distance = view->seq - expected;
-	return distance + RST_WINDOW <= 2U * RST_WINDOW;
+	return is_near(view->seq, dir == FROM_CLIENT ? flow->client_next : flow->backend_next);
+}
+
+// Could this segment be the endpoint's own? It goes on where the sender was, or it acknowledges
+// what the other side has sent (many segments may have been lost before us). Whoever does not see
+// the connection must guess one of the two; the endpoints will ignore the segment, and so do we.
+static bool is_segment_plausible(const struct flow *flow, enum flow_dir dir,
+				 const struct frame_view *view)
+{
+	bool has_begun = flow->state != FLOW_SYN_SENT && flow->state != FLOW_SYN_SENT_BOTH;
+	if (!has_begun || (view->tcp_flags & TCP_FLAG_SYN))
+		return true;
+	uint32_t own = dir == FROM_CLIENT ? flow->client_next : flow->backend_next;
+	uint32_t other = dir == FROM_CLIENT ? flow->backend_next : flow->client_next;
+	return is_near(view->seq, own) || is_near(view->ack, other);
 }
 
 // A side that was thought to have reset the connection speaks on: the RST was somebody else's.
@@ -37,17 +54,6 @@ static bool is_handshake_guessed(const struct flow *flow, enum flow_dir dir,
 	return flow->state == FLOW_SYN_RECEIVED && dir == FROM_CLIENT &&
 	       (view->tcp_flags & TCP_FLAG_ACK) &&
 	       flow->backend_next - view->ack >= HANDSHAKE_WINDOW;
-}
-
-// Only a live flow remembers who reset it, and can be found to be alive after all.
-static enum flow_state track_rst(struct flow *flow, enum flow_dir dir,
-				 const struct frame_view *view)
-{
-	if (!is_rst_plausible(flow, dir, view))
-		return (enum flow_state)flow->state;
-	if (flow->class == CLASS_LIVE)
-		flow->marks |= dir == FROM_CLIENT ? FLOW_RESET_BY_CLIENT : FLOW_RESET_BY_BACKEND;
-	return FLOW_RESET;
 }
 
 // Where both sides begin to count. A backend that answers a SYN again may have forgotten its first
@@ -75,20 +81,45 @@ static uint8_t flags_but_old_fin(struct flow *flow, enum flow_dir dir, uint8_t f
 	return flags;
 }
 
-static enum flow_state track_tcp(struct flow *flow, enum flow_dir dir,
-				 const struct frame_view *view)
+// Only a live flow remembers who reset it, and can be found to be alive after all.
+static bool track_rst(struct flow *flow, enum flow_dir dir, const struct frame_view *view,
+		      enum flow_state *state)
+{
+	if (!is_rst_plausible(flow, dir, view))
+		return false;
+	if (flow->class == CLASS_LIVE)
+		flow->marks |= dir == FROM_CLIENT ? FLOW_RESET_BY_CLIENT : FLOW_RESET_BY_BACKEND;
+	*state = FLOW_RESET;
+	return true;
+}
+
+// The state that the segment leads to. False when it says nothing about the connection.
+static bool track_tcp(struct flow *flow, enum flow_dir dir, const struct frame_view *view,
+		      enum flow_state *state)
 {
 	if (view->tcp_flags & TCP_FLAG_RST)
-		return track_rst(flow, dir, view);
-	if (is_handshake_guessed(flow, dir, view))
-		return FLOW_SYN_RECEIVED;
+		return track_rst(flow, dir, view, state);
+	if (is_handshake_guessed(flow, dir, view) || !is_segment_plausible(flow, dir, view))
+		return false;
 	if (is_rst_refuted(flow, dir)) {
 		flow->marks = 0;
 		flow->state = FLOW_ESTABLISHED;
 	}
 	track_numbers(flow, dir, view);
 	uint8_t flags = flags_but_old_fin(flow, dir, view->tcp_flags);
-	return tcp_state_next((enum flow_state)flow->state, dir, flags);
+	*state = tcp_state_next((enum flow_state)flow->state, dir, flags);
+	return true;
+}
+
+// An answer does not show that the client is there: its address may be invented, and the backend
+// answers that too. That it speaks again does.
+static enum flow_state track_udp(const struct flow *flow, enum flow_dir dir)
+{
+	if (flow->state == FLOW_UDP_UNREPLIED && dir == FROM_BACKEND)
+		return FLOW_UDP_REPLIED;
+	if (flow->state == FLOW_UDP_REPLIED && dir == FROM_CLIENT)
+		return FLOW_UDP;
+	return (enum flow_state)flow->state;
 }
 
 static void count_packet(struct traffic_counters *traffic, enum flow_dir dir, uint32_t bytes)
@@ -97,20 +128,25 @@ static void count_packet(struct traffic_counters *traffic, enum flow_dir dir, ui
 	counter_add(dir == FROM_CLIENT ? &traffic->bytes_tx : &traffic->bytes_rx, bytes);
 }
 
-void flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,
+bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,
 		      const struct frame_view *view)
 {
 	struct flow *flow = &table->flows[index];
 	uint32_t bytes = view->frame_len - view->l3;
+	enum flow_state state = FLOW_FREE;
+	bool is_plausible = true;
 	if (flow->proto == IPPROTO_TCP)
-		flow_table_set_state(table, index, track_tcp(flow, dir, view));
-	else if (dir == FROM_BACKEND)
-		flow_table_set_state(table, index, FLOW_UDP);
-	flow_table_refresh(table, index);
-
+		is_plausible = track_tcp(flow, dir, view, &state);
+	else
+		state = track_udp(flow, dir);
+	if (is_plausible) {
+		flow_table_set_state(table, index, state);
+		flow_table_refresh(table, index);
+	}
 	*(dir == FROM_CLIENT ? &flow->bytes_tx : &flow->bytes_rx) += bytes;
 	count_packet(&table->frontends[flow->frontend], dir, bytes);
 	count_packet(&table->backends[flow->backend], dir, bytes);
+	return is_plausible;
 }
 
 void flow_table_orphan(struct flow_table *table, uint32_t index)

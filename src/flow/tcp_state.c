@@ -59,6 +59,7 @@ enum flow_class flow_state_class(enum flow_state state)
 	case FLOW_SYN_SENT_BOTH:
 	case FLOW_SYN_RECEIVED:
 	case FLOW_UDP_UNREPLIED:
+	case FLOW_UDP_REPLIED:
 		return CLASS_HALF_OPEN;
 	case FLOW_TIME_WAIT:
 	case FLOW_RESET:
@@ -82,6 +83,7 @@ const char *flow_state_name(enum flow_state state)
 		[FLOW_TIME_WAIT] = "time_wait",
 		[FLOW_RESET] = "reset",
 		[FLOW_UDP_UNREPLIED] = "udp_unreplied",
+		[FLOW_UDP_REPLIED] = "udp_replied",
 		[FLOW_UDP] = "udp",
 	};
 	return names[state];

@@ -43,7 +43,7 @@ static void copy_timeouts(uint32_t *to, const struct config_timeouts *from)
 	to[FLOW_TIME_WAIT] = from->tcp_time_wait;
 	to[FLOW_RESET] = from->tcp_reset;
 	to[FLOW_UDP_UNREPLIED] = from->udp_unreplied;
-	to[FLOW_UDP] = from->udp;
+	to[FLOW_UDP_REPLIED] = to[FLOW_UDP] = from->udp;
 }
 
 static int open_worker(struct engine *engine, const struct engine_params *params, uint32_t i,

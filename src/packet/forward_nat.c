@@ -103,18 +103,20 @@ static bool opens_connection(const struct frame_view *view)
 }
 
 // A flow that has been found can still be of no use: its connection is over and a new one begins
-// (same backend and port if that is up: its TIME_WAIT knows the client's sequence numbers), or it
-// waits for a backend that went down. Returns the flow to go on with, or 0 for a new one.
+// (same backend and port if they can be used: its TIME_WAIT knows the client's sequence numbers),
+// or it waits for a backend that went down. Returns the flow to go on with, or 0 for a new one.
 static uint32_t renew_flow(struct worker *worker, const struct packet *packet, uint32_t index)
 {
 	struct flow *flow = &worker->flows->flows[index];
 	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
-	bool is_over = flow->class == CLASS_FINISHED;
+	// A client that begins anew has given up the old connection's last acknowledgement.
+	bool is_over = flow->class == CLASS_FINISHED || flow->state == FLOW_LAST_ACK;
+	bool is_reusable = backend->is_up && (backend->snat_mask >> flow->snat & 1);
 	bool is_waiting = flow->class == CLASS_HALF_OPEN ||
 			  (flow->proto == IPPROTO_UDP && backend->resets_on_down);
 	if (!opens_connection(&packet->view))
 		return index;
-	if (is_over && backend->is_up) {
+	if (is_over && is_reusable) {
 		flow_table_reopen(worker->flows, index, packet->view.seq);
 		return index;
 	}
@@ -156,10 +158,11 @@ static void send_to_backend(struct worker *worker, struct packet *packet, uint32
 		.addr_delta = flow->addr_delta,
 		.port_delta = flow->port_delta,
 	};
-	remember_path(flow, packet);
+	// Only who knows the connection may say which way its answers go.
+	if (flow_table_track(worker->flows, index, FROM_CLIENT, &packet->view))
+		remember_path(flow, packet);
 	rewrite_packet(packet->frame, &packet->view, &rewrite, packet_is_partial(packet));
 	forward_set_macs(packet, &link->mac, &backend->hop.mac);
-	flow_table_track(worker->flows, index, FROM_CLIENT, &packet->view);
 	finish(packet, (uint8_t)backend->hop.link);
 }
 

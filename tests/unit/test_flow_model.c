@@ -56,6 +56,7 @@ static const struct flow_table_params params = {
 			[FLOW_TIME_WAIT] = 13,
 			[FLOW_RESET] = 2,
 			[FLOW_UDP_UNREPLIED] = 3,
+			[FLOW_UDP_REPLIED] = 30,
 			[FLOW_UDP] = 30,
 		},
 };
@@ -252,8 +253,8 @@ static void do_track(struct model *model, uint32_t index)
 		view.seq = (uint32_t)rand() << 3;
 		view.ack = (uint32_t)rand() << 3;
 	}
-	flow_table_track(model->table, index, dir, &view);
-	model->flows[index].touched = model->now;
+	if (flow_table_track(model->table, index, dir, &view))
+		model->flows[index].touched = model->now;
 }
 
 static void do_expire(struct model *model)

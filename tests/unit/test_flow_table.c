@@ -36,6 +36,7 @@ static const struct flow_table_params ordinary = {
 			[FLOW_TIME_WAIT] = 125,
 			[FLOW_RESET] = 10,
 			[FLOW_UDP_UNREPLIED] = 30,
+			[FLOW_UDP_REPLIED] = 300,
 			[FLOW_UDP] = 300,
 		},
 };
@@ -192,6 +193,55 @@ Test(flow_table, defect_10_each_state_has_its_own_time_to_live)
 	}
 }
 
+Test(flow_table, UDP_is_live_once_the_client_speaks_again)
+{
+	struct flow_table *table = make_table(&ordinary);
+	uint32_t index = open_flow(table, 1, IPPROTO_UDP);
+	track(table, index, (struct segment){FROM_CLIENT, 0, 0, 0, 10});
+	track(table, index, (struct segment){FROM_CLIENT, 0, 0, 0, 10});
+	cr_expect_eq(table->flows[index].class, CLASS_HALF_OPEN);
+	track(table, index, (struct segment){FROM_BACKEND, 0, 0, 0, 10});
+	cr_expect_eq(table->flows[index].class, CLASS_HALF_OPEN);
+	track(table, index, (struct segment){FROM_CLIENT, 0, 0, 0, 10});
+	cr_expect_eq(table->flows[index].state, FLOW_UDP);
+	cr_expect_eq(table->flows[index].class, CLASS_LIVE);
+	flow_table_destroy(table);
+}
+
+// {ACK seq=g, RST seq=g} for a few guesses g must not end a connection that the sender cannot see.
+Test(flow_table, numbers_far_from_those_expected_move_nothing)
+{
+	struct flow_table *table = make_table(&ordinary);
+	uint32_t index = open_established(table, 1);
+	const struct flow *flow = &table->flows[index];
+	uint32_t client_next = flow->client_next;
+	uint32_t backend_next = flow->backend_next;
+	for (uint32_t guess = 0; guess < 4; guess++) {
+		uint32_t seq = client_next + (1U << 29) + (guess << 30);
+		uint32_t ack = backend_next + (1U << 29) + (guess << 30);
+		track(table, index, (struct segment){FROM_CLIENT, A, seq, ack, 0});
+		track(table, index, (struct segment){FROM_CLIENT, R, seq, ack, 0});
+		track(table, index, (struct segment){FROM_BACKEND, A, ack, seq, 0});
+		track(table, index, (struct segment){FROM_BACKEND, R, ack, seq, 0});
+	}
+	cr_expect_eq(flow->state, FLOW_ESTABLISHED);
+	cr_expect_eq(flow->client_next, client_next);
+	cr_expect_eq(flow->backend_next, backend_next);
+	flow_table_destroy(table);
+}
+
+// A gap wider than the window, as after heavy loss before us: the acknowledgement vouches for it.
+Test(flow_table, numbers_catch_up_when_the_acknowledgement_is_right)
+{
+	struct flow_table *table = make_table(&ordinary);
+	uint32_t index = open_established(table, 1);
+	const struct flow *flow = &table->flows[index];
+	uint32_t far = flow->client_next + (4U << 20);
+	track(table, index, (struct segment){FROM_CLIENT, A, far, flow->backend_next, 100});
+	cr_expect_eq(flow->client_next, far + 100);
+	flow_table_destroy(table);
+}
+
 Test(flow_table, UDP_lives_longer_once_it_is_answered)
 {
 	struct flow_table *table = make_table(&ordinary);
@@ -200,7 +250,7 @@ Test(flow_table, UDP_lives_longer_once_it_is_answered)
 	track(table, silent, (struct segment){FROM_CLIENT, 0, 0, 0, 10});
 	track(table, answered, (struct segment){FROM_BACKEND, 0, 0, 0, 10});
 	cr_expect_eq(table->flows[silent].state, FLOW_UDP_UNREPLIED);
-	cr_expect_eq(table->flows[answered].state, FLOW_UDP);
+	cr_expect_eq(table->flows[answered].state, FLOW_UDP_REPLIED);
 	flow_table_expire(table, 1030, PLENTY);
 	cr_expect_eq(find(table, 1), 0);
 	cr_expect_eq(find(table, 2), answered);

@@ -36,6 +36,7 @@ struct flow_table {
 	uint32_t n_half_open;
 	uint32_t now; // seconds; moved by flow_table_expire()
 	uint64_t random_counter;
+	uint32_t reclaim_cursor; // the pool to search next when the table is full
 	struct index_map index;
 	struct wheel timers;
 	struct nat_pool *pools;             // owned
@@ -84,7 +85,8 @@ void flow_table_reopen(struct flow_table *table, uint32_t index, uint32_t seq);
 void flow_table_end(struct flow_table *table, uint32_t index);
 
 // A packet of the flow is passed on: state, sequence numbers, timer, bytes and packets follow.
-void flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,
+// Returns false when its numbers cannot be the sender's own: then it is only counted.
+bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,
 		      const struct frame_view *view);
 // The flow's backend went down and its client is reset: it lingers as long as after a RST.
 void flow_table_orphan(struct flow_table *table, uint32_t index);

@@ -19,9 +19,10 @@ enum flow_state {
 	FLOW_CLOSE_WAIT, // and the other has acknowledged it
 	FLOW_LAST_ACK,   // both have sent FIN
 	FLOW_TIME_WAIT,
-	FLOW_RESET, // a RST has passed
-	FLOW_UDP_UNREPLIED,
-	FLOW_UDP,
+	FLOW_RESET,         // a RST has passed
+	FLOW_UDP_UNREPLIED, // only the client has spoken
+	FLOW_UDP_REPLIED,   // and the backend has answered
+	FLOW_UDP,           // and the client has spoken again: it is really there
 	N_FLOW_STATES
 };
 
