@@ -79,6 +79,38 @@ def test_down_clears_what_a_killed_up_has_left():
     assert remains(name) == []
 
 
+def test_labs_that_come_and_go_at_once_do_not_meet():
+    """The last to go takes the directory of all labs along, and another is just coming."""
+    names = [f"e{os.getpid()}x88888{number}" for number in range(4)]
+    try:
+        for _ in range(3):
+            for command in ("up", "down"):
+                running = [subprocess.Popen([TOOL, command, "--name", name, "--backends", "1"],
+                                            stdout=subprocess.DEVNULL) for name in names]
+                assert [process.wait(timeout=60) for process in running] == [0] * len(names)
+                assert any(map(remains, names)) == (command == "up")
+    finally:
+        for name in names:
+            subprocess.run([TOOL, "down", "--name", name], check=True)
+
+
+def test_what_is_not_the_name_of_a_lab_is_left_alone():
+    """In a /run of its own: an empty name would be the directory of all labs."""
+    script = """
+        set -e
+        mount -t tmpfs none /run
+        mkdir -p /run/netns /run/culvert-lab/Other.things /run/culvert-lab/gone
+        touch /run/netns/cv--b1 /run/netns/cv-UP-b1
+        "$0" down --all
+        find /run -mindepth 1 | sort
+    """
+    result = subprocess.run(["unshare", "--mount", "sh", "-c", script, TOOL], check=True,
+                            stdout=subprocess.PIPE, text=True, timeout=60)
+    assert result.stdout.split() == [
+        "/run/culvert-lab", "/run/culvert-lab/Other.things",
+        "/run/netns", "/run/netns/cv--b1", "/run/netns/cv-UP-b1"]
+
+
 @pytest.mark.parametrize("arguments", [
     [], ["sideways"], ["up", "--topology", "ring"], ["up", "--backends", "0"],
     ["up", "--name", "a-b"], ["up", "--offloads"], ["up", "--no-such"], ["up", "surplus"],
