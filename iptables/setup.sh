@@ -11,9 +11,11 @@ set -euo pipefail
 
 readonly CHAIN=CULVERT
 readonly PORTS=/proc/sys/net/ipv4/ip_local_reserved_ports
-# One network namespace of a machine, one state.
+# One network namespace of a machine, one state: "BOOT-ID PORTS". A number may come to name another
+# namespace later, after a boot or when the first is gone.
 STATE=/run/culvert/iptables-$(stat -L -c %i /proc/self/ns/net)
-readonly STATE
+BOOT_ID=$(</proc/sys/kernel/random/boot_id)
+readonly STATE BOOT_ID
 
 config=/etc/culvert/culvert.toml
 culvert=
@@ -101,17 +103,28 @@ compress() {
 		END { if (NR) print substr(out "," (a == b ? a : a "-" b), 2) }'
 }
 
+# The ports that an earlier call reserved. When some of them are not reserved any more, somebody has
+# written the list since, or it is another namespace's: what is in it is not ours to give back.
+reserved_by_us() {
+	local boot='' ports=''
+	if [[ -e $STATE ]]; then read -r boot ports <"$STATE" || true; fi
+	if [[ $boot != "$BOOT_ID" ]]; then return; fi
+	if [[ -z $(comm -13 <(expand "$(<"$PORTS")") <(expand "$ports")) ]]; then
+		printf '%s' "$ports"
+	fi
+}
+
 # Reserve RANGE in place of what an earlier call did; an empty one restores what was there. $STATE
 # holds the ports that others had not reserved, so that theirs are never taken away.
 reserve() { # RANGE
-	local mine='' others all
-	if [[ -e $STATE ]]; then mine=$(<"$STATE"); fi
+	local mine others all
+	mine=$(reserved_by_us)
 	others=$(comm -23 <(expand "$(<"$PORTS")") <(expand "$mine") | compress)
 	mine=$(comm -13 <(expand "$others") <(expand "$1") | compress)
 	all=$(expand "$others,$1" | compress)
 	if [[ -n $mine ]]; then
 		mkdir -p "$(dirname "$STATE")"
-		printf '%s\n' "$mine" >"$STATE"
+		printf '%s %s\n' "$BOOT_ID" "$mine" >"$STATE"
 	fi
 	printf '%s\n' "$all" >"$PORTS"
 	if [[ -z $mine ]]; then rm -f "$STATE"; fi

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel must not answer packets that culvert forwards: own rules, or iptables/setup.sh."""
 
+import pathlib
+
 import pytest
 
 from harness import config, http
@@ -77,6 +79,27 @@ def test_setup_script_twice_is_once(lab, setup):
     assert lab.reserved_ports() == "8000,50000"
     assert setup("down", check=False).returncode == 0  # safe when nothing is up
     assert lab.reserved_ports() == "8000,50000"
+
+
+def state_file(lab):
+    inode = lab.run("lb", "stat", "-L", "-c", "%i", "/proc/self/ns/net").stdout.strip()
+    return pathlib.Path(f"/run/culvert/iptables-{inode}")
+
+
+@pytest.mark.parametrize("change", ["another list", "another boot"])
+def test_setup_script_gives_back_only_what_is_its_own(lab, setup, change):
+    """What it noted may be about another namespace, or of before a boot."""
+    setup("up")
+    assert lab.reserved_ports() == NAT_RANGE
+    if change == "another list":
+        lab.run("lb", "sh", "-c", f"echo 8000,40000 > {PORTS_FILE}")
+    else:
+        _, ports = state_file(lab).read_text().split()
+        state_file(lab).write_text(f"00000000-0000-0000-0000-000000000000 {ports}\n")
+    expected = lab.reserved_ports()
+    setup("down")
+    assert lab.reserved_ports() == expected
+    assert not state_file(lab).exists()
 
 
 def test_setup_script_refuses_a_bad_configuration(lab, culvert, setup):
