@@ -34,13 +34,21 @@ def start(culvert, lab, **options):
     culvert.start(config.passthrough(lab, protocol="udp", port=PORT, **options))
 
 
-def run_flows(lab, support, *arguments, timeout=120):
-    """The rounds as dictionaries of numbers."""
-    lab.run("client", "ip", "route", "replace", "local", SOURCES, "dev", "lo")
+def run_flows(lab, support, n_flows, n_rounds, sources=SOURCES, timeout=150):
+    """The rounds as dictionaries of numbers; there is one for each."""
+    lab.run("client", "ip", "route", "replace", "local", sources, "dev", "lo")
     result = lab.run("client", support("udp-flows"), "--dst", f"{VIP}:{PORT}",
-                     "--sources", SOURCES, *arguments, timeout=timeout)
-    return [{key: int(value) for key, value in re.findall(r"(\w+) (\d+)", line)}
-            for line in result.stdout.splitlines()]
+                     "--sources", sources, "--flows", n_flows, "--rounds", n_rounds,
+                     timeout=timeout)
+    rounds = [{key: int(value) for key, value in re.findall(r"(\w+) (\d+)", line)}
+              for line in result.stdout.splitlines()]
+    assert [round_["round"] for round_ in rounds] == list(range(n_rounds)), result.stdout
+    return rounds
+
+
+def assert_all_held(rounds, n_flows):
+    for round_ in rounds:
+        assert (round_["echoed"], round_["wrong"], round_["moved"]) == (n_flows, 0, 0), round_
 
 
 @pytest.mark.parametrize("lab", EVERYWHERE, indirect=True)
@@ -48,9 +56,9 @@ def run_flows(lab, support, *arguments, timeout=120):
 def test_flows_keep_their_backend(lab, culvert, echo_servers, support, workers):
     echo_servers(lab)
     start(culvert, lab, workers=workers)
-    for round_ in run_flows(lab, support, "--flows", 3000, "--rounds", 3):
-        assert (round_["echoed"], round_["wrong"], round_["moved"]) == (3000, 0, 0), round_
-    assert culvert.stats()["flows"]["current"] == 3000
+    assert_all_held(run_flows(lab, support, 3000, 3), 3000)
+    stats = culvert.stats()
+    assert stats["flows"]["current"] == stats["total_connections"] == 3000
 
 
 def open_client(lab, timeout):
@@ -80,6 +88,27 @@ def test_datagrams_of_any_size_come_back_whole(lab, culvert, echo_servers):
             assert sock.recv(65536)[1:] == payload
 
 
+def assert_one_more_is_refused(lab, culvert, support, n_flows):
+    """The table is full of live flows: a new one is refused by name, and none of them is lost."""
+    before = culvert.stats()
+    round_, = run_flows(lab, support, 1, 1, sources="10.129.0.0/16")
+    assert round_["echoed"] == 0, round_
+    drops = culvert.stats()["drops"]
+    assert drops["flow_table_full"] > before["drops"].get("flow_table_full", 0), drops
+    assert_all_held(run_flows(lab, support, n_flows, 1), n_flows)
+    after = culvert.stats()
+    assert after["total_connections"] == before["total_connections"] == n_flows
+    assert after["flows"]["current"] == n_flows
+    assert after["flows"]["reclaimed"] == 0
+
+
+def test_a_full_table_refuses_the_next_flow_by_name(lab, culvert, echo_servers, support):
+    echo_servers(lab)
+    start(culvert, lab, passthrough={"connection_tracker_capacity": 3000})
+    assert_all_held(run_flows(lab, support, 3000, 2), 3000)
+    assert_one_more_is_refused(lab, culvert, support, 3000)
+
+
 @pytest.mark.stress
 @pytest.mark.parametrize("workers", [0, 2])
 def test_300000_flows_are_held_at_once(make_lab, make_culvert, echo_servers, support, workers):
@@ -88,9 +117,13 @@ def test_300000_flows_are_held_at_once(make_lab, make_culvert, echo_servers, sup
     lab.run("lb", "ip", "addr", "add", "10.0.0.3/24", "dev", "eth0")
     echo_servers(lab)
     culvert = make_culvert(lab)
-    start(culvert, lab, workers=workers, passthrough={"snat_addrs": ["10.0.0.2", "10.0.0.3"]})
-    for round_ in run_flows(lab, support, "--flows", 300000, "--rounds", 2):
-        assert (round_["echoed"], round_["wrong"], round_["moved"]) == (300000, 0, 0), round_
-    flows = culvert.stats()["flows"]
-    assert flows["current"] == 300000
-    assert flows["reclaimed"] == 0
+    options = {"snat_addrs": ["10.0.0.2", "10.0.0.3"]}
+    if workers == 0:  # several share the capacity by hash, so the first is full before the last
+        options["connection_tracker_capacity"] = 300000
+    start(culvert, lab, workers=workers, passthrough=options)
+    assert_all_held(run_flows(lab, support, 300000, 2), 300000)
+    stats = culvert.stats()
+    assert stats["flows"]["current"] == stats["total_connections"] == 300000
+    assert stats["flows"]["reclaimed"] == 0
+    if workers == 0:
+        assert_one_more_is_refused(lab, culvert, support, 300000)

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Holds many UDP flows through a load balancer to udp-echo servers. A flow is a source address out
 // of a network that the caller has made local (ip route add local NET dev lo) and one of a few
-// source ports. In each round every flow sends one datagram that carries its number, and waits for
-// the echo; unanswered ones are sent again, a few times. Prints one line per round:
+// source ports. Round 0 opens them, a few at a time: each speaks, has its echo, speaks again and
+// has that echo too (a flow counts as live only once its client has spoken after the answer),
+// before the next few begin. In each later round every flow sends one datagram more. A datagram
+// carries its flow's number; what has no echo is sent again, a few times. Prints one line per
+// round:
 //   round R sent S echoed E wrong W moved M
-// wrong: an echo reached another flow than its own. moved: it came from another server than before.
+// echoed: flows that had all their echoes. wrong: an echo reached another flow than its own. moved:
+// it came from another server than before.
 #include "args.h"
 
 #include <arpa/inet.h>
@@ -28,6 +32,7 @@ enum {
 	TRIES = 5,
 	QUIET_MS = 300, // without an echo for so long, what is missing is sent again
 	WINDOW = 2048,  // datagrams under way
+	OPENING = 1024, // flows that are being opened
 };
 
 struct options {
@@ -42,10 +47,18 @@ struct round {
 	uint64_t sent, echoed, wrong, moved;
 };
 
-// What a datagram carries.
+// What a datagram carries. Steps 0 and 1 are round 0, step 2 is round 1, and so on.
 struct mark {
 	uint32_t flow;
-	uint32_t round;
+	uint32_t step;
+};
+
+// Flows first to end - 1, of which each sends a datagram and waits for its echo.
+struct exchange {
+	uint32_t first;
+	uint32_t end;
+	uint32_t step;
+	uint32_t echoed;
 };
 
 struct state {
@@ -53,7 +66,7 @@ struct state {
 	int sockets[MAX_SOCKETS];
 	unsigned n_sockets;
 	uint8_t *server;    // by flow: who answered first, 0 none yet
-	uint32_t *answered; // by flow: the last round it was answered in, plus 1
+	uint32_t *answered; // by flow: the last step it was answered in, plus 1
 };
 
 union control {
@@ -102,7 +115,7 @@ static void open_sockets(struct state *state)
 }
 
 // Send the datagrams of `flows`, all of which use the same socket.
-static void send_flows(struct state *state, const uint32_t *flows, unsigned count, uint32_t round)
+static void send_flows(struct state *state, const uint32_t *flows, unsigned count, uint32_t step)
 {
 	struct mark marks[BATCH];
 	struct iovec iov[BATCH];
@@ -112,7 +125,7 @@ static void send_flows(struct state *state, const uint32_t *flows, unsigned coun
 	struct sockaddr_in dst = options->dst;
 	for (unsigned i = 0; i < count; i++) {
 		struct in_pktinfo info = {.ipi_spec_dst.s_addr = flow_addr_be(options, flows[i])};
-		marks[i] = (struct mark){.flow = flows[i], .round = round};
+		marks[i] = (struct mark){.flow = flows[i], .step = step};
 		iov[i] = (struct iovec){.iov_base = &marks[i], .iov_len = sizeof(marks[i])};
 		messages[i].msg_hdr = (struct msghdr){.msg_name = &dst,
 						      .msg_namelen = sizeof(dst),
@@ -132,16 +145,16 @@ static void send_flows(struct state *state, const uint32_t *flows, unsigned coun
 		fail("sendmmsg");
 }
 
-static void count_echo(struct state *state, struct round *round, uint32_t number, unsigned socket,
-		       struct msghdr *message, const uint8_t *payload, size_t size)
+static void count_echo(struct state *state, struct round *round, struct exchange *exchange,
+		       unsigned socket, struct msghdr *message, const uint8_t *payload, size_t size)
 {
 	const struct options *options = &state->options;
 	struct mark mark;
 	if (size != 1 + sizeof(mark))
 		return;
 	memcpy(&mark, payload + 1, sizeof(mark));
-	if (mark.flow >= options->n_flows || mark.round != number ||
-	    state->answered[mark.flow] == number + 1)
+	if (mark.flow < exchange->first || mark.flow >= exchange->end ||
+	    mark.step != exchange->step || state->answered[mark.flow] == exchange->step + 1)
 		return; // late, or a second echo of a datagram that was sent twice
 	struct cmsghdr *header = CMSG_FIRSTHDR(message);
 	struct in_pktinfo info = {0};
@@ -155,11 +168,12 @@ static void count_echo(struct state *state, struct round *round, uint32_t number
 	if (state->server[mark.flow] != 0 && state->server[mark.flow] != payload[0])
 		round->moved++;
 	state->server[mark.flow] = payload[0];
-	state->answered[mark.flow] = number + 1;
-	round->echoed++;
+	state->answered[mark.flow] = exchange->step + 1;
+	exchange->echoed++;
 }
 
-static unsigned receive(struct state *state, struct round *round, uint32_t number, unsigned socket)
+static unsigned receive(struct state *state, struct round *round, struct exchange *exchange,
+			unsigned socket)
 {
 	static uint8_t payloads[BATCH][64];
 	struct iovec iov[BATCH];
@@ -174,13 +188,13 @@ static unsigned receive(struct state *state, struct round *round, uint32_t numbe
 	}
 	int count = recvmmsg(state->sockets[socket], messages, BATCH, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < count; i++)
-		count_echo(state, round, number, socket, &messages[i].msg_hdr, payloads[i],
+		count_echo(state, round, exchange, socket, &messages[i].msg_hdr, payloads[i],
 			   messages[i].msg_len);
 	return count > 0 ? (unsigned)count : 0;
 }
 
 // Take what has arrived on every socket; wait up to `timeout_ms` for the first.
-static unsigned receive_all(struct state *state, struct round *round, uint32_t number,
+static unsigned receive_all(struct state *state, struct round *round, struct exchange *exchange,
 			    int timeout_ms)
 {
 	struct pollfd fds[MAX_SOCKETS];
@@ -191,48 +205,73 @@ static unsigned receive_all(struct state *state, struct round *round, uint32_t n
 		return 0;
 	for (unsigned i = 0; i < state->n_sockets; i++) {
 		for (unsigned n;
-		     (fds[i].revents & POLLIN) && (n = receive(state, round, number, i));)
+		     (fds[i].revents & POLLIN) && (n = receive(state, round, exchange, i));)
 			total += n;
 	}
 	return total;
 }
 
-// Send every flow that has no answer in this round yet, never more than WINDOW ahead of the echoes.
-static void send_unanswered(struct state *state, struct round *round, uint32_t number)
+// Send every flow that has no answer in this step yet, never more than WINDOW ahead of the echoes.
+static void send_unanswered(struct state *state, struct round *round, struct exchange *exchange)
 {
 	const struct options *options = &state->options;
 	uint32_t flows[BATCH];
 	uint64_t under_way = 0;
-	for (uint32_t flow = 0; flow < options->n_flows;) {
+	for (uint32_t flow = exchange->first; flow < exchange->end;) {
 		unsigned count = 0;
 		unsigned socket = flow_socket(options, flow);
-		for (; count < BATCH && flow < options->n_flows &&
-		       flow_socket(options, flow) == socket;
+		for (;
+		     count < BATCH && flow < exchange->end && flow_socket(options, flow) == socket;
 		     flow++) {
-			if (state->answered[flow] != number + 1)
+			if (state->answered[flow] != exchange->step + 1)
 				flows[count++] = flow;
 		}
 		if (count == 0)
 			continue;
-		send_flows(state, flows, count, number);
+		send_flows(state, flows, count, exchange->step);
 		round->sent += count;
 		under_way += count;
 		while (under_way > WINDOW) {
-			unsigned n = receive_all(state, round, number, 20);
+			unsigned n = receive_all(state, round, exchange, 20);
 			under_way = n == 0 || n > under_way ? 0 : under_way - n; // none: lost
 		}
+	}
+}
+
+// Returns how many flows had their echo.
+static uint32_t run_exchange(struct state *state, struct round *round, uint32_t first, uint32_t end,
+			     uint32_t step)
+{
+	struct exchange exchange = {.first = first, .end = end, .step = step};
+	uint32_t count = end - first;
+	for (unsigned try = 0; try < TRIES && exchange.echoed < count; try++) {
+		send_unanswered(state, round, &exchange);
+		while (exchange.echoed < count &&
+		       receive_all(state, round, &exchange, QUIET_MS) > 0)
+			;
+	}
+	return exchange.echoed;
+}
+
+// A few flows at a time, since those that are half open make way for others.
+static void open_flows(struct state *state, struct round *round)
+{
+	uint32_t n_flows = state->options.n_flows;
+	for (uint32_t first = 0, end; first < n_flows; first = end) {
+		end = n_flows - first > OPENING ? first + OPENING : n_flows;
+		uint32_t opened = run_exchange(state, round, first, end, 0);
+		uint32_t held = run_exchange(state, round, first, end, 1);
+		round->echoed += opened < held ? opened : held;
 	}
 }
 
 static void run_round(struct state *state, uint32_t number)
 {
 	struct round round = {0};
-	for (unsigned try = 0; try < TRIES && round.echoed < state->options.n_flows; try++) {
-		send_unanswered(state, &round, number);
-		while (round.echoed < state->options.n_flows &&
-		       receive_all(state, &round, number, QUIET_MS) > 0)
-			;
-	}
+	if (number == 0)
+		open_flows(state, &round);
+	else
+		round.echoed = run_exchange(state, &round, 0, state->options.n_flows, number + 1);
 	printf("round %u sent %llu echoed %llu wrong %llu moved %llu\n", number,
 	       (unsigned long long)round.sent, (unsigned long long)round.echoed,
 	       (unsigned long long)round.wrong, (unsigned long long)round.moved);
