@@ -81,7 +81,7 @@ static int write_file(const char *dir, const char *kind, size_t number, const ui
 
 static uint32_t build(const struct seed *seed, uint8_t *frame)
 {
-	static const struct mac_addr macs[2];
+	static const struct mac_addr macs[] = {{{2, 0, 0, 0, 0, 1}}, {{2, 0, 0, 0, 0, 2}}};
 	struct notation_source source = {.default_ttl = 64, .link_macs = macs};
 	struct names names = {0};
 	struct notation notation;

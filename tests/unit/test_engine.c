@@ -43,7 +43,9 @@ static void push(struct rig *rig, uint32_t link, const struct frame_spec *spec)
 {
 	uint8_t frame[256];
 	struct virtio_net_hdr vnet;
-	uint32_t len = frame_build(spec, frame, &vnet);
+	struct frame_spec sent = *spec;
+	sent.dst_mac = rig->scene->link_macs[link];
+	uint32_t len = frame_build(&sent, frame, &vnet);
 	rig_push(rig, link, frame, len, &vnet);
 }
 
@@ -176,6 +178,7 @@ static void *run_traffic(void *arg)
 	for (uint32_t i = 0; !atomic_load(&source->is_stopping); i++) {
 		static const uint8_t flags[] = {TCP_FLAG_SYN, TCP_FLAG_ACK, TCP_FLAG_RST};
 		struct frame_spec spec = from_client(i / 3 % 3000, flags[i % 3]);
+		spec.dst_mac = source->rig->scene->link_macs[SCENE_FRONT];
 		spec.seq = 100 + (i % 3 > 0);
 		uint32_t len = frame_build(&spec, frame, &vnet);
 		mem_io_push(io, SCENE_FRONT, frame, len, &vnet);
@@ -377,12 +380,15 @@ Test(engine, goes_on_until_every_link_has_ended, .timeout = 120)
 
 // ---- capture files of other kinds --------------------------------------------------------------
 
+static const struct mac_addr frontal_mac = {{0x02, 0, 0, 0, 0, 0x01}}; // the scene's
+
 static void write_capture(const char *path, int link_type, uint32_t caplen, uint32_t len)
 {
 	static uint8_t bytes[262144];
 	struct frame_spec syn = from_client(1, TCP_FLAG_SYN);
 	struct virtio_net_hdr vnet;
 	struct pcap_pkthdr header = {.caplen = caplen, .len = len};
+	syn.dst_mac = frontal_mac;
 	frame_build(&syn, bytes, &vnet);
 	pcap_t *dead = pcap_open_dead(link_type, sizeof(bytes));
 	pcap_dumper_t *out = pcap_dump_open(dead, path);

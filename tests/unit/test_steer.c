@@ -44,7 +44,9 @@ static void bench_fini(struct bench *bench)
 
 static const struct packet *steer(struct bench *bench, const struct frame_spec *spec)
 {
-	uint32_t len = frame_build(spec, bench->frame, &bench->packet.vnet);
+	struct frame_spec sent = *spec;
+	sent.dst_mac = bench->scene.link_macs[SCENE_FRONT];
+	uint32_t len = frame_build(&sent, bench->frame, &bench->packet.vnet);
 	bench->packet = (struct packet){.frame = bench->frame, .len = len};
 	steer_packet(&bench->steering, bench->snapshot, &bench->packet);
 	return &bench->packet;

@@ -41,7 +41,9 @@ static void push(struct bench *bench, uint32_t link, const struct frame_spec *sp
 {
 	uint8_t frame[128];
 	struct virtio_net_hdr vnet;
-	uint32_t len = frame_build(spec, frame, &vnet);
+	struct frame_spec sent = *spec;
+	sent.dst_mac = bench->scene.link_macs[link];
+	uint32_t len = frame_build(&sent, frame, &vnet);
 	mem_io_push(bench->pump.io, link, frame, len, &vnet);
 	pump_round(&bench->pump);
 }

@@ -44,7 +44,9 @@ static void push(struct barrage *barrage, uint32_t link, const struct frame_spec
 {
 	uint8_t frame[200];
 	struct virtio_net_hdr vnet;
-	uint32_t len = frame_build(spec, frame, &vnet);
+	struct frame_spec sent = *spec;
+	sent.dst_mac = barrage->scene.link_macs[link];
+	uint32_t len = frame_build(&sent, frame, &vnet);
 	mem_io_push(barrage->pump.io, link, frame, len, &vnet);
 	pump_round(&barrage->pump);
 }
