@@ -7,6 +7,7 @@
 #include <pcap/pcap.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 enum { SNAP_LENGTH = 262144 };
@@ -20,12 +21,6 @@ static void write_frontend(FILE *out, const struct endpoint *endpoint)
 	fprintf(out, "))");
 }
 
-static void write_head(FILE *out, const struct mac_addr *mac)
-{
-	char text[MAC_ADDR_TEXT_MAX];
-	fprintf(out, "ether dst %s and ip and (", mac_addr_format(mac, text));
-}
-
 // The stream's text, or NULL when memory was short.
 static char *finish_text(FILE *out, char **text)
 {
@@ -35,16 +30,15 @@ static char *finish_text(FILE *out, char **text)
 	return NULL;
 }
 
-char *filter_text(const struct config *config, const struct mac_addr *mac)
+char *filter_text(const struct config *config)
 {
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 	if (!out)
 		return NULL;
-	write_head(out, mac);
-	fprintf(out, "((tcp or udp) and dst portrange %u-%u)", config->passthrough.nat_port_min,
-		config->passthrough.nat_port_max);
+	fprintf(out, "ip and (((tcp or udp) and dst portrange %u-%u)",
+		config->passthrough.nat_port_min, config->passthrough.nat_port_max);
 	// Destination unreachable, time exceeded, parameter problem (RFC 792).
 	fprintf(out, " or (icmp and (icmp[0] == 3 or icmp[0] == 11 or icmp[0] == 12))");
 	for (size_t i = 0; i < config->n_frontends; i++)
@@ -53,25 +47,31 @@ char *filter_text(const struct config *config, const struct mac_addr *mac)
 	return finish_text(out, &text);
 }
 
-char *filter_text_coarse(const struct mac_addr *mac)
+char *filter_text_coarse(void)
 {
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
-	if (!out)
-		return NULL;
-	write_head(out, mac);
-	fprintf(out, "tcp or udp or icmp)");
-	return finish_text(out, &text);
+	return strdup("ip and (tcp or udp or icmp)");
 }
+
+// A frame with a VLAN tag belongs to the interface of that VLAN, where it is seen again without;
+// the kernel has moved the tag out of the frame, where no pcap expression of a file can see it.
+// These instructions stand in front of the compiled ones, whose jumps are relative.
+static const struct sock_filter untagged_only[] = {
+	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+	BPF_STMT(BPF_RET | BPF_K, 0),
+};
+
+enum { N_PREFIXED = sizeof(untagged_only) / sizeof(untagged_only[0]) };
 
 // On success the program is for pcap_freecode(); on failure it is empty.
 static int compile(struct bpf_program *program, const char *text, struct err *err)
 {
 	*program = (struct bpf_program){0};
 	pcap_t *dead = pcap_open_dead(DLT_EN10MB, SNAP_LENGTH);
-	if (!dead)
-		return err_set(err, -ENOMEM, "not enough memory to compile the capture filter");
+	if (!dead) {
+		err_set(err, -ENOMEM, "not enough memory to compile the capture filter");
+		return -ENOMEM;
+	}
 	int code = 0;
 	if (pcap_compile(dead, program, text, 1, PCAP_NETMASK_UNKNOWN))
 		code = err_set(err, -EINVAL, "cannot compile the capture filter: %s",
@@ -80,17 +80,40 @@ static int compile(struct bpf_program *program, const char *text, struct err *er
 	return code;
 }
 
+static int check_length(const struct bpf_program *program, struct err *err)
+{
+	unsigned most = BPF_MAXINSNS - N_PREFIXED;
+	if (program->bf_len <= most)
+		return 0;
+	return err_set(err, -E2BIG, "the capture filter has %u instructions, %u are allowed",
+		       program->bf_len, most);
+}
+
 int filter_check(const char *text, struct err *err)
 {
 	struct bpf_program program;
 	int code = compile(&program, text, err);
 	if (code)
 		return code;
-	if (program.bf_len > BPF_MAXINSNS)
-		code = err_set(err, -E2BIG,
-			       "the capture filter has %u instructions, %d are allowed",
-			       program.bf_len, BPF_MAXINSNS);
+	code = check_length(&program, err);
 	pcap_freecode(&program);
+	return code;
+}
+
+static int attach(int fd, const struct bpf_program *program, struct err *err)
+{
+	struct sock_filter *all = calloc(program->bf_len + N_PREFIXED, sizeof(*all));
+	if (!all)
+		return err_set(err, -ENOMEM, "not enough memory for the capture filter");
+	// The structures of libpcap and the kernel name the same instructions.
+	_Static_assert(sizeof(struct sock_filter) == sizeof(struct bpf_insn), "one layout");
+	memcpy(all, untagged_only, sizeof(untagged_only));
+	memcpy(all + N_PREFIXED, program->bf_insns, program->bf_len * sizeof(*all));
+	struct sock_fprog attached = {(unsigned short)(program->bf_len + N_PREFIXED), all};
+	int code = 0;
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &attached, sizeof(attached)))
+		code = err_sys(err, -errno, "cannot attach the capture filter");
+	free(all);
 	return code;
 }
 
@@ -100,15 +123,9 @@ int filter_attach(int fd, const char *text, struct err *err)
 	int code = compile(&program, text, err);
 	if (code)
 		return code;
-	// The two structures name the same instructions.
-	struct sock_fprog attached = {
-		.len = (unsigned short)program.bf_len,
-		.filter = (struct sock_filter *)(void *)program.bf_insns,
-	};
-	if (program.bf_len > BPF_MAXINSNS)
-		code = err_set(err, -E2BIG, "the capture filter is too long");
-	else if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &attached, sizeof(attached)))
-		code = err_sys(err, -errno, "cannot attach the capture filter");
+	code = check_length(&program, err);
+	if (!code)
+		code = attach(fd, &program, err);
 	pcap_freecode(&program);
 	return code;
 }

@@ -2,6 +2,7 @@
 #include "packet/steer.h"
 
 #include <arpa/inet.h>
+#include <string.h>
 #include <xxhash.h>
 
 static enum verdict verdict_of(enum parse_result result)
@@ -99,6 +100,14 @@ static bool steer_from_backend(const struct steering *steering, const struct sna
 	return true;
 }
 
+// A switch that does not know an address yet shows its frames to everybody, and broadcasts are
+// never forwarded (RFC 1812 section 5.3.4).
+static bool is_for_link(const struct packet *packet, const struct snapshot_link *link)
+{
+	return packet->len < ETH_HEADER_LEN ||
+	       memcmp(packet->frame, &link->mac, sizeof(link->mac)) == 0;
+}
+
 void steer_packet(const struct steering *steering, const struct snapshot *snapshot,
 		  struct packet *packet)
 {
@@ -106,6 +115,10 @@ void steer_packet(const struct steering *steering, const struct snapshot *snapsh
 	packet->verdict = VERDICT_DROP_TRUNCATED;
 	if (packet->len > PACKET_FRAME_MAX)
 		return;
+	if (!is_for_link(packet, &snapshot->links[packet->rx_link])) {
+		packet->verdict = VERDICT_PASSED;
+		return;
+	}
 	packet->verdict =
 		(uint8_t)verdict_of(parse_frame(packet->frame, packet->len, &packet->view));
 	if (packet->verdict != VERDICT_NONE)

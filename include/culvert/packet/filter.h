@@ -7,17 +7,18 @@
 #include "culvert/base/err.h"
 #include "culvert/config/config.h"
 
-// IPv4 frames for `mac` that are addressed to a frontend, or to a port of the NAT range, or that
-// are an ICMP error or a fragment for a frontend's address. A new string for free(), or NULL when
-// memory is short.
-char *filter_text(const struct config *config, const struct mac_addr *mac);
+// IPv4 packets that are addressed to a frontend, or to a port of the NAT range, or that are an ICMP
+// error or a fragment for a frontend's address. A new string for free(), or NULL when memory is
+// short.
+char *filter_text(const struct config *config);
 
-// As filter_text(), but all of IPv4's TCP, UDP and ICMP for `mac`: for more frontends than a
-// program of the kernel's filter machine can hold.
-char *filter_text_coarse(const struct mac_addr *mac);
+// As filter_text(), but all of IPv4's TCP, UDP and ICMP: for more frontends than a program of the
+// kernel's filter machine can hold.
+char *filter_text_coarse(void);
 
 // True when the kernel can hold the compiled expression.
 int filter_check(const char *text, struct err *err);
 
-// Compile and attach to a socket of Ethernet frames. 0 or -errno.
+// Compile and attach to a socket of Ethernet frames. Frames with a VLAN tag never pass. 0 or
+// -errno.
 int filter_attach(int fd, const char *text, struct err *err);
