@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "app.h"
@@ -102,6 +103,8 @@ int main(int argc, char **argv)
 {
 	struct app_options options = {0};
 	int option;
+	// A client of the statistics server that has gone away is an error of write(), no more.
+	signal(SIGPIPE, SIG_IGN);
 	while ((option = getopt_long(argc, argv, "pdc:vh", long_options, NULL)) != -1) {
 		int code = take_option(&options, option);
 		if (code >= 0)

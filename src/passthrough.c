@@ -6,122 +6,64 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <net/if.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "culvert/base/clock.h"
 #include "culvert/base/log.h"
-#include "culvert/control/firewall.h"
 #include "culvert/control/health.h"
+#include "culvert/control/instance.h"
 #include "culvert/control/stats.h"
 #include "culvert/packet/engine.h"
 #include "culvert/packet/filter.h"
+#include "guard.h"
 #include "topology.h"
 
-enum { NEIGHBOUR_WAIT_MS = 1000 };
+enum { NEIGHBOUR_WAIT_MS = 1000, N_SIGNALS = 3 };
+
+// A terminal that closes stops what was started in it.
+static const int stop_signals[N_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
 
 struct passthrough {
 	const struct config *config; // borrowed; everything else is owned
 	struct event_base *base;
-	struct event *on_sigterm;
-	struct event *on_sigint;
+	struct event *signals[N_SIGNALS];
 	struct event *publishing; // pending: the registry has news for the packet path
 	struct event *totals;
 	struct netwatch *netwatch;
 	struct registry *registry;
 	struct topology topology;
-	struct reserved_ports *reserved_ports;
-	struct firewall *firewall;
+	struct guard guard;
 	struct engine *engine;
 	struct health *health;
 	struct stats_server *stats_server;
 	uint64_t secret;
 	uint64_t received_at_last_totals;
 	bool is_stopping;
-	uint32_t n_snats_guarded; // source addresses that the firewall's rules know
+	bool has_failed;
+	int instance_fd; // holds this network namespace for us
 };
-
-// ---- firewall ----------------------------------------------------------------------------------
-
-// What the rules follow from. The names live in `infos`, the rest in the snapshot.
-struct rules {
-	struct link_info infos[CONFIG_MAX_INTERFACES];
-	const char *names[CONFIG_MAX_INTERFACES];
-	struct firewall_plan plan;
-};
-
-static void plan_rules(const struct passthrough *self, const struct snapshot *snapshot,
-		       struct rules *rules)
-{
-	size_t n_names = 0;
-	for (uint32_t i = 0; i < self->topology.n_links; i++) {
-		struct link_info *info = &rules->infos[i];
-		if (netwatch_link(self->netwatch, self->topology.ifindexes[i], info))
-			rules->names[n_names++] = info->name;
-	}
-	rules->plan = (struct firewall_plan){
-		.links = rules->names,
-		.n_links = n_names,
-		.frontends = snapshot->vips->endpoints,
-		.n_frontends = snapshot->vips->n,
-		.backends = snapshot->backend_ids->endpoints,
-		.n_backends = snapshot->backend_ids->n,
-		.snat_addrs = snapshot->snats,
-		.n_snat_addrs = snapshot->n_snats,
-		.nat_port_min = snapshot->nat_port_min,
-		.nat_port_max = snapshot->nat_port_max,
-	};
-}
-
-static int open_firewall(struct passthrough *self, const struct snapshot *snapshot, struct err *err)
-{
-	const struct config_passthrough *passthrough = &self->config->passthrough;
-	if (!self->config->firewall_manage)
-		return 0;
-	int code = reserved_ports_open(&self->reserved_ports, passthrough->nat_port_min,
-				       passthrough->nat_port_max, err);
-	if (code)
-		return code;
-	struct rules rules;
-	plan_rules(self, snapshot, &rules);
-	self->n_snats_guarded = snapshot->n_snats;
-	return firewall_open(&self->firewall, &rules.plan, err);
-}
-
-// A route may bring a source address that the rules do not know yet.
-static void update_firewall(struct passthrough *self, const struct snapshot *snapshot)
-{
-	struct err err = {0};
-	struct rules rules;
-	if (!self->firewall || snapshot->n_snats == self->n_snats_guarded)
-		return;
-	plan_rules(self, snapshot, &rules);
-	if (firewall_update(self->firewall, &rules.plan, &err))
-		log_error("firewall", "the kernel may answer replies to a new address: %s",
-			  err.message);
-	else
-		self->n_snats_guarded = snapshot->n_snats;
-}
 
 // ---- events ------------------------------------------------------------------------------------
-
-static void on_signal(evutil_socket_t signal_number, short what, void *arg)
-{
-	(void)what;
-	struct passthrough *self = arg;
-	log_info("culvert", "%s: stopping", signal_number == SIGINT ? "SIGINT" : "SIGTERM");
-	self->is_stopping = true;
-	event_base_loopbreak(self->base);
-}
 
 // News that comes in a burst goes out as one snapshot, in the event loop's next round.
 static void schedule_publish(struct passthrough *self)
 {
 	static const struct timeval now;
 	event_add(self->publishing, &now);
+}
+
+// What could not be had now, memory mostly, may be had in a second.
+static void publish_later(struct passthrough *self, const struct err *err)
+{
+	static const struct timeval second = {.tv_sec = 1};
+	log_error("culvert", "the packet path goes on with old knowledge, next try in 1 s: %s",
+		  err->message);
+	event_add(self->publishing, &second);
 }
 
 static void on_publish(evutil_socket_t fd, short what, void *arg)
@@ -132,19 +74,43 @@ static void on_publish(evutil_socket_t fd, short what, void *arg)
 	struct snapshot *snapshot;
 	struct err err = {0};
 	if (registry_snapshot(self->registry, &snapshot, &err)) {
-		log_error("culvert", "the packet path goes on with old knowledge: %s", err.message);
+		publish_later(self, &err);
 		return;
 	}
-	update_firewall(self, snapshot);
+	if (guard_update(&self->guard, &self->topology, snapshot, &err))
+		publish_later(self, &err);
 	engine_publish(self->engine, snapshot);
+}
+
+static void stop(struct passthrough *self)
+{
+	self->is_stopping = true;
+	event_base_loopbreak(self->base);
 }
 
 static void on_network_change(void *arg)
 {
 	struct passthrough *self = arg;
 	// The first changes can come while the rest is still being built.
-	if (self->engine && topology_refresh(&self->topology))
+	if (!self->engine)
+		return;
+	if (topology_refresh(&self->topology))
 		schedule_publish(self);
+	if (!self->topology.lost_link)
+		return;
+	log_error("network",
+		  "interface %s is gone, and what culvert had opened on it with it; start culvert "
+		  "again when it is back",
+		  self->topology.lost_link);
+	self->has_failed = true;
+	stop(self);
+}
+
+static void on_signal(evutil_socket_t signal_number, short what, void *arg)
+{
+	(void)what;
+	log_info("culvert", "SIG%s: stopping", sigabbrev_np(signal_number));
+	stop(arg);
 }
 
 static void on_health_change(void *arg, size_t backend, bool is_up, const char *reason)
@@ -191,13 +157,15 @@ static int open_events(struct passthrough *self, struct err *err)
 	self->base = event_base_new();
 	if (!self->base)
 		return err_set(err, -ENOMEM, "cannot create an event loop");
-	self->on_sigterm = evsignal_new(self->base, SIGTERM, on_signal, self);
-	self->on_sigint = evsignal_new(self->base, SIGINT, on_signal, self);
+	for (int i = 0; i < N_SIGNALS; i++) {
+		self->signals[i] = evsignal_new(self->base, stop_signals[i], on_signal, self);
+		if (!self->signals[i] || event_add(self->signals[i], NULL))
+			return err_set(err, -ENOMEM, "cannot watch for signals");
+	}
 	self->publishing = evtimer_new(self->base, on_publish, self);
 	self->totals = event_new(self->base, -1, EV_PERSIST, on_totals, self);
-	if (!self->on_sigterm || !self->on_sigint || !self->publishing || !self->totals ||
-	    event_add(self->on_sigterm, NULL) || event_add(self->on_sigint, NULL))
-		return err_set(err, -ENOMEM, "cannot watch for signals");
+	if (!self->publishing || !self->totals)
+		return err_set(err, -ENOMEM, "not enough memory for timers");
 	uint32_t ms = self->config->passthrough.stats_update_frequency_ms;
 	struct timeval period = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
 	event_add(self->totals, &period);
@@ -222,13 +190,13 @@ static int open_network(struct passthrough *self, struct err *err)
 }
 
 // The exact filter, or a broader one when it has more instructions than the kernel takes.
-static char *make_filter(const struct config *config, const struct snapshot_link *link)
+static char *make_filter(const struct config *config)
 {
-	char *text = filter_text(config, &link->mac);
+	char *text = filter_text(config);
 	if (text && filter_check(text, NULL) == 0)
 		return text;
 	free(text);
-	return filter_text_coarse(&link->mac);
+	return filter_text_coarse();
 }
 
 static int open_engine(struct passthrough *self, const struct io_link *links,
@@ -249,22 +217,21 @@ static int open_engine(struct passthrough *self, const struct io_link *links,
 static int open_packet_path_with(struct passthrough *self, struct snapshot *snapshot,
 				 struct err *err)
 {
+	const struct topology *topology = &self->topology;
 	struct io_link links[CONFIG_MAX_INTERFACES];
-	struct link_info infos[CONFIG_MAX_INTERFACES];
-	char *filters[CONFIG_MAX_INTERFACES] = {0};
-	int code = 0;
-	for (uint32_t i = 0; i < self->topology.n_links; i++) {
-		filters[i] = make_filter(self->config, &snapshot->links[i]);
-		if (!filters[i] ||
-		    !netwatch_link(self->netwatch, self->topology.ifindexes[i], &infos[i]))
-			code = err_set(err, -ENODEV, "an interface went away during the start");
-		links[i] = (struct io_link){infos[i].name, infos[i].ifindex, filters[i], NULL};
-		log_info("network", "capturing on %s", infos[i].name);
+	int code = guard_open(&self->guard, topology, snapshot, err);
+	if (code)
+		return code;
+	char *filter = make_filter(self->config);
+	if (!filter)
+		return err_set(err, -ENOMEM, "not enough memory for the capture filter");
+	for (uint32_t i = 0; i < topology->n_links; i++) {
+		links[i] =
+			(struct io_link){topology->names[i], topology->ifindexes[i], filter, NULL};
+		log_info("network", "capturing on %s", topology->names[i]);
 	}
-	if (!code)
-		code = open_engine(self, links, snapshot, err);
-	for (uint32_t i = 0; i < self->topology.n_links; i++)
-		free(filters[i]);
+	code = open_engine(self, links, snapshot, err);
+	free(filter);
 	return code;
 }
 
@@ -274,9 +241,7 @@ static int open_packet_path(struct passthrough *self, struct err *err)
 	int code = registry_snapshot(self->registry, &snapshot, err);
 	if (code)
 		return code;
-	code = open_firewall(self, snapshot, err);
-	if (!code)
-		code = open_packet_path_with(self, snapshot, err);
+	code = open_packet_path_with(self, snapshot, err);
 	if (code) {
 		snapshot_destroy(snapshot);
 		return code;
@@ -308,7 +273,8 @@ static void raise_descriptor_limit(void)
 static int open_all(struct passthrough *self, struct err *err)
 {
 	raise_descriptor_limit();
-	int code = open_events(self, err);
+	self->instance_fd = instance_claim(err);
+	int code = self->instance_fd < 0 ? self->instance_fd : open_events(self, err);
 	if (!code)
 		code = open_network(self, err);
 	if (!code)
@@ -334,16 +300,17 @@ static void close_all(struct passthrough *self)
 	stats_server_stop(self->stats_server);
 	health_stop(self->health);
 	engine_destroy(self->engine);
-	firewall_close(self->firewall);
-	reserved_ports_close(self->reserved_ports);
+	guard_close(&self->guard);
 	registry_destroy(self->registry);
 	netwatch_destroy(self->netwatch);
 	free_event(self->totals);
 	free_event(self->publishing);
-	free_event(self->on_sigint);
-	free_event(self->on_sigterm);
+	for (int i = 0; i < N_SIGNALS; i++)
+		free_event(self->signals[i]);
 	if (self->base)
 		event_base_free(self->base);
+	if (self->instance_fd >= 0)
+		close(self->instance_fd);
 }
 
 static void log_ready(const struct passthrough *self)
@@ -374,25 +341,37 @@ static void await_neighbours(struct passthrough *self)
 	const struct timeval step = {.tv_usec = 10000};
 	while (!self->is_stopping && is_awaiting_neighbour(self) && clock_now_ns() < deadline) {
 		event_base_loopexit(self->base, &step);
-		event_base_dispatch(self->base);
+		if (event_base_dispatch(self->base) < 0)
+			return;
 	}
 	// What has been found is published before anything else happens.
-	event_base_loop(self->base, EVLOOP_NONBLOCK);
+	if (!self->is_stopping)
+		event_base_loop(self->base, EVLOOP_NONBLOCK);
+}
+
+// Returns 0 when a signal ended it.
+static int serve(struct passthrough *self)
+{
+	await_neighbours(self);
+	if (self->is_stopping)
+		return self->has_failed ? -ENODEV : 0;
+	log_ready(self);
+	if (event_base_dispatch(self->base) < 0) {
+		log_error("culvert", "the event loop broke down");
+		return -EIO;
+	}
+	return self->has_failed ? -ENODEV : 0;
 }
 
 int passthrough_run(const struct config *config)
 {
-	struct passthrough self = {.config = config};
+	struct passthrough self = {.config = config, .instance_fd = -1};
 	struct err err = {0};
 	int code = open_all(&self, &err);
-	if (code) {
+	if (code)
 		log_error("culvert", "cannot start: %s", err.message);
-	} else {
-		await_neighbours(&self);
-		log_ready(&self);
-		if (!self.is_stopping)
-			event_base_dispatch(self.base);
-	}
+	else
+		code = serve(&self);
 	close_all(&self);
 	return code;
 }

@@ -2,11 +2,19 @@
 #include "topology.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "culvert/base/log.h"
 
 static int add_link(struct topology *topology, const struct link_info *info, struct err *err)
 {
 	struct snapshot_link link = {info->ifindex, info->mac, info->mtu};
+	if (!info->is_ethernet && !info->is_loopback)
+		return err_set(err, -EINVAL,
+			       "%s carries no Ethernet frames; passthrough mode needs an interface "
+			       "that does, such as a network card, a bond, a bridge or veth",
+			       info->name);
 	if (info->is_loopback)
 		return err_set(
 			err, -EINVAL,
@@ -17,6 +25,7 @@ static int add_link(struct topology *topology, const struct link_info *info, str
 	if (index < 0)
 		return index;
 	topology->ifindexes[index] = info->ifindex;
+	snprintf(topology->names[index], IFNAMSIZ, "%s", info->name);
 	if ((uint32_t)index == topology->n_links)
 		topology->n_links++;
 	return 0;
@@ -126,29 +135,43 @@ static int find_link(const struct topology *topology, unsigned ifindex)
 	return -1;
 }
 
-// Which source addresses to use towards a backend: the configured ones, or the route's.
-static uint64_t snat_mask(struct topology *topology, const struct next_hop *hop)
+// Which source addresses to use towards a backend: the configured ones, or the route's. 0 with the
+// reason in `err` when it cannot be used.
+static uint64_t snat_mask(struct topology *topology, const struct next_hop *hop, struct err *err)
 {
 	size_t n = topology->config->passthrough.n_snat_addrs;
 	if (n)
 		return n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
-	int index = registry_add_snat(topology->registry, &hop->source, NULL);
+	int index = registry_add_snat(topology->registry, &hop->source, err);
 	return index < 0 ? 0 : UINT64_C(1) << index;
 }
 
-// A route over a link that is not captured on is as good as none.
+// A route over a link that is not captured on is as good as none. Why a backend cannot be reached
+// goes into `err`.
 static void look_up_hop(struct topology *topology, const struct ip_addr *addr,
-			struct snapshot_hop *hop, uint64_t *mask)
+			struct snapshot_hop *hop, uint64_t *mask, struct err *err)
 {
 	struct next_hop next;
 	*hop = (struct snapshot_hop){.state = HOP_NO_ROUTE};
 	*mask = 0;
+	err_set(err, -EHOSTUNREACH, "there is no route to it (ip route get)");
 	if (!netwatch_next_hop(topology->netwatch, addr, &next) || !next.has_route || next.is_local)
 		return;
 	int link = find_link(topology, next.ifindex);
-	if (link < 0)
+	if (link < 0) {
+		char name[IF_NAMESIZE] = "?";
+		if_indextoname(next.ifindex, name);
+		err_set(err, -ENODEV,
+			"its route leaves by %s, where culvert does not capture; name that "
+			"interface "
+			"under [passthrough] interfaces and start culvert again",
+			name);
 		return;
-	*mask = snat_mask(topology, &next);
+	}
+	*mask = snat_mask(topology, &next, err);
+	if (*mask == 0)
+		return;
+	err_set(err, -EHOSTUNREACH, "its neighbour entry is not resolved yet");
 	hop->state = next.is_resolved ? HOP_READY : HOP_UNRESOLVED;
 	hop->link = (uint16_t)link;
 	hop->mac = next.is_resolved ? next.mac : (struct mac_addr){{0}};
@@ -160,6 +183,18 @@ static bool is_same_hop(const struct snapshot_hop *a, const struct snapshot_hop 
 	       memcmp(&a->mac, &b->mac, sizeof(a->mac)) == 0;
 }
 
+static void log_hop(const struct snapshot_backend *backend, const struct snapshot_hop *hop,
+		    const struct err *err)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	endpoint_format(&backend->endpoint, text);
+	if (hop->state == HOP_READY)
+		log_debug("network", "backend %s can be reached", text);
+	else
+		log_write(hop->state == HOP_NO_ROUTE ? LOG_WARN : LOG_DEBUG, "network",
+			  "backend %s cannot be reached: %s", text, err->message);
+}
+
 static bool refresh_backends(struct topology *topology)
 {
 	bool has_changed = false;
@@ -167,9 +202,11 @@ static bool refresh_backends(struct topology *topology)
 		const struct snapshot_backend *backend = registry_backend(topology->registry, i);
 		struct snapshot_hop hop;
 		uint64_t mask;
-		look_up_hop(topology, &backend->endpoint.addr, &hop, &mask);
+		struct err err = {0};
+		look_up_hop(topology, &backend->endpoint.addr, &hop, &mask, &err);
 		if (is_same_hop(&hop, &backend->hop) && mask == backend->snat_mask)
 			continue;
+		log_hop(backend, &hop, &err);
 		registry_set_hop(topology->registry, i, &hop, mask);
 		has_changed = true;
 	}
@@ -181,8 +218,10 @@ static bool refresh_links(struct topology *topology)
 	bool has_changed = false;
 	for (uint32_t i = 0; i < topology->n_links; i++) {
 		struct link_info info;
-		if (!netwatch_link(topology->netwatch, topology->ifindexes[i], &info))
+		if (!netwatch_link(topology->netwatch, topology->ifindexes[i], &info)) {
+			topology->lost_link = topology->names[i];
 			continue;
+		}
 		struct snapshot_link link = {info.ifindex, info.mac, info.mtu};
 		has_changed |= registry_update_link(topology->registry, i, &link);
 	}

@@ -13,6 +13,10 @@ struct topology {
 	struct registry *registry;                 // borrowed
 	uint32_t n_links;                          // captured on; fixed after topology_find()
 	unsigned ifindexes[CONFIG_MAX_INTERFACES]; // by the registry's link index
+	char names[CONFIG_MAX_INTERFACES][IFNAMSIZ];
+	// One that was captured on and is gone: its sockets and rules do not come back with it.
+	// NULL: all are there.
+	const char *lost_link;
 };
 
 // Find the links and addresses, and fill the registry. Says what the operator has to mend when a

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/if_arp.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <search.h>
@@ -44,6 +45,7 @@ static void read_link(struct net_link *link, const struct nlmsghdr *message)
 	struct nlattr *attr;
 	link->info.is_up = (body->ifi_flags & IFF_UP) && (body->ifi_flags & IFF_LOWER_UP);
 	link->info.is_loopback = body->ifi_flags & IFF_LOOPBACK;
+	link->info.is_ethernet = body->ifi_type == ARPHRD_ETHER;
 	link->is_noarp = body->ifi_flags & IFF_NOARP;
 	mnl_attr_for_each(attr, message, sizeof(*body))
 	{

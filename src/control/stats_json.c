@@ -103,6 +103,7 @@ static bool put_packets(json_t *root, const struct packet_stats *stats)
 		  put_count(packets, "passed", stats->verdicts[VERDICT_PASSED]) &&
 		  put_count(packets, "dropped", n_dropped) &&
 		  put_count(packets, "generated", stats->generated) &&
+		  put_count(packets, "suppressed", stats->suppressed) &&
 		  put_count(packets, "kernel_dropped", stats->kernel_dropped);
 	bool has_packets = put(root, "packets", packets);
 	return put(root, "drops", drops) && has_packets && is_good;

@@ -76,6 +76,7 @@ static int gather(void *arg, struct packet_stats *stats)
 	stats->verdicts[VERDICT_DROP_TX_ERROR] = 4;
 	stats->generated = 3;
 	stats->kernel_dropped = 2;
+	stats->suppressed = 4;
 	stats->flows = 20;
 	stats->flow_capacity = 4096;
 	stats->flows_reclaimed = 1;
@@ -153,7 +154,7 @@ static const char expected_json[] =
 	"  'secure': {'total_connections': 5, 'current_connections': 0,"
 	"   'bytes_tx': 0, 'bytes_rx': 6}},"
 	" 'packets': {'received': 60, 'forwarded': 40, 'passed': 5, 'dropped': 15,"
-	"  'generated': 3, 'kernel_dropped': 2},"
+	"  'generated': 3, 'suppressed': 4, 'kernel_dropped': 2},"
 	" 'flows': {'current': 20, 'capacity': 4096, 'reclaimed': 1}}";
 
 // What `text` holds apart from "drops", whose keys come from the list of verdicts.

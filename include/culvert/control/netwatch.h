@@ -22,6 +22,7 @@ struct link_info {
 	uint32_t mtu; // bytes of IP packet
 	bool is_up;   // administratively up and with carrier
 	bool is_loopback;
+	bool is_ethernet; // frames with Ethernet headers
 };
 
 struct next_hop {
