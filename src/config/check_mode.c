@@ -3,6 +3,8 @@
 
 #include <netinet/in.h>
 
+enum { OWN_PORTS_MIN = 256 };
+
 static struct position frontend_position(const struct config_frontend *frontend)
 {
 	return (struct position){frontend->line, frontend->column};
@@ -97,19 +99,44 @@ void check_mode_nat_ports(const struct config *config, const struct local_ports 
 		   min, max, ports->min, ports->max, kept, min, max);
 }
 
+// Health probes take their ports from what is left; so does everything else on this host.
+void check_mode_own_ports(const struct config *config, const struct local_ports *ports,
+			  struct report *report)
+{
+	const struct config_passthrough *passthrough = &config->passthrough;
+	uint16_t min = passthrough->nat_port_min;
+	uint16_t max = passthrough->nat_port_max;
+	unsigned n_left = local_ports_left(ports, min, max);
+	if (n_left >= OWN_PORTS_MIN)
+		return;
+	report_add(report,
+		   (struct position){passthrough->nat_ports_line, passthrough->nat_ports_column},
+		   "nat_ports: %u-%u leave this host %u ports for connections of its own, health "
+		   "checks among them; it needs %d at least: take fewer of %u-%u "
+		   "(net.ipv4.ip_local_port_range), or widen that range",
+		   min, max, n_left, OWN_PORTS_MIN, ports->min, ports->max);
+}
+
+static void check_host_ports(const struct config *config, struct report *report)
+{
+	struct local_ports ports;
+	struct err err = {0};
+	if (local_ports_read(&ports, &err)) {
+		report_add(report, (struct position){0},
+			   "%s: whether nat_ports are free cannot be told; mount /proc",
+			   err.message);
+		return;
+	}
+	check_mode_own_ports(config, &ports, report);
+	if (!config->firewall_manage)
+		check_mode_nat_ports(config, &ports, report);
+}
+
 int config_check_mode(const struct config *config, enum mode mode, struct config_errors *errors)
 {
 	struct report report = {.errors = errors, .path = config->path};
 	check_mode_addresses(config, mode, &report);
-	if (mode == MODE_PASSTHROUGH && !config->firewall_manage) {
-		struct local_ports ports;
-		struct err err = {0};
-		if (local_ports_read(&ports, &err) == 0)
-			check_mode_nat_ports(config, &ports, &report);
-		else
-			report_add(&report, (struct position){0},
-				   "%s: whether nat_ports are free cannot be told; mount /proc",
-				   err.message);
-	}
+	if (mode == MODE_PASSTHROUGH)
+		check_host_ports(config, &report);
 	return report_finish(&report);
 }

@@ -10,3 +10,5 @@
 void check_mode_addresses(const struct config *config, enum mode mode, struct report *report);
 void check_mode_nat_ports(const struct config *config, const struct local_ports *ports,
 			  struct report *report);
+void check_mode_own_ports(const struct config *config, const struct local_ports *ports,
+			  struct report *report);

@@ -96,12 +96,25 @@ int local_ports_read(struct local_ports *ports, struct err *err)
 	return code;
 }
 
+static bool is_reserved(const struct local_ports *ports, unsigned port)
+{
+	return ports->reserved[port / 64] >> (port % 64) & 1;
+}
+
+unsigned local_ports_left(const struct local_ports *ports, uint16_t min, uint16_t max)
+{
+	unsigned n = 0;
+	for (unsigned port = ports->min; port <= ports->max; port++)
+		n += !is_reserved(ports, port) && (port < min || port > max);
+	return n;
+}
+
 bool local_ports_overlap(const struct local_ports *ports, uint16_t min, uint16_t max)
 {
 	unsigned first = min > ports->min ? min : ports->min;
 	unsigned last = max < ports->max ? max : ports->max;
 	for (unsigned port = first; port <= last; port++) {
-		if (!(ports->reserved[port / 64] >> (port % 64) & 1))
+		if (!is_reserved(ports, port))
 			return true;
 	}
 	return false;

@@ -22,5 +22,8 @@ int local_ports_parse(struct local_ports *ports, const char *range, const char *
 // Of the running kernel. 0 or -errno.
 int local_ports_read(struct local_ports *ports, struct err *err);
 
+// How many ports this host has for its own connections when min to max are taken from it.
+unsigned local_ports_left(const struct local_ports *ports, uint16_t min, uint16_t max);
+
 // True when a port of min to max may be given to a connection of this host.
 bool local_ports_overlap(const struct local_ports *ports, uint16_t min, uint16_t max);

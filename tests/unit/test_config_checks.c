@@ -156,6 +156,41 @@ Test(config_mode, nat_ports_among_local_ports_are_told_how_to_be_reserved)
 	config_destroy(config);
 }
 
+Test(config_mode, nat_ports_leave_this_host_ports_of_its_own)
+{
+	static const struct {
+		const char *range;
+		const char *reserved;
+		const char *message; // NULL: enough is left
+	} hosts[] = {
+		{"39000\t60999\n", "\n", NULL},
+		{"32768\t60999\n", "40000-50000\n", NULL},
+		{"40000\t50000\n", "\n",
+		 "nat_ports: 40000-50000 leave this host 0 ports for connections of its own, "
+		 "health "
+		 "checks among them; it needs 256 at least: take fewer of 40000-50000 "
+		 "(net.ipv4.ip_local_port_range), or widen that range"},
+		{"39900\t50155\n", "50001-50155\n",
+		 "nat_ports: 40000-50000 leave this host 100 ports for connections of its own, "
+		 "health checks among them; it needs 256 at least: take fewer of 39900-50155 "
+		 "(net.ipv4.ip_local_port_range), or widen that range"},
+	};
+	struct config *config = parse(FRONTEND("192.0.2.1:80") BACKEND("198.51.100.1:80") //
+				      "[passthrough]\nnat_ports = '40000-50000'\n");
+	for (size_t i = 0; i < N_OF(hosts); i++) {
+		struct local_ports ports;
+		struct config_errors errors = {0};
+		struct report report = {.errors = &errors, .path = "test"};
+		cr_assert_eq(local_ports_parse(&ports, hosts[i].range, hosts[i].reserved, NULL), 0);
+		check_mode_own_ports(config, &ports, &report);
+		cr_expect_eq(errors.count, hosts[i].message ? 1 : 0);
+		if (hosts[i].message)
+			assert_finding(&errors, 0, 7, 13, hosts[i].message);
+		config_errors_fini(&errors);
+	}
+	config_destroy(config);
+}
+
 Test(local_ports, takes_the_texts_of_proc)
 {
 	struct local_ports ports;
