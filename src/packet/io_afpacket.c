@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "culvert/base/counter.h"
 #include "culvert/packet/filter.h"
 #include "culvert/packet/io.h"
 #include "packet/packet.h"
@@ -31,6 +32,7 @@ struct afpacket_link {
 	int rx_fd;
 	int tx_fd;
 	uint64_t kernel_drops; // w, r: control
+	counter_t unreadable;  // w: the capturing thread, r: control
 };
 
 // Each direction has its message headers, set up once; only addresses and lengths change.
@@ -174,15 +176,24 @@ static int afpacket_open(struct io **io, const struct io_link *links, uint32_t n
 	return 0;
 }
 
+// A link that goes down reports it here, once; control hears of it by other ways. A frame whose
+// segmentation the kernel cannot describe (UDP super-frames before Linux 6.2) is lost with EINVAL.
+static void count_unreadable(struct afpacket_link *link, int code)
+{
+	if (code == EINVAL)
+		counter_add(&link->unreadable, 1);
+}
+
 static int afpacket_recv_burst(struct io *io, uint32_t link, struct packet *const *packets,
 			       uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
 		set_message(&io->rx, i, packets[i], PACKET_FRAME_MAX);
 	int received = recvmmsg(io->links[link].rx_fd, io->rx.headers, n, MSG_DONTWAIT, NULL);
-	// A link that goes down or away reports it once; control hears of it by other ways.
-	if (received < 0)
+	if (received < 0) {
+		count_unreadable(&io->links[link], errno);
 		return 0;
+	}
 	for (int i = 0; i < received; i++) {
 		const struct mmsghdr *header = &io->rx.headers[i];
 		uint32_t len = header->msg_len - (uint32_t)sizeof(struct virtio_net_hdr);
@@ -251,7 +262,7 @@ static uint64_t afpacket_kernel_drops(struct io *io)
 		if (getsockopt(io->links[i].rx_fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len) ==
 		    0)
 			io->links[i].kernel_drops += stats.tp_drops;
-		sum += io->links[i].kernel_drops;
+		sum += io->links[i].kernel_drops + counter_read(&io->links[i].unreadable);
 	}
 	return sum;
 }
