@@ -32,7 +32,7 @@ enum {
 	TRIES = 5,
 	QUIET_MS = 300, // without an echo for so long, what is missing is sent again
 	WINDOW = 2048,  // datagrams under way
-	OPENING = 1024, // flows that are being opened
+	OPENING = 256,  // flows that are being opened
 };
 
 struct options {
