@@ -79,7 +79,7 @@ struct config_timeouts {
 struct config_passthrough {
 	int workers;                          // count, or a WORKERS_* sentinel; default auto
 	uint32_t connection_tracker_capacity; // flows; default 1,048,576; at least 1
-	uint32_t stats_update_frequency_ms;   // file: seconds; default 5: log line of totals
+	uint32_t stats_update_frequency_ms;   // file: seconds; default 5: totals, at level debug
 	struct ip_addr *snat_addrs; // owned; none: the address of the route to each backend
 	size_t n_snat_addrs;
 	uint16_t nat_port_min;   // host byte order; default 33768
