@@ -186,15 +186,11 @@ static bool is_intact(const struct packet *packet)
 bool answer_refuse(const struct answer_templates *templates, struct packet *packet,
 		   const struct mac_addr *link_mac)
 {
-	const struct frame_view *view = &packet->view;
-	if (view->is_icmp_error || !is_intact(packet))
+	if (!answer_may_be_due(packet) || !is_intact(packet))
 		return false;
-	if (view->src.proto == IPPROTO_UDP) {
+	if (packet->view.src.proto == IPPROTO_UDP)
 		refuse_udp(templates, packet, link_mac);
-		return true;
-	}
-	if (view->tcp_flags & TCP_FLAG_RST)
-		return false;
-	refuse_tcp(templates, packet, link_mac);
+	else
+		refuse_tcp(templates, packet, link_mac);
 	return true;
 }

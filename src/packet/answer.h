@@ -37,6 +37,13 @@ struct reset {
 void answer_write_reset(const struct answer_templates *templates, const struct reset *reset,
 			struct packet *packet);
 
+// Whether a refusal of the packet may be answered at all: not a RST or an ICMP error.
+static inline bool answer_may_be_due(const struct packet *packet)
+{
+	bool is_tcp = packet->view.src.proto == IPPROTO_TCP;
+	return !packet->view.is_icmp_error && !(is_tcp && (packet->view.tcp_flags & TCP_FLAG_RST));
+}
+
 // Turn a received packet into the refusal that its sender should get: a reset for a TCP segment, a
 // port unreachable for a UDP datagram. `link_mac` is the address of the link it came in on. The
 // verdict stays the caller's to set. False, and nothing is changed, when there must be no answer:

@@ -41,6 +41,8 @@ void forward_refuse(struct worker *worker, struct packet *packet, enum verdict v
 {
 	const struct mac_addr *mac = &worker->snapshot->links[packet->rx_link].mac;
 	packet_drop(packet, verdict);
+	if (!answer_may_be_due(packet))
+		return;
 	if (worker->answers_left == 0) {
 		counter_add(&worker->suppressed, 1);
 		return;
