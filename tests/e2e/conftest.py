@@ -5,10 +5,12 @@ import contextlib
 import os
 import pathlib
 import signal
+import subprocess
 
 import pytest
 
 from harness import lab as lab_module
+from harness.config import UDP_PORT
 from harness.culvert import BINARY, Culvert
 from harness.lab import ROOT, Lab
 
@@ -125,3 +127,17 @@ def culvert(lab, make_culvert):
 def support():
     """The path of a program from tests/support."""
     return lambda name: str(SUPPORT / name)
+
+
+@pytest.fixture
+def echo_servers(support):
+    """Call it with a lab: an echo server on each backend, which marks its answers."""
+    with contextlib.ExitStack() as stack:
+        def start(lab):
+            for index, name in enumerate(lab.backend_names()):
+                process = lab.spawn(name, support("udp-echo"), UDP_PORT, chr(ord("A") + index),
+                                    stdout=subprocess.PIPE, text=True)
+                stack.callback(process.wait)
+                stack.callback(process.kill)
+                assert process.stdout.readline() == "ready\n"
+        yield start

@@ -13,7 +13,7 @@ import pytest
 from harness import config, http
 from harness.lab import VIP
 from harness.wait import await_condition
-from test_udp import PORT as UDP_PORT, echo_servers, open_client  # noqa: F401 (a fixture)
+from test_udp import open_client
 from test_udp import start as start_udp
 
 EVERY_BACKEND = {"b1", "b2", "b3"}
@@ -49,6 +49,7 @@ def break_off(sock, manner):
     sock.close()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("manner", ["reset", "half-close", "half-close then reset"])
 def test_statistics_clients_may_break_off(lab, culvert, manner):
     start(culvert, lab)
@@ -97,6 +98,7 @@ def test_the_link_may_change_its_address(lab, culvert):
     assert served_by(lab) == EVERY_BACKEND
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("lab, link", [({"topology": "one-arm"}, "eth0"),
                                        ({"topology": "two-arm"}, "eth1")],
@@ -107,7 +109,7 @@ def test_a_link_that_is_deleted_ends_it(lab, culvert, link, workers):
     assert exit_status(culvert) == 1
     culvert.assert_log_clean()
     lines = [line for line in culvert.log_lines(link) if "capturing" not in line]
-    assert any("start" in line for line in lines), culvert.log()  # to start it again when it is back
+    assert any("start" in line for line in lines), culvert.log()  # what to do when it is back
     assert lab.nft_tables() == []
     assert lab.reserved_ports() == ""
 
@@ -223,8 +225,8 @@ def is_echoed(sock, payload, tries=5):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_invented_udp_clients_give_way_to_real_ones(make_lab, make_culvert, echo_servers,  # noqa: F811
-                                                    support, workers):
+def test_invented_udp_clients_give_way_to_real_ones(make_lab, make_culvert, echo_servers, support,
+                                                    workers):
     """Of one backend there are fewer NAT ports than invented clients, and it answers them all."""
     lab = make_lab(backends=1)
     echo_servers(lab)
@@ -233,7 +235,7 @@ def test_invented_udp_clients_give_way_to_real_ones(make_lab, make_culvert, echo
     with contextlib.ExitStack() as stack:
         old = stack.enter_context(open_client(lab, timeout=0.5))
         assert is_echoed(old, b"1") and is_echoed(old, b"2")
-        flood = lab.spawn("client", support("flood"), "--udp", "--dst", f"{VIP}:{UDP_PORT}",
+        flood = lab.spawn("client", support("flood"), "--udp", "--dst", f"{VIP}:{config.UDP_PORT}",
                           "--rate", 10000, "--seconds", 4, stdout=subprocess.PIPE, text=True)
         stack.callback(flood.wait)
         stack.callback(flood.kill)

@@ -1,33 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """UDP flows: echoes come back to the flow that sent, from the backend it began with."""
 
-import contextlib
 import re
 import socket
-import subprocess
 
 import pytest
 
 from harness import config
+from harness.config import UDP_PORT as PORT
 from harness.lab import VIP
 from test_connections import EVERYWHERE
 
-PORT = 5353
 SOURCES = "10.128.0.0/16"
-
-
-@pytest.fixture
-def echo_servers(support):
-    """Call it with a lab: an echo server on each backend, which marks its answers."""
-    with contextlib.ExitStack() as stack:
-        def start(lab):
-            for index, name in enumerate(lab.backend_names()):
-                process = lab.spawn(name, support("udp-echo"), PORT, chr(ord("A") + index),
-                                    stdout=subprocess.PIPE, text=True)
-                stack.callback(process.wait)
-                stack.callback(process.kill)
-                assert process.stdout.readline() == "ready\n"
-        yield start
 
 
 def start(culvert, lab, **options):

@@ -4,6 +4,7 @@
 from .lab import VIP
 
 STATS_PORT = 9000
+UDP_PORT = 5353
 
 
 def passthrough(lab, *, weights=None, workers=0, protocol=None, port=80, **overrides):
