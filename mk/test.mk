@@ -22,7 +22,8 @@ reports := $(CURDIR)/$O/sanitizer
 .PHONY: unit
 unit: $(unit_bins) ## build and run the unit tests and the golden packet tables
 	$Q failed=0; $(RM) $(reports).*; export ASAN_OPTIONS=$${ASAN_OPTIONS:-}:log_path=$(reports); \
-	for t in $(unit_bins); do $(unit_run) $$t --jobs 2 || failed=1; done; \
+	printf '%s\n' $(unit_bins) | xargs -P $$(nproc) -I{} bash -c \
+		'$(unit_run) {} --jobs 2 >{}.log 2>&1 || status=$$?; cat {}.log; exit $${status:-0}' || failed=1; \
 	if compgen -G '$(reports).*' >/dev/null; then cat $(reports).*; failed=1; fi; exit $$failed
 .SECONDARY:
 

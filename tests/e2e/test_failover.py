@@ -97,7 +97,7 @@ def test_without_any_backend_connections_are_refused_at_once(lab, culvert):
     began = time.monotonic()
     assert http.outcome(lab) == "ConnectionRefusedError"
     assert time.monotonic() - began < 1
-    assert culvert.stats()["drops"]["no_backend"] >= 1
+    await_condition(lambda: culvert.stats()["drops"]["no_backend"] >= 1, "the drop is counted")
     assert culvert.stats()["packets"]["generated"] >= 1
 
 
