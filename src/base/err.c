@@ -19,15 +19,13 @@ int err_sys(struct err *err, int code, const char *format, ...)
 {
 	if (!err)
 		return code;
+	char what[ERR_MESSAGE_MAX];
 	va_list args;
 	va_start(args, format);
-	vsnprintf(err->message, sizeof(err->message), format, args);
+	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
 
-	size_t used = strlen(err->message);
 	char text[128];
 	// The GNU strerror_r may return a static string instead of filling the buffer.
-	const char *reason = strerror_r(-code, text, sizeof(text));
-	snprintf(err->message + used, sizeof(err->message) - used, ": %s", reason);
-	return code;
+	return err_set(err, code, "%s: %s", what, strerror_r(-code, text, sizeof(text)));
 }

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "packet/forward.h"
 
-void forward_set_macs(struct packet *packet, const struct mac_addr *src, const struct mac_addr *dst)
-{
-	memcpy(packet->frame, dst->bytes, sizeof(dst->bytes));
-	memcpy(packet->frame + 6, src->bytes, sizeof(src->bytes));
-}
-
 // What the largest packet on the wire will measure: a super-frame is cut into segments first.
 static uint32_t wire_len(const struct packet *packet)
 {
@@ -17,24 +11,43 @@ static uint32_t wire_len(const struct packet *packet)
 	return headers + packet->vnet.gso_size;
 }
 
-enum verdict forward_check(const struct packet *packet, const struct snapshot_link *link)
+bool forward_can_leave(struct packet *packet, const struct snapshot_link *link)
 {
 	if (packet->view.ttl <= 1)
-		return VERDICT_DROP_TTL_EXPIRED;
-	return wire_len(packet) > link->mtu ? VERDICT_DROP_TOO_BIG : VERDICT_NONE;
+		packet_drop(packet, VERDICT_DROP_TTL_EXPIRED);
+	else if (wire_len(packet) > link->mtu)
+		packet_drop(packet, VERDICT_DROP_TOO_BIG);
+	else
+		return true;
+	return false;
 }
 
-enum verdict forward_check_hop(const struct snapshot_hop *hop)
+bool forward_can_reach(struct packet *packet, const struct snapshot *snapshot,
+		       const struct snapshot_backend *backend)
 {
-	switch (hop->state) {
+	switch (backend->hop.state) {
 	case HOP_READY:
-		return VERDICT_NONE;
+		return forward_can_leave(packet, &snapshot->links[backend->hop.link]);
 	case HOP_UNRESOLVED:
-		return VERDICT_DROP_NEIGHBOUR_UNRESOLVED;
+		packet_drop(packet, VERDICT_DROP_NEIGHBOUR_UNRESOLVED);
+		return false;
 	case HOP_NO_ROUTE:
 		break;
 	}
-	return VERDICT_DROP_NO_ROUTE;
+	packet_drop(packet, VERDICT_DROP_NO_ROUTE);
+	return false;
+}
+
+void forward_finish(struct packet *packet, const struct snapshot *snapshot, uint32_t link,
+		    const struct mac_addr *next_hop)
+{
+	const struct mac_addr *own = &snapshot->links[link].mac;
+	memcpy(packet->frame, next_hop->bytes, sizeof(next_hop->bytes));
+	memcpy(packet->frame + sizeof(next_hop->bytes), own->bytes, sizeof(own->bytes));
+	packet->len = packet->view.frame_len;
+	packet->tx_link = (uint8_t)link;
+	packet->verdict = VERDICT_FORWARDED;
+	packet->is_to_send = true;
 }
 
 void forward_refuse(struct worker *worker, struct packet *packet, enum verdict verdict)

@@ -20,14 +20,16 @@ static inline uint16_t forward_local_port(const struct packet *packet)
 	return ntohs(view->is_icmp_error ? view->src.port_be : view->dst.port_be);
 }
 
-// The Ethernet header for the next hop.
-void forward_set_macs(struct packet *packet, const struct mac_addr *src,
-		      const struct mac_addr *dst);
-
 // Drop, and tell the sender so if the rate of answers allows it.
 void forward_refuse(struct worker *worker, struct packet *packet, enum verdict verdict);
 
-// VERDICT_NONE when the packet may go on: time to live, the link's MTU.
-enum verdict forward_check(const struct packet *packet, const struct snapshot_link *link);
-// VERDICT_NONE when the backend can be reached.
-enum verdict forward_check_hop(const struct snapshot_hop *hop);
+// Can the packet leave by `link` (time to live, MTU), or go to `backend` (a route and a neighbour
+// as well)? If not it is dropped under the reason.
+bool forward_can_leave(struct packet *packet, const struct snapshot_link *link);
+bool forward_can_reach(struct packet *packet, const struct snapshot *snapshot,
+		       const struct snapshot_backend *backend);
+
+// The last step, after the rewriting: from our address on the link to the next hop, padding left
+// out.
+void forward_finish(struct packet *packet, const struct snapshot *snapshot, uint32_t link,
+		    const struct mac_addr *next_hop);

@@ -23,30 +23,16 @@ static uint32_t find_flow(const struct worker *worker, const struct packet *pack
 	return flow_table_find(worker->flows, &view->dst, packet->frontend, packet->hash);
 }
 
-static void finish(struct packet *packet, const struct snapshot_link *link, uint8_t link_index,
-		   const struct mac_addr *dst)
-{
-	forward_set_macs(packet, &link->mac, dst);
-	packet->len = packet->view.frame_len;
-	packet->tx_link = link_index;
-	packet->verdict = VERDICT_FORWARDED;
-	packet->is_to_send = true;
-}
-
 // About a packet to the backend: its sender was the client, its destination the VIP.
 static void tell_client(const struct snapshot *snapshot, const struct flow *flow,
 			struct packet *packet)
 {
-	const struct snapshot_link *link = &snapshot->links[flow->client_link];
 	const struct endpoint *vip = &snapshot->frontends[flow->frontend].endpoint;
 	struct endpoint client = {flow->client, flow->client_port_be, flow->proto, 0};
-	enum verdict verdict = forward_check(packet, link);
-	if (verdict != VERDICT_NONE) {
-		packet_drop(packet, verdict);
+	if (!forward_can_leave(packet, &snapshot->links[flow->client_link]))
 		return;
-	}
 	rewrite_icmp_error(packet->frame, &packet->view, &client, vip, &vip->addr, &client.addr);
-	finish(packet, link, flow->client_link, &flow->client_mac);
+	forward_finish(packet, snapshot, flow->client_link, &flow->client_mac);
 }
 
 // About a packet to the client: its sender was the backend, its destination our NAT port.
@@ -54,23 +40,17 @@ static void tell_backend(const struct snapshot *snapshot, const struct flow *flo
 			 struct packet *packet)
 {
 	const struct snapshot_backend *backend = &snapshot->backends[flow->backend];
-	const struct snapshot_link *link = &snapshot->links[backend->hop.link];
 	struct endpoint local = {
 		snapshot->snats[flow->snat],
 		htons(flow->nat_port),
 		flow->proto,
 		0,
 	};
-	enum verdict verdict = forward_check_hop(&backend->hop);
-	if (verdict == VERDICT_NONE)
-		verdict = forward_check(packet, link);
-	if (verdict != VERDICT_NONE) {
-		packet_drop(packet, verdict);
+	if (!forward_can_reach(packet, snapshot, backend))
 		return;
-	}
 	rewrite_icmp_error(packet->frame, &packet->view, &backend->endpoint, &local, &local.addr,
 			   &backend->endpoint.addr);
-	finish(packet, link, (uint8_t)backend->hop.link, &backend->hop.mac);
+	forward_finish(packet, snapshot, backend->hop.link, &backend->hop.mac);
 }
 
 // Errors about flows that are not ours may be about the host's own connections: the kernel has

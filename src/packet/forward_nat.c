@@ -18,14 +18,6 @@ static struct endpoint snat_endpoint(const struct snapshot *snapshot, const stru
 	};
 }
 
-static void finish(struct packet *packet, uint8_t link)
-{
-	packet->len = packet->view.frame_len; // padding ends here
-	packet->tx_link = link;
-	packet->verdict = VERDICT_FORWARDED;
-	packet->is_to_send = true;
-}
-
 // ---- the client's half -------------------------------------------------------------------------
 
 // Everything that steers a flow to its backend, in a form that no run and no table size changes:
@@ -64,13 +56,8 @@ static uint32_t open_flow(struct worker *worker, struct packet *packet)
 
 	uint16_t id = maglev_lookup(table, choice_hash(frontend, view));
 	const struct snapshot_backend *backend = &snapshot->backends[id];
-	enum verdict verdict = forward_check_hop(&backend->hop);
-	if (verdict == VERDICT_NONE)
-		verdict = forward_check(packet, &snapshot->links[backend->hop.link]);
-	if (verdict != VERDICT_NONE) {
-		packet_drop(packet, verdict);
+	if (!forward_can_reach(packet, snapshot, backend))
 		return 0;
-	}
 	struct flow_request request = {
 		.client = view->src.addr,
 		.client_port_be = view->src.port_be,
@@ -143,14 +130,8 @@ static void send_to_backend(struct worker *worker, struct packet *packet, uint32
 	const struct snapshot *snapshot = worker->snapshot;
 	struct flow *flow = &worker->flows->flows[index];
 	const struct snapshot_backend *backend = &snapshot->backends[flow->backend];
-	const struct snapshot_link *link = &snapshot->links[backend->hop.link];
-	enum verdict verdict = forward_check_hop(&backend->hop);
-	if (verdict == VERDICT_NONE)
-		verdict = forward_check(packet, link);
-	if (verdict != VERDICT_NONE) {
-		packet_drop(packet, verdict);
+	if (!forward_can_reach(packet, snapshot, backend))
 		return;
-	}
 	struct endpoint local = snat_endpoint(snapshot, flow);
 	struct rewrite rewrite = {
 		.src = &local,
@@ -162,8 +143,7 @@ static void send_to_backend(struct worker *worker, struct packet *packet, uint32
 	if (flow_table_track(worker->flows, index, FROM_CLIENT, &packet->view))
 		remember_path(flow, packet);
 	rewrite_packet(packet->frame, &packet->view, &rewrite, packet_is_partial(packet));
-	forward_set_macs(packet, &link->mac, &backend->hop.mac);
-	finish(packet, (uint8_t)backend->hop.link);
+	forward_finish(packet, snapshot, backend->hop.link, &backend->hop.mac);
 }
 
 static void from_client(struct worker *worker, struct packet *packet)
@@ -195,12 +175,8 @@ static void send_to_client(struct worker *worker, struct packet *packet, uint32_
 {
 	const struct snapshot *snapshot = worker->snapshot;
 	struct flow *flow = &worker->flows->flows[index];
-	const struct snapshot_link *link = &snapshot->links[flow->client_link];
-	enum verdict verdict = forward_check(packet, link);
-	if (verdict != VERDICT_NONE) {
-		packet_drop(packet, verdict);
+	if (!forward_can_leave(packet, &snapshot->links[flow->client_link]))
 		return;
-	}
 	struct endpoint client = {flow->client, flow->client_port_be, flow->proto, 0};
 	struct rewrite rewrite = {
 		.src = &snapshot->frontends[flow->frontend].endpoint,
@@ -209,9 +185,8 @@ static void send_to_client(struct worker *worker, struct packet *packet, uint32_
 		.port_delta = csum_negate(flow->port_delta),
 	};
 	rewrite_packet(packet->frame, &packet->view, &rewrite, packet_is_partial(packet));
-	forward_set_macs(packet, &link->mac, &flow->client_mac);
 	flow_table_track(worker->flows, index, FROM_BACKEND, &packet->view);
-	finish(packet, flow->client_link);
+	forward_finish(packet, snapshot, flow->client_link, &flow->client_mac);
 }
 
 // The NAT port names the flow; that the packet came from this flow's backend to this flow's
