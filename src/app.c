@@ -89,7 +89,8 @@ static int run(const struct app_options *options, const struct config *config)
 		return EXIT_CODE_USAGE;
 	}
 	if (options->is_check) {
-		printf("%s: ok (%s mode)\n", config->path, mode_name(mode));
+		printf("%s: ok (%s mode%s)\n", config->path, mode_name(mode),
+		       mode == MODE_PASSTHROUGH ? "" : ", which is not there yet: use passthrough");
 		return EXIT_CODE_OK;
 	}
 	log_set_level(options->has_log_level ? options->log_level : config->log_level);

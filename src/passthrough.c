@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "culvert/base/clock.h"
@@ -152,6 +154,19 @@ static void on_totals(evutil_socket_t fd, short what, void *arg)
 
 // ---- building ----------------------------------------------------------------------------------
 
+// Said before anything else is tried, where it would sound like several different troubles.
+static int check_privileges(struct err *err)
+{
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (fd < 0 && errno == EPERM)
+		return err_set(err, -EPERM,
+			       "passthrough mode needs CAP_NET_RAW and CAP_NET_ADMIN: run as root "
+			       "(sudo), or by the systemd unit");
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}
+
 static int open_events(struct passthrough *self, struct err *err)
 {
 	self->base = event_base_new();
@@ -273,8 +288,11 @@ static void raise_descriptor_limit(void)
 static int open_all(struct passthrough *self, struct err *err)
 {
 	raise_descriptor_limit();
+	int code = check_privileges(err);
+	if (code)
+		return code;
 	self->instance_fd = instance_claim(err);
-	int code = self->instance_fd < 0 ? self->instance_fd : open_events(self, err);
+	code = self->instance_fd < 0 ? self->instance_fd : open_events(self, err);
 	if (!code)
 		code = open_network(self, err);
 	if (!code)
@@ -316,6 +334,18 @@ static void close_all(struct passthrough *self)
 static void log_ready(const struct passthrough *self)
 {
 	uint32_t workers = engine_n_workers(self->engine);
+	char text[ENDPOINT_TEXT_MAX];
+	for (size_t i = 0; i < self->config->n_frontends; i++) {
+		const struct config_frontend *frontend = &self->config->frontends[i];
+		log_info("culvert", "frontend %s: %s %s to pool %s", frontend->name,
+			 frontend->endpoint.proto == IPPROTO_TCP ? "tcp" : "udp",
+			 endpoint_format(&frontend->endpoint, text),
+			 self->config->pools[frontend->pool].name);
+	}
+	if (self->config->stats_port)
+		log_info("culvert", "statistics at http://%s:%u/stats",
+			 ip_addr_format(&self->config->stats_listen_addr, text),
+			 self->config->stats_port);
 	if (workers)
 		log_info("culvert", "ready: passthrough, %u worker threads", workers);
 	else
@@ -366,6 +396,7 @@ static int serve(struct passthrough *self)
 int passthrough_run(const struct config *config)
 {
 	struct passthrough self = {.config = config, .instance_fd = -1};
+	log_info("culvert", "version " CULVERT_VERSION ", configuration %s", config->path);
 	struct err err = {0};
 	int code = open_all(&self, &err);
 	if (code)

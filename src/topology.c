@@ -184,13 +184,13 @@ static bool is_same_hop(const struct snapshot_hop *a, const struct snapshot_hop 
 }
 
 static void log_hop(const struct snapshot_backend *backend, const struct snapshot_hop *hop,
-		    const struct err *err)
+		    const char *link_name, const struct err *err)
 {
 	char text[ENDPOINT_TEXT_MAX];
 	endpoint_format(&backend->endpoint, text);
-	if (hop->state == HOP_READY)
-		log_debug("network", "backend %s can be reached", text);
-	else
+	if (hop->state == HOP_READY && backend->hop.state != HOP_READY)
+		log_info("network", "backend %s can be reached by %s", text, link_name);
+	else if (hop->state != HOP_READY)
 		log_write(hop->state == HOP_NO_ROUTE ? LOG_WARN : LOG_DEBUG, "network",
 			  "backend %s cannot be reached: %s", text, err->message);
 }
@@ -206,7 +206,7 @@ static bool refresh_backends(struct topology *topology)
 		look_up_hop(topology, &backend->endpoint.addr, &hop, &mask, &err);
 		if (is_same_hop(&hop, &backend->hop) && mask == backend->snat_mask)
 			continue;
-		log_hop(backend, &hop, &err);
+		log_hop(backend, &hop, topology->names[hop.link], &err);
 		registry_set_hop(topology->registry, i, &hop, mask);
 		has_changed = true;
 	}

@@ -28,7 +28,7 @@ static void check_packet_frontend(const struct config_frontend *frontend, enum m
 	if (!ip_addr_is_v4(&frontend->endpoint.addr))
 		report_add(report, frontend_position(frontend),
 			   "listen_addr: %s is IPv6, which mode %s does not forward yet; write an "
-			   "IPv4 address, or choose mode proxy",
+			   "IPv4 address",
 			   text, mode_name(mode));
 	else if (ip_addr_is_unspecified(&frontend->endpoint.addr))
 		report_add(report, frontend_position(frontend),
@@ -47,7 +47,7 @@ static void check_packet_pool(const struct config_pool *pool, enum mode mode, st
 			continue;
 		report_add(report, (struct position){backend->line, backend->column},
 			   "addr: %s of pool \"%s\" is IPv6, which mode %s does not forward yet; "
-			   "write an IPv4 address, or choose mode proxy",
+			   "write an IPv4 address",
 			   endpoint_format(&backend->endpoint, text), pool->name, mode_name(mode));
 	}
 }

@@ -123,7 +123,7 @@ static void log_down_from_start(struct check *check, const char *reason)
 	if (check->is_known || check->n_failed < check->pool->fall)
 		return;
 	check->is_known = true;
-	log_warn("health", "backend %s (%s) has been down from the start: %s", check->config->name,
+	log_warn("health", "backend %s (%s) is down from the start: %s", check->config->name,
 		 endpoint_format(&check->config->endpoint, name), reason);
 }
 

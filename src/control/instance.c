@@ -50,6 +50,6 @@ int instance_claim(struct err *err)
 	return err_set(
 		err, -EBUSY,
 		"culvert runs already in this network namespace (process %d); stop it first, "
-		"or give both frontends to one",
+		"one process serves all frontends of a file",
 		(int)holder(&addr, len));
 }

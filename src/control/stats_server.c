@@ -104,7 +104,9 @@ static int open_listener(struct evconnlistener **listener, struct event_base *ba
 	if (!opened) {
 		int code = errno ? -errno : -ENOMEM;
 		char text[ENDPOINT_TEXT_MAX];
-		return err_sys(err, code, "cannot listen for statistics on %s",
+		return err_sys(err, code,
+			       "cannot listen for statistics on %s (choose another [stats] port or "
+			       "listen_addr)",
 			       endpoint_format(endpoint, text));
 	}
 	*listener = opened;

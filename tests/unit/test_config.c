@@ -277,7 +277,7 @@ Test(config, the_example_loads_and_shows_the_defaults)
 {
 	struct config *config = load("config.example.toml");
 	assert_dump(config,
-		    "mode proxy said\n"
+		    "mode passthrough said\n"
 		    "frontend web 192.0.2.10:80 proto 6 pool 0 hash 0\n"
 		    "frontend api 192.0.2.10:8080 proto 6 pool 1 hash 0\n"
 		    "pool web check 0 every 3000 within 2000 rise 1 fall 3 down 0 proto 6\n"

@@ -77,13 +77,13 @@ Test(config_mode, ipv6_is_for_proxy_alone)
 	assert_mode(
 		front, MODE_PASSTHROUGH, 3, 15,
 		"listen_addr: [2001:db8::1]:80 is IPv6, which mode passthrough does not forward "
-		"yet; write an IPv4 address, or choose mode proxy");
+		"yet; write an IPv4 address");
 	assert_mode(back, MODE_PASSTHROUGH, 5, 8,
 		    "addr: [2001:db8::1]:80 of pool \"w\" is IPv6, which mode passthrough does not "
-		    "forward yet; write an IPv4 address, or choose mode proxy");
+		    "forward yet; write an IPv4 address");
 	assert_mode(back, MODE_DSR, 5, 8,
 		    "addr: [2001:db8::1]:80 of pool \"w\" is IPv6, which mode dsr does not "
-		    "forward yet; write an IPv4 address, or choose mode proxy");
+		    "forward yet; write an IPv4 address");
 	assert_mode(snat, MODE_PASSTHROUGH, 0, 0,
 		    "snat_addrs: 2001:db8::1 is IPv6, which mode passthrough does not forward yet; "
 		    "take it out");
