@@ -54,9 +54,19 @@ include mk/lint.mk
 include mk/bench.mk
 include mk/install.mk
 
+# The most useful first; those not named here come last.
+help_order := all demo test deps deps-dev unit e2e lint format fuzz bench install uninstall clean
+
 .PHONY: help
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile mk/*.mk
+	@awk -F ':.*## ' -v order='$(help_order)' ' \
+		function show(target) { \
+			if (target in text) printf "  make %-12s %s\n", target, text[target]; \
+			delete text[target] \
+		} \
+		/^[a-z0-9-]+:.*## / { text[$$1] = $$2 } \
+		END { n = split(order, list, " "); for (i = 1; i <= n; i++) show(list[i]); \
+			for (target in text) show(target) }' Makefile mk/*.mk
 	@echo
 	@echo '  SAN=address|undefined|thread  a sanitizer build, kept apart under build/'
 	@echo '  CC=clang                      another compiler, likewise'

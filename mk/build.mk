@@ -29,3 +29,7 @@ $O/%.o: %.cpp
 clean: ## remove everything built
 	$(call say,RM,build)
 	$Q$(RM) -r build
+
+# Begins a line of a recipe that root runs and that builds: under sudo, what is built belongs to who
+# called it, however the line ends.
+hand_back = trap '[[ -z $${SUDO_UID:-} || ! -d build ]] || chown -R "$$SUDO_UID:$${SUDO_GID:-}" build' EXIT;

@@ -39,15 +39,17 @@ PYTEST := /usr/bin/python3 -m pytest
 
 .PHONY: support e2e test demo
 support: $(support_bins)
+	@:
 
-e2e: all support ## run the end-to-end tests in network namespaces (root); E2E='-k udp' picks some
-	$Q CULVERT=$O/culvert SUPPORT=$O/tests/support $(PYTEST) tests/e2e $(E2E)
+e2e: ## run the end-to-end tests in network namespaces (root); E2E='-k udp' picks some
+	$Q $(hand_back) $(MAKE) --no-print-directory all support
+	$Q $(hand_back) CULVERT=$O/culvert SUPPORT=$O/tests/support $(PYTEST) tests/e2e $(E2E)
 
 test: ## install what is missing, then every test: unit, sanitizers, end to end (root)
 	$Q $(MAKE) --no-print-directory deps-dev
-	$Q tests/run
+	$Q $(hand_back) tests/run
 
 demo: ## install and build what is missing, then show it at work in a lab (root)
 	$Q $(MAKE) --no-print-directory deps
-	$Q $(MAKE) --no-print-directory all
-	$Q tools/demo
+	$Q $(hand_back) $(MAKE) --no-print-directory all
+	$Q $(hand_back) tools/demo
