@@ -17,11 +17,13 @@ $O/tests/unit/%: $O/tests/unit/%.o $(support_objs) $(criterion) $(lib)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(unit_libs)
 
 # A leak is found when a test's process ends, and Criterion does not look at that: its report counts.
+# A path with a comma is one value only in quotes.
 reports := $(CURDIR)/$O/sanitizer
 
 .PHONY: unit
 unit: $(unit_bins) ## build and run the unit tests and the golden packet tables
-	$Q failed=0; $(RM) $(reports).*; export ASAN_OPTIONS=$${ASAN_OPTIONS:-}:log_path=$(reports); \
+	$Q failed=0; $(RM) $(reports).*; \
+	export ASAN_OPTIONS="$${ASAN_OPTIONS:-}:log_path='$(reports)'"; \
 	printf '%s\n' $(unit_bins) | xargs -P $$(nproc) -I{} bash -c \
 		'$(unit_run) {} --jobs 2 >{}.log 2>&1 || status=$$?; cat {}.log; exit $${status:-0}' || failed=1; \
 	if compgen -G '$(reports).*' >/dev/null; then cat $(reports).*; failed=1; fi; exit $$failed
