@@ -32,6 +32,16 @@ def test_reserved_ports_of_others_are_kept(lab, culvert):
     assert lab.reserved_ports() == "8000-8010,40000"
 
 
+def test_defect_14_our_own_rules_let_the_health_probes_pass(lab, culvert):
+    culvert.start(config.passthrough(lab, backends={"web": {"fall": 1}}))
+    culvert.await_all_up()
+    # Long enough for several probes of each backend, whose answers come by the guarded interface.
+    for _ in range(3):
+        http.short_connections(lab, 1000)
+    assert all(culvert.is_up(name) for name in lab.backend_names())
+    assert not culvert.log_lines("is down")
+
+
 @pytest.fixture
 def setup(lab, culvert):
     """iptables/setup.sh on the host `lb`, for a configuration that leaves the firewall to it."""

@@ -267,7 +267,7 @@ Test(health, silence_times_out)
 	close(listener);
 }
 
-Test(health, silent_backends_do_not_hold_up_the_others)
+Test(health, defect_16_silent_backends_do_not_hold_up_the_others)
 {
 	struct bench bench;
 	uint16_t silent_port = 0;
@@ -398,7 +398,7 @@ static unsigned count_log_lines(int fd, const char *needle)
 	return n;
 }
 
-Test(health, want_of_descriptors_is_neither_pass_nor_failure)
+Test(health, defect_16_want_of_descriptors_is_neither_pass_nor_failure)
 {
 	struct bench bench;
 	struct rlimit before;
@@ -453,7 +453,7 @@ static void enter_private_network(void)
 	close(fd);
 }
 
-Test(health, want_of_local_ports_is_neither_pass_nor_failure)
+Test(health, defect_16_want_of_local_ports_is_neither_pass_nor_failure)
 {
 	enter_private_network();
 	write_file("/proc/sys/net/ipv4/ip_local_port_range", "50000 50000\n");
