@@ -35,6 +35,16 @@ def test_short_connections_are_spread_by_weight(lab, culvert, workers):
     assert culvert.stats()["total_connections"] == 2000
 
 
+def test_ten_thousand_short_connections(lab, culvert):
+    culvert.start(config.passthrough(lab, weights=[1, 2, 5]))
+    culvert.await_all_up()
+    answers = http.short_connections(lab, 10000)
+    assert sum(answers.values()) == 10000
+    for name, weight in {"b1": 1, "b2": 2, "b3": 5}.items():
+        assert abs(answers[name] / 10000 - weight / 8) < 0.03, answers
+    assert culvert.ledger()["dropped"] == 0
+
+
 @pytest.mark.smoke
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_few_connections_in_each_plan(lab, culvert, workers):
