@@ -112,7 +112,8 @@ def download(lab, path, rate=None, on_start=None, **where):
     buffer = memoryview(bytearray(CHUNK if rate is None else 1 << 14))
     # A slow reader's kernel must not take the whole file at once.
     with connect(lab, receive_buffer=rate and 1 << 16, **where) as sock:
-        sock.settimeout(20)
+        # Where packets are lost in floods, a sender waits twice as long each time.
+        sock.settimeout(60)
         sock.sendall(f"GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n".encode())
         status, length, rest = _read_head(sock)
         assert status == 200, f"status {status}"
