@@ -63,7 +63,7 @@ static void schedule_publish(struct passthrough *self)
 static void publish_later(struct passthrough *self, const struct err *err)
 {
 	static const struct timeval second = {.tv_sec = 1};
-	log_error("culvert", "the packet path goes on with old knowledge, next try in 1 s: %s",
+	log_error("culvert", "a change could not be carried out, next try in 1 s: %s",
 		  err->message);
 	event_add(self->publishing, &second);
 }
