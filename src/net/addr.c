@@ -43,7 +43,7 @@ bool ip_addr_parse(const char *text, struct ip_addr *addr)
 }
 
 // Decimal digits only: no sign, no blanks, nothing behind.
-static bool parse_port(const char *text, uint16_t *port_be)
+static bool parse_number(const char *text, unsigned max, unsigned *number)
 {
 	unsigned value = 0;
 	if (!*text)
@@ -52,10 +52,17 @@ static bool parse_port(const char *text, uint16_t *port_be)
 		if (*c < '0' || *c > '9')
 			return false;
 		value = value * 10 + (unsigned)(*c - '0');
-		if (value > UINT16_MAX)
+		if (value > max)
 			return false;
 	}
-	if (value == 0)
+	*number = value;
+	return true;
+}
+
+static bool parse_port(const char *text, uint16_t *port_be)
+{
+	unsigned value;
+	if (!parse_number(text, UINT16_MAX, &value) || value == 0)
 		return false;
 	*port_be = htons((uint16_t)value);
 	return true;
@@ -82,6 +89,52 @@ bool endpoint_parse(const char *text, struct endpoint *endpoint)
 		return false;
 	*endpoint = parsed;
 	return true;
+}
+
+static bool has_host_bits(const struct ip_network *network)
+{
+	for (unsigned bit = network->prefix_len; bit < 128; bit++) {
+		if (network->addr.bytes[bit / 8] & 0x80 >> bit % 8)
+			return true;
+	}
+	return false;
+}
+
+bool ip_network_parse(const char *text, struct ip_network *network)
+{
+	char host[IP_ADDR_TEXT_MAX];
+	const char *slash = strchr(text, '/');
+	size_t length = slash ? (size_t)(slash - text) : strlen(text);
+	if (length >= sizeof(host))
+		return false;
+	memcpy(host, text, length);
+	host[length] = '\0';
+
+	struct ip_network parsed;
+	unsigned max = strchr(host, ':') ? 128 : 32;
+	unsigned prefix_len = max;
+	if (!ip_addr_parse(host, &parsed.addr) ||
+	    (slash && !parse_number(slash + 1, max, &prefix_len)))
+		return false;
+	parsed.prefix_len = (uint8_t)(prefix_len + 128 - max);
+	if (has_host_bits(&parsed))
+		return false;
+	*network = parsed;
+	return true;
+}
+
+bool ip_network_contains(const struct ip_network *network, const struct ip_addr *addr)
+{
+	size_t n_bytes = network->prefix_len / 8;
+	unsigned n_bits = network->prefix_len % 8; // of the byte behind them
+	if (ip_addr_is_v4(&network->addr) != ip_addr_is_v4(addr))
+		return false;
+	if (memcmp(network->addr.bytes, addr->bytes, n_bytes) != 0)
+		return false;
+	if (n_bits == 0)
+		return true;
+	int difference = network->addr.bytes[n_bytes] ^ addr->bytes[n_bytes];
+	return difference >> (8 - n_bits) == 0;
 }
 
 const char *ip_addr_format(const struct ip_addr *addr, char *text)

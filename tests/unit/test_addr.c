@@ -129,3 +129,127 @@ Test(addr, both_families_have_an_unspecified_address)
 			     cases[i].text);
 	}
 }
+
+static struct ip_network network_of(const char *text)
+{
+	struct ip_network network;
+	cr_assert(ip_network_parse(text, &network), "%s", text);
+	return network;
+}
+
+static struct ip_addr addr_of(const char *text)
+{
+	struct ip_addr addr;
+	cr_assert(ip_addr_parse(text, &addr), "%s", text);
+	return addr;
+}
+
+Test(network, text_to_prefix_of_the_128_bit_form)
+{
+	static const struct {
+		const char *text;
+		const char *addr;
+		unsigned prefix_len;
+	} cases[] = {
+		{"10.0.0.0/8", "10.0.0.0", 104},
+		{"0.0.0.0/0", "0.0.0.0", 96},
+		{"10.0.0.1", "10.0.0.1", 128},
+		{"10.0.0.1/32", "10.0.0.1", 128},
+		{"10.0.0.128/25", "10.0.0.128", 121},
+		{"10.0.0.254/31", "10.0.0.254", 127},
+		{"10.0.0.0/08", "10.0.0.0", 104},
+		{"::/0", "::", 0},
+		{"fd00::/16", "fd00::", 16},
+		{"8000::/1", "8000::", 1},
+		{"fd00::1", "fd00::1", 128},
+		{"fd00::1/128", "fd00::1", 128},
+		{"::ffff:10.0.0.0/104", "10.0.0.0", 104},
+		{"::ffff:0:0/96", "0.0.0.0", 96},
+	};
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct ip_network network = network_of(cases[i].text);
+		char text[IP_ADDR_TEXT_MAX];
+		cr_expect_str_eq(ip_addr_format(&network.addr, text), cases[i].addr, "%s",
+				 cases[i].text);
+		cr_expect_eq(network.prefix_len, cases[i].prefix_len, "%s: %u", cases[i].text,
+			     network.prefix_len);
+	}
+}
+
+Test(network, refuses_host_bits_and_what_is_no_prefix)
+{
+	static const char *const texts[] = {
+		"",
+		"/",
+		"/8",
+		"10.0.0.0/",
+		"10.0.0.0/33",
+		"10.0.0.0/-1",
+		"10.0.0.0/+8",
+		"10.0.0.0/ 8",
+		"10.0.0.0/8 ",
+		"10.0.0.0/8/8",
+		"10.0.0.0/4294967304",
+		"10.0.0.0/255.0.0.0",
+		"10.0.0/8",
+		"10.0.0.1/31",
+		"10.0.0.1/0",
+		"128.0.0.0/0",
+		"fd00::/129",
+		"fd00::/16x",
+		"fd00::1/127",
+		"fd00::/7",
+		"[fd00::]/16",
+		"::ffff:0:0/95",
+		"::ffff:10.0.0.0/102",
+		"localhost/8",
+		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128",
+	};
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		struct ip_network network = {.addr = {{7}}, .prefix_len = 9};
+		cr_expect_not(ip_network_parse(texts[i], &network), "%s", texts[i]);
+		cr_expect(network.addr.bytes[0] == 7 && network.prefix_len == 9, "%s touched",
+			  texts[i]);
+	}
+}
+
+Test(network, contains_its_own_addresses_and_no_other_family)
+{
+	static const struct {
+		const char *network;
+		const char *addr;
+		bool is_in;
+	} cases[] = {
+		{"10.0.0.0/8", "10.0.0.0", true},
+		{"10.0.0.0/8", "10.255.255.255", true},
+		{"10.0.0.0/8", "11.0.0.0", false},
+		{"10.0.0.0/8", "9.255.255.255", false},
+		{"192.0.2.64/26", "192.0.2.127", true},
+		{"192.0.2.64/26", "192.0.2.128", false},
+		{"192.0.2.64/26", "192.0.2.63", false},
+		{"192.0.2.7", "192.0.2.7", true},
+		{"192.0.2.7", "192.0.2.6", false},
+		{"0.0.0.0/0", "255.255.255.255", true},
+		{"0.0.0.0/0", "0.0.0.0", true},
+		{"0.0.0.0/0", "::", false},
+		{"0.0.0.0/0", "fd00::1", false},
+		{"::/0", "fd00::1", true},
+		{"::/0", "::", true},
+		{"::/0", "10.0.0.1", false},
+		{"::/80", "10.0.0.1", false},
+		{"::/80", "::ffff:10.0.0.1", false},
+		{"::/80", "::1:10.0.0.1", true},
+		{"fd00::/9", "fd7f::1", true},
+		{"fd00::/9", "fd80::1", false},
+		{"2001:db8::1", "2001:db8::1", true},
+		{"2001:db8::1", "2001:db8::", false},
+		{"8000::/1", "ffff::", true},
+		{"8000::/1", "7fff::", false},
+	};
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct ip_network network = network_of(cases[i].network);
+		struct ip_addr addr = addr_of(cases[i].addr);
+		cr_expect_eq(ip_network_contains(&network, &addr), cases[i].is_in, "%s in %s",
+			     cases[i].addr, cases[i].network);
+	}
+}

@@ -26,6 +26,13 @@ struct mac_addr {
 	uint8_t bytes[6];
 };
 
+// A CIDR prefix (RFC 4632, RFC 4291 section 2.3). Host bits of `addr` are zero. The length counts
+// in the 128-bit form: an IPv4 /24 is held as 120, so one comparison serves both families.
+struct ip_network {
+	struct ip_addr addr;
+	uint8_t prefix_len; // 0 to 128; 96 or more for IPv4
+};
+
 enum {
 	IP_ADDR_TEXT_MAX = 46,  // with the terminating zero
 	ENDPOINT_TEXT_MAX = 56, // "[addr]:port"
@@ -58,6 +65,12 @@ static inline bool endpoint_equal(const struct endpoint *a, const struct endpoin
 // 1 to 65535 (endpoint_parse leaves `proto` at 0). False leaves the output untouched.
 bool ip_addr_parse(const char *text, struct ip_addr *addr);
 bool endpoint_parse(const char *text, struct endpoint *endpoint);
+
+// "10.0.0.0/8", "fd00::/16"; a plain address is the network of that one host. Host bits must be
+// zero. False leaves the output untouched.
+bool ip_network_parse(const char *text, struct ip_network *network);
+// Never across families: ::/0 has no IPv4 address in it.
+bool ip_network_contains(const struct ip_network *network, const struct ip_addr *addr);
 
 // Value to text. `text` must have room for the matching *_TEXT_MAX. Returns `text`.
 const char *ip_addr_format(const struct ip_addr *addr, char *text);

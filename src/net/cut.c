@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "culvert/net/cut.h"
+
+#include "culvert/net/bytes.h"
+#include "culvert/net/checksum.h"
+
+enum {
+	IP_HEADER_MIN = 20,
+	IP_LEN_OFFSET = 2,
+	IP_ID_OFFSET = 4,
+	IP_FRAGMENT_OFFSET = 6,
+	IP_MORE_FRAGMENTS = 0x2000,
+	IP_FRAGMENT_UNIT = 8,
+	IP_OPTION_END = 0,
+	IP_OPTION_NOP = 1,
+	IP_OPTION_COPIED = 0x80,
+	TCP_SEQ_OFFSET = 4,
+	TCP_FLAGS_OFFSET = 13,
+	TCP_FLAG_CWR = 0x80,
+	UDP_LEN_OFFSET = 4,
+	UDP_HEADER_LEN = 8,
+	PIECES_MAX = 2048,
+};
+
+bool cut_plan(struct cut *cut, enum cut_kind kind, const struct frame_view *view,
+	      uint32_t piece_len)
+{
+	uint16_t piece_at = kind == CUT_FRAGMENTS ? view->l4 : view->payload;
+	uint32_t len = view->frame_len - piece_at;
+	if (kind == CUT_FRAGMENTS)
+		piece_len -= piece_len % IP_FRAGMENT_UNIT;
+	if (piece_len == 0 || len == 0 || (len - 1) / piece_len >= PIECES_MAX)
+		return false;
+	*cut = (struct cut){
+		.kind = kind,
+		.header_len = (uint16_t)(piece_at - view->l3),
+		.piece_at = piece_at,
+		.piece_len = (uint16_t)piece_len,
+		.n = (uint16_t)((len - 1) / piece_len + 1),
+	};
+	return true;
+}
+
+// ---- IP -----------------------------------------------------------------------------------------
+
+// Options that are for the first fragment only become padding (RFC 791 section 3.1); they have been
+// checked when the frame was parsed.
+static void blank_uncopied_options(uint8_t *option, const uint8_t *end)
+{
+	while (option < end && *option != IP_OPTION_END) {
+		uint8_t len = *option == IP_OPTION_NOP ? 1 : option[1];
+		if (!(*option & IP_OPTION_COPIED))
+			memset(option, IP_OPTION_NOP, len);
+		option += len;
+	}
+}
+
+static void mark_fragment(const struct cut *cut, uint32_t i, uint8_t *ip)
+{
+	uint32_t units = i * cut->piece_len / IP_FRAGMENT_UNIT;
+	uint32_t more = i + 1 < cut->n ? IP_MORE_FRAGMENTS : 0;
+	uint16_t field = load_be16(ip + IP_FRAGMENT_OFFSET);
+	store_be16(ip + IP_FRAGMENT_OFFSET, (uint16_t)(field | units | more));
+	if (i)
+		blank_uncopied_options(ip + IP_HEADER_MIN, ip + cut->header_len);
+}
+
+// Segments are packets of their own, and count up the identification as their sender would have.
+static void write_ip(const struct cut *cut, uint32_t i, uint32_t header_len, uint32_t total_len,
+		     uint8_t *ip)
+{
+	store_be16(ip + IP_LEN_OFFSET, (uint16_t)total_len);
+	if (cut->kind == CUT_FRAGMENTS)
+		mark_fragment(cut, i, ip);
+	else
+		store_be16(ip + IP_ID_OFFSET, (uint16_t)(load_be16(ip + IP_ID_OFFSET) + i));
+	store_raw16(ip + IP_CSUM_OFFSET, 0);
+	store_raw16(ip + IP_CSUM_OFFSET, csum_finish(csum_add_bytes(0, ip, header_len)));
+}
+
+// ---- transport ----------------------------------------------------------------------------------
+
+// The last segment ends what the whole ends, the first one tells that the window was reduced (RFC
+// 3168 section 6.1.2).
+static void write_tcp(const struct cut *cut, const struct frame_view *view, uint32_t i,
+		      uint8_t *tcp)
+{
+	uint8_t flags = tcp[TCP_FLAGS_OFFSET];
+	if (i + 1 < cut->n)
+		flags &= (uint8_t) ~(TCP_FLAG_FIN | TCP_FLAG_PSH);
+	if (i)
+		flags &= (uint8_t)~TCP_FLAG_CWR;
+	tcp[TCP_FLAGS_OFFSET] = flags;
+	store_be32(tcp + TCP_SEQ_OFFSET, view->seq + i * cut->piece_len);
+}
+
+struct message {
+	uint8_t *ip;
+	uint8_t *l4;
+	uint32_t l4_header_len;
+	const uint8_t *piece;
+	uint32_t piece_len;
+	uint8_t proto;
+};
+
+static void write_checksum(const struct message *message)
+{
+	bool is_udp = message->proto == IPPROTO_UDP;
+	uint8_t *field = message->l4 + (is_udp ? UDP_CSUM_OFFSET : TCP_CSUM_OFFSET);
+	uint32_t len = message->l4_header_len + message->piece_len;
+	uint64_t sum = csum_add_bytes(0, message->ip + IP_SRC_OFFSET, 8);
+	sum += (uint64_t)htons(message->proto) + htons((uint16_t)len);
+	store_raw16(field, 0);
+	// Headers are of even length, so the piece begins with a whole word.
+	sum = csum_add_bytes(sum, message->l4, message->l4_header_len);
+	sum = csum_add_bytes(sum, message->piece, message->piece_len);
+	uint16_t checksum = csum_finish(sum);
+	store_raw16(field, is_udp && checksum == 0 ? 0xffff : checksum);
+}
+
+void cut_write_headers(const struct cut *cut, const uint8_t *frame, const struct frame_view *view,
+		       uint32_t i, uint8_t *out)
+{
+	uint32_t ip_header_len = (uint32_t)view->l4 - view->l3;
+	uint32_t piece_len = cut_piece_len(cut, view, i);
+	memcpy(out, frame + view->l3, cut->header_len);
+	write_ip(cut, i, ip_header_len, cut->header_len + piece_len, out);
+	if (cut->kind == CUT_FRAGMENTS)
+		return;
+	struct message message = {
+		.ip = out,
+		.l4 = out + ip_header_len,
+		.l4_header_len = cut->header_len - ip_header_len,
+		.piece = frame + cut->piece_at + (size_t)i * cut->piece_len,
+		.piece_len = piece_len,
+		.proto = view->src.proto,
+	};
+	if (cut->kind == CUT_TCP_SEGMENTS)
+		write_tcp(cut, view, i, message.l4);
+	else
+		store_be16(message.l4 + UDP_LEN_OFFSET, (uint16_t)(UDP_HEADER_LEN + piece_len));
+	write_checksum(&message);
+}
+
+bool cut_complete_checksum(uint8_t *frame, uint32_t len, uint32_t start, uint32_t offset)
+{
+	if (start + offset + 2 > len)
+		return false;
+	uint16_t checksum = csum_finish(csum_add_bytes(0, frame + start, len - start));
+	// To UDP zero means none, and to others 0xffff is the same number.
+	store_raw16(frame + start + offset, checksum ? checksum : 0xffff);
+	return true;
+}
