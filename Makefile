@@ -47,6 +47,7 @@ LDFLAGS_ALL  = $(FLAGS) -Wl,-z,relro,-z,now $(LDFLAGS)
 LIBS         = $(PKG_LIBS) -lnet -lstdc++ -lm
 
 include mk/build.mk
+include mk/tc.mk
 include mk/deps.mk
 include mk/test.mk
 include mk/fuzz.mk
@@ -55,7 +56,7 @@ include mk/bench.mk
 include mk/install.mk
 
 # The most useful first; those not named here come last.
-help_order := all demo test deps deps-dev unit e2e lint format fuzz bench install uninstall clean
+help_order := all demo test deps deps-dsr deps-dev unit e2e lint format fuzz bench install uninstall clean
 
 .PHONY: help
 help:

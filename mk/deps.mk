@@ -4,12 +4,19 @@ DEPS := gcc g++ make pkg-config libpcap-dev libnet1-dev libmnl-dev libnftables-d
 	libtomlplusplus-dev libevent-dev libjansson-dev liburcu-dev libxxhash-dev \
 	iproute2 nftables iptables nginx curl
 
-DEPS_DEV := $(DEPS) libcriterion-dev clang clang-format clang-tidy libclang-rt-14-dev llvm \
-	shellcheck groff-base ethtool iputils-ping tcpdump wrk haproxy libnginx-mod-stream python3 python3-pytest
+# For the method bpf of tc/dsr-egress.sh, on backends: the first two build its program, the last runs it.
+DEPS_DSR := clang libbpf-dev bpftool
 
-.PHONY: deps deps-dev
+DEPS_DEV := $(DEPS) $(DEPS_DSR) libcriterion-dev clang-format clang-tidy libclang-rt-14-dev llvm \
+	shellcheck groff-base ethtool iputils-ping tcpdump wrk nghttp2-client haproxy libnginx-mod-stream \
+	python3 python3-pytest python3-pytest-xdist
+
+.PHONY: deps deps-dsr deps-dev
 deps: ## install what building and the demo need
 	$Q tools/install-packages $(DEPS)
+
+deps-dsr: ## install what backends in DSR mode need for translating by BPF
+	$Q tools/install-packages make iproute2 $(DEPS_DSR)
 
 deps-dev: ## install what tests, lint and benchmarks need as well
 	$Q tools/install-packages $(DEPS_DEV)

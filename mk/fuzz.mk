@@ -20,7 +20,7 @@ $O/tests/fuzz/make_corpus: $O/tests/fuzz/make_corpus.o $(support_objs) $(lib)
 	$Q$(CXX) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 .PHONY: fuzz fuzz-run corpus
-fuzz: ## fuzz the packet path and the configuration for FUZZ_SECONDS=60 each
+fuzz: ## fuzz the packet path, the configuration and PROXY headers for FUZZ_SECONDS=60 each
 	$Q $(MAKE) O=build/variant-fuzz CC=clang SAN=address,undefined FUZZ_BUILD=1 fuzz-run
 
 fuzz-run: $(fuzz_names:%=$O/tests/fuzz/fuzz_%)
@@ -35,5 +35,5 @@ fuzz-run: $(fuzz_names:%=$O/tests/fuzz/fuzz_%)
 	done
 
 corpus: $O/tests/fuzz/make_corpus ## write the fuzzers' seeds anew
-	$Q mkdir -p tests/fuzz/corpus/parse tests/fuzz/corpus/pipeline
+	$Q mkdir -p tests/fuzz/corpus/parse tests/fuzz/corpus/pipeline tests/fuzz/corpus/proxy_header
 	$Q$< tests/fuzz/corpus

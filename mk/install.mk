@@ -11,6 +11,9 @@ install: all ## install below PREFIX (/usr/local); DESTDIR= for packagers
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
 	$Q install -D -m 755 $O/culvert $(DESTDIR)$(SBINDIR)/culvert
 	$Q install -D -m 755 iptables/setup.sh $(DESTDIR)$(LIBEXECDIR)/iptables-setup
+	$Q install -D -m 755 -t $(DESTDIR)$(LIBEXECDIR)/tc tc/*.sh
+	$Q install -D -m 644 -t $(DESTDIR)$(LIBEXECDIR)/tc tc/README.md $(wildcard $(bpf_object))
+	$Q install -D -m 644 -t $(DESTDIR)$(LIBEXECDIR)/tc/lib tc/lib/*.sh
 	$Q install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 man/culvert.8
 	$Q install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 man/culvert.toml.5
 	$Q install -D -m 644 -t $(DESTDIR)$(DOCDIR) config.example.toml README.md LICENSE

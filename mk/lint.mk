@@ -3,22 +3,25 @@
 
 lint_c       := $(sort $(wildcard src/*.c src/*/*.c tests/*/*.c tests/*/*/*.c))
 lint_headers := $(sort $(wildcard include/culvert/*/*.h src/*.h src/*/*.h tests/*/*.h tests/*/*/*.h))
-lint_format  := $(lint_c) $(lint_headers) $(sort $(wildcard src/*/*.cpp))
+lint_bpf     := $(wildcard tc/*.bpf.c)
+lint_format  := $(lint_c) $(lint_headers) $(lint_bpf) $(sort $(wildcard src/*/*.cpp))
 lint_man     := $(sort $(wildcard man/*.[1-9]))
 # Commands have no ending: their first line tells.
-lint_scripts := .ci/run $(wildcard tools/* iptables/* tc/* tests/* tests/*/*)
+lint_scripts := .ci/run $(wildcard tools/* iptables/* tc/* tc/lib/* vagrant/* vagrant/lib/* tests/* \
+	tests/*/*)
 lint_shell    = $(shell grep -lsE '^\#!/bin/(ba)?sh' $(lint_scripts))
 lint_python   = $(shell grep -lsE '^\#!.*python' $(lint_scripts)) \
 	$(wildcard tests/*/*.py tests/*/*/*.py)
 
 L := build/lint
-tidy_stamps   := $(lint_c:%=$L/%.tidy)
+tidy_stamps   := $(lint_c:%=$L/%.tidy) $(lint_bpf:%=$L/%.tidy)
 header_stamps := $(filter $L/include/%,$(lint_headers:%=$L/%.alone))
 
-.PHONY: lint lint-format lint-shell lint-structure lint-python lint-man lint-units format
+.PHONY: lint lint-format lint-shell lint-structure lint-python lint-man lint-vagrant \
+	lint-units format
 lint: ## check format, static analysis, layers, headers, scripts, licence lines
 	$Q $(MAKE) --no-print-directory -j$$(nproc) lint-format lint-shell lint-structure lint-python \
-		lint-man lint-units
+		lint-man lint-vagrant lint-units
 	$(call say,LINT,clean)
 
 lint-units: $(header_stamps) $(tidy_stamps)
@@ -49,6 +52,20 @@ lint-man:
 		if [[ -n $$warnings ]]; then echo "$$warnings" >&2; exit 1; fi; \
 	done
 
+# Vagrant and Ruby are no small things to install: where they are not, their checks are skipped.
+# --ignore-provider, since validating needs none.
+vagrantfile := vagrant/Vagrantfile
+lint_skip = printf '  %-7s %s: %s is not installed\n' SKIP $(1) $(2)
+
+lint-vagrant:
+	$(call say,VAGRANT,$(vagrantfile))
+	$Q if command -v ruby >/dev/null; then ruby -wc $(vagrantfile) >/dev/null; \
+		else $(call lint_skip,'ruby -c',ruby); fi
+	$Q if command -v vagrant >/dev/null; then \
+		mkdir -p $L; cd $(dir $(vagrantfile)); \
+		VAGRANT_DOTFILE_PATH=$(CURDIR)/$L/vagrant vagrant validate --ignore-provider >/dev/null; \
+		else $(call lint_skip,'vagrant validate',vagrant); fi
+
 # The compiler writes down which headers a check depends on.
 lint_flags = $(CPPFLAGS_ALL) -Itests/support -std=c17
 
@@ -61,6 +78,13 @@ $L/%.c.tidy: %.c .clang-tidy
 	$Q mkdir -p $(@D)
 	$Q gcc $(lint_flags) -MM -MP -MT $@ -MF $@.d $<
 	$Q clang-tidy --quiet $(tidy_checks) $< -- $(lint_flags) >$@.log 2>&1 || \
+		{ grep -v ' warnings\? generated' $@.log >&2; exit 1; }
+	$Q touch $@
+
+$L/%.bpf.c.tidy: %.bpf.c .clang-tidy
+	$(call say,TIDY,$<)
+	$Q mkdir -p $(@D)
+	$Q clang-tidy --quiet $< -- $(BPF_FLAGS) >$@.log 2>&1 || \
 		{ grep -v ' warnings\? generated' $@.log >&2; exit 1; }
 	$Q touch $@
 

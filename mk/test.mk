@@ -30,10 +30,11 @@ unit: $(unit_bins) ## build and run the unit tests and the golden packet tables
 .SECONDARY:
 
 # Small programs that the end-to-end tests run in the lab's hosts.
-support_srcs := $(filter-out tests/support/args.c,$(sort $(wildcard tests/support/*.c)))
+support_shared := tests/support/args.c $(sort $(wildcard tests/support/stream/*.c))
+support_srcs := $(filter-out $(support_shared),$(sort $(wildcard tests/support/*.c)))
 support_bins := $(support_srcs:%.c=$O/%)
 
-$O/tests/support/%: $O/tests/support/%.o $O/tests/support/args.o
+$O/tests/support/%: $O/tests/support/%.o $(support_shared:%.c=$O/%.o)
 	$(call say,LINK,$@)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^
 

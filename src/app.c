@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a command line to a running mode. This file and the mode's own (passthrough.c) are the only
+// From a command line to a running mode. This file and the mode's own (packet_mode.c) are the only
 // ones that know everybody.
 #include "app.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#include "passthrough.h"
+#include "check_backends.h"
+#include "packet_mode.h"
+#include "proxy_mode.h"
 
 static void print_errors(const struct config_errors *errors)
 {
@@ -57,21 +59,31 @@ static void print_firewall(const struct config *config)
 		printf("frontend %s %s %u\n", proto_name(endpoint->proto),
 		       ip_addr_format(&endpoint->addr, addr), ntohs(endpoint->port_be));
 	}
-	for (size_t i = 0; i < config->n_pools; i++) {
-		for (size_t j = 0; j < config->pools[i].n_backends; j++)
-			print_reply_rules(&config->passthrough,
-					  &config->pools[i].backends[j].endpoint);
+	for (size_t i = 0; i < config->n_pools && config->mode != MODE_DSR; i++) {
+		const struct config_pool *pool = &config->pools[i];
+		for (size_t j = 0; j < pool->n_backends; j++) {
+			if (!pool->backends[j].unix_path) // no packets come from there
+				print_reply_rules(&config->passthrough,
+						  &pool->backends[j].endpoint);
+		}
 	}
 }
 
-static int run_mode(enum mode mode, const struct config *config)
+static int run_mode(const struct config *config)
 {
-	if (mode == MODE_PASSTHROUGH)
-		return passthrough_run(config) ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+	if (config->mode == MODE_PROXY)
+		return proxy_mode_run(config) ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+	return packet_mode_run(config) ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+}
+
+static int check_backends(const struct config *config)
+{
+	if (config->mode == MODE_DSR)
+		return check_backends_run(config);
 	fprintf(stderr,
-		"culvert: %s mode is not there yet; run with --passthrough, or set mode = "
-		"\"passthrough\"\n",
-		mode_name(mode));
+		"culvert: --check-backends is for mode dsr, and this is mode %s; give --dsr, or "
+		"set mode = \"dsr\"\n",
+		mode_name(config->mode));
 	return EXIT_CODE_USAGE;
 }
 
@@ -81,20 +93,20 @@ static int run(const struct app_options *options, const struct config *config)
 		print_firewall(config);
 		return EXIT_CODE_OK;
 	}
-	enum mode mode = choose_mode(options, config);
 	struct config_errors errors = {0};
-	if (config_check_mode(config, mode, &errors)) {
+	if (config_check_mode(config, config->mode, &errors)) {
 		print_errors(&errors);
 		config_errors_fini(&errors);
 		return EXIT_CODE_USAGE;
 	}
 	if (options->is_check) {
-		printf("%s: ok (%s mode%s)\n", config->path, mode_name(mode),
-		       mode == MODE_PASSTHROUGH ? "" : ", which is not there yet: use passthrough");
+		printf("%s: ok (%s mode)\n", config->path, mode_name(config->mode));
 		return EXIT_CODE_OK;
 	}
 	log_set_level(options->has_log_level ? options->log_level : config->log_level);
-	return run_mode(mode, config);
+	if (options->is_check_backends)
+		return check_backends(config);
+	return run_mode(config);
 }
 
 int app_run(const struct app_options *options)
@@ -106,6 +118,9 @@ int app_run(const struct app_options *options)
 		config_errors_fini(&errors);
 		return EXIT_CODE_USAGE;
 	}
+	if (!ip_addr_is_unspecified(&options->check_source))
+		config->dsr.check_source = options->check_source;
+	config->mode = choose_mode(options, config); // from here on the one that will run
 	int code = run(options, config);
 	config_destroy(config);
 	return code;

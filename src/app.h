@@ -10,7 +10,7 @@
 enum {
 	EXIT_CODE_OK = 0,
 	EXIT_CODE_FAILED = 1, // could not start, or broke down
-	EXIT_CODE_USAGE = 2,  // bad command line, bad configuration, mode not there yet
+	EXIT_CODE_USAGE = 2,  // bad command line, bad configuration
 };
 
 struct app_options {
@@ -20,6 +20,8 @@ struct app_options {
 	bool has_log_level;
 	enum log_level log_level;
 	bool is_check;
+	bool is_check_backends;
+	struct ip_addr check_source; // all zero: not given
 	bool is_print_firewall;
 };
 

@@ -1,24 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guard.h"
 
+#include "culvert/base/log.h"
+
 // The names live in `topology`, the rest in the snapshot.
 static struct firewall_plan plan_of(const struct topology *topology,
 				    const struct snapshot *snapshot, const char **names)
 {
 	for (uint32_t i = 0; i < topology->n_links; i++)
 		names[i] = topology->names[i];
-	return (struct firewall_plan){
+	struct firewall_plan plan = {
 		.links = names,
 		.n_links = topology->n_links,
 		.frontends = snapshot->vips->endpoints,
 		.n_frontends = snapshot->vips->n,
-		.backends = snapshot->backend_ids->endpoints,
-		.n_backends = snapshot->backend_ids->n,
-		.snat_addrs = snapshot->snats,
-		.n_snat_addrs = snapshot->n_snats,
-		.nat_port_min = snapshot->nat_port_min,
-		.nat_port_max = snapshot->nat_port_max,
 	};
+	// Backends answer clients, not us: what else comes from them is the kernel's.
+	if (topology->config->mode == MODE_DSR)
+		return plan;
+	plan.backends = snapshot->backend_ids->endpoints;
+	plan.n_backends = snapshot->backend_ids->n;
+	plan.snat_addrs = snapshot->snats;
+	plan.n_snat_addrs = snapshot->n_snats;
+	plan.nat_port_min = snapshot->nat_port_min;
+	plan.nat_port_max = snapshot->nat_port_max;
+	return plan;
+}
+
+static int reserve_ports(struct guard *guard, const struct topology *topology,
+			 const struct firewall_plan *plan, struct err *err)
+{
+	if (topology->config->mode == MODE_DSR)
+		return 0;
+	return reserved_ports_open(&guard->ports, plan->nat_port_min, plan->nat_port_max, err);
+}
+
+// Of other modes no connection survives, so the kernel should refuse what goes on.
+static int open_restart(struct guard *guard, const struct topology *topology,
+			const struct snapshot *snapshot, struct err *err)
+{
+	if (topology->config->mode != MODE_DSR)
+		return firewall_remove_lapsing(err);
+	guard->restart_plan = plan_of(topology, snapshot, guard->names);
+	guard->restart_plan.lapse_s = GUARD_RESTART_S;
+	return firewall_open(&guard->restart, &guard->restart_plan, err);
 }
 
 int guard_open(struct guard *guard, const struct topology *topology,
@@ -28,11 +53,12 @@ int guard_open(struct guard *guard, const struct topology *topology,
 	struct firewall_plan plan = plan_of(topology, snapshot, names);
 	if (!topology->config->firewall_manage)
 		return 0;
-	int code = reserved_ports_open(&guard->ports, plan.nat_port_min, plan.nat_port_max, err);
+	int code = reserve_ports(guard, topology, &plan, err);
 	if (code)
 		return code;
 	guard->n_snats = snapshot->n_snats;
-	return firewall_open(&guard->firewall, &plan, err);
+	code = firewall_open(&guard->firewall, &plan, err);
+	return code ? code : open_restart(guard, topology, snapshot, err);
 }
 
 int guard_update(struct guard *guard, const struct topology *topology,
@@ -48,8 +74,17 @@ int guard_update(struct guard *guard, const struct topology *topology,
 	return code;
 }
 
+int guard_refresh(struct guard *guard, struct err *err)
+{
+	return guard->restart ? firewall_update(guard->restart, &guard->restart_plan, err) : 0;
+}
+
 void guard_close(struct guard *guard)
 {
+	struct err err = {0};
+	if (guard_refresh(guard, &err))
+		log_warn("firewall", "a restart may cost connections: %s", err.message);
+	firewall_close(guard->restart);
 	firewall_close(guard->firewall);
 	reserved_ports_close(guard->ports);
 }

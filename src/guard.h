@@ -1,16 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeping the kernel out of what culvert forwards: firewall rules for its packets, and its NAT
-// ports reserved. Nothing of it with `[firewall] manage = false`.
+// ports, where the mode has any, reserved. Nothing of it with `[firewall] manage = false`.
+//
+// Connections in DSR mode do not depend on this process, but the kernel would reset each that sends
+// a packet to the VIP while there is none. So a second set of rules stays for a while when it ends.
 // Called by: control.
 #pragma once
 
 #include "culvert/control/firewall.h"
 #include "topology.h"
 
+enum {
+	GUARD_RESTART_S = 30, // how long the next start may take
+	GUARD_REFRESH_S = 10, // how often guard_refresh() is due
+};
+
 struct guard {
 	struct reserved_ports *ports; // owned
 	struct firewall *firewall;    // owned
 	uint32_t n_snats;             // source addresses that the rules know
+	struct firewall *restart;     // owned; NULL in other modes than DSR
+	struct firewall_plan restart_plan;
+	const char *names[CONFIG_MAX_INTERFACES]; // borrowed from the topology
 };
 
 // A failure leaves what guard_close() undoes.
@@ -19,4 +30,6 @@ int guard_open(struct guard *guard, const struct topology *topology,
 // A route may have brought a source address that the rules do not know yet. 0 or -errno.
 int guard_update(struct guard *guard, const struct topology *topology,
 		 const struct snapshot *snapshot, struct err *err);
+// Put off when the rules for the time after this process end. 0 or -errno.
+int guard_refresh(struct guard *guard, struct err *err);
 void guard_close(struct guard *guard);

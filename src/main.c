@@ -5,7 +5,14 @@
 
 #include "app.h"
 
-enum { OPTION_PROXY = 256, OPTION_CHECK, OPTION_LOG_LEVEL, OPTION_PRINT_FIREWALL };
+enum {
+	OPTION_PROXY = 256,
+	OPTION_CHECK,
+	OPTION_CHECK_BACKENDS,
+	OPTION_CHECK_SOURCE,
+	OPTION_LOG_LEVEL,
+	OPTION_PRINT_FIREWALL,
+};
 
 static const struct option long_options[] = {
 	{"proxy", no_argument, NULL, OPTION_PROXY},
@@ -13,6 +20,8 @@ static const struct option long_options[] = {
 	{"dsr", no_argument, NULL, 'd'},
 	{"config", required_argument, NULL, 'c'},
 	{"check", no_argument, NULL, OPTION_CHECK},
+	{"check-backends", no_argument, NULL, OPTION_CHECK_BACKENDS},
+	{"check-source", required_argument, NULL, OPTION_CHECK_SOURCE},
 	{"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
 	{"print-firewall", no_argument, NULL, OPTION_PRINT_FIREWALL},
 	{"version", no_argument, NULL, 'v'},
@@ -25,23 +34,26 @@ static const char help_text[] =
 	"A layer-4 network load balancer.\n"
 	"\n"
 	"Modes (the flag wins over `mode` in the file; without either it is proxy):\n"
-	"      --proxy             relay TCP connections (not there yet)\n"
+	"      --proxy             relay TCP connections\n"
 	"  -p, --passthrough       forward packets, translating addresses both ways\n"
-	"  -d, --dsr               forward packets, backends answer clients directly (not there "
-	"yet)\n"
+	"  -d, --dsr               forward packets, backends answer clients directly\n"
 	"\n"
 	"Options:\n"
 	"  -c, --config=FILE       configuration, TOML or YAML by its ending (.toml, .yaml, .yml)\n"
 	"      --check             say what is wrong with the configuration file, and exit\n"
+	"      --check-backends    test whether each backend is ready for dsr, say what mends it, "
+	"and "
+	"exit\n"
+	"      --check-source=ADDR address to test from, which no host has; wins over [dsr] "
+	"check_source\n"
 	"      --log-level=LEVEL   error, warn, info or debug; wins over [log] level\n"
 	"      --print-firewall    print what iptables/setup.sh needs to know, and exit\n"
 	"  -v, --version           print the version, and exit\n"
 	"  -h, --help              print this, and exit\n"
 	"\n"
-	"Exit codes: 0 stopped by SIGTERM, SIGINT or SIGHUP, or the check passed; 1 could not "
-	"start or "
+	"Exit codes: 0 stopped by SIGTERM, SIGINT or SIGHUP, or a check passed; 1 could not start, "
 	"broke\n"
-	"down; 2 bad command line or configuration, or a mode that is not there yet.\n"
+	"down, or a backend is not ready; 2 bad command line or configuration.\n"
 	"See culvert(8) and culvert.toml(5).\n";
 
 static int usage_error(const char *text)
@@ -68,6 +80,13 @@ static int set_log_level(struct app_options *options, const char *name)
 	return usage_error("--log-level takes error, warn, info or debug");
 }
 
+static int set_check_source(struct app_options *options, const char *text)
+{
+	if (ip_addr_parse(text, &options->check_source))
+		return -1;
+	return usage_error("--check-source takes an IPv4 address");
+}
+
 static int take_option(struct app_options *options, int option)
 {
 	switch (option) {
@@ -83,6 +102,11 @@ static int take_option(struct app_options *options, int option)
 	case OPTION_CHECK:
 		options->is_check = true;
 		return -1;
+	case OPTION_CHECK_BACKENDS:
+		options->is_check_backends = true;
+		return -1;
+	case OPTION_CHECK_SOURCE:
+		return set_check_source(options, optarg);
 	case OPTION_LOG_LEVEL:
 		return set_log_level(options, optarg);
 	case OPTION_PRINT_FIREWALL:

@@ -12,9 +12,9 @@ static int add_link(struct topology *topology, const struct link_info *info, str
 	struct snapshot_link link = {info->ifindex, info->mac, info->mtu};
 	if (!info->is_ethernet && !info->is_loopback)
 		return err_set(err, -EINVAL,
-			       "%s carries no Ethernet frames; passthrough mode needs an interface "
-			       "that does, such as a network card, a bond, a bridge or veth",
-			       info->name);
+			       "%s carries no Ethernet frames; %s mode needs an interface that "
+			       "does, such as a network card, a bond, a bridge or veth",
+			       info->name, mode_name(topology->config->mode));
 	if (info->is_loopback)
 		return err_set(
 			err, -EINVAL,
@@ -87,6 +87,8 @@ static int add_frontend_links(struct topology *topology, struct err *err)
 static int check_snat_addrs(struct topology *topology, struct err *err)
 {
 	const struct config_passthrough *passthrough = &topology->config->passthrough;
+	if (topology->config->mode == MODE_DSR)
+		return 0;
 	for (size_t i = 0; i < passthrough->n_snat_addrs; i++) {
 		char text[IP_ADDR_TEXT_MAX];
 		unsigned ifindex;
@@ -100,6 +102,40 @@ static int check_snat_addrs(struct topology *topology, struct err *err)
 			"INTERFACE)",
 			ip_addr_format(addr, text), text);
 	}
+	return 0;
+}
+
+static const struct config_frontend *frontend_at(const struct config *config,
+						 const struct ip_addr *addr)
+{
+	for (size_t i = 0; i < config->n_frontends; i++) {
+		if (ip_addr_equal(&config->frontends[i].endpoint.addr, addr))
+			return &config->frontends[i];
+	}
+	return NULL;
+}
+
+// With l2 and ipip a backend holds the VIP itself, and what comes from there it takes for its own;
+// with l2 it must hear the frames that are addressed to it. 0, or the reason in `err`.
+static int check_dsr_path(const struct config *config, const struct ip_addr *addr,
+			  const struct next_hop *next, struct err *err)
+{
+	char text[IP_ADDR_TEXT_MAX];
+	if (config->mode != MODE_DSR || config->dsr.method == DSR_NAT)
+		return 0;
+	const struct config_frontend *frontend = frontend_at(config, &next->source);
+	if (frontend)
+		return err_set(err, -EADDRINUSE,
+			       "this host would speak to it from %s, the address of frontend "
+			       "\"%s\", which the backend has as well, so health checks would "
+			       "get no answer; give the route another source (ip route change ... "
+			       "src ADDRESS)",
+			       ip_addr_format(&next->source, text), frontend->name);
+	if (config->dsr.method == DSR_L2 && !ip_addr_equal(&next->gateway, addr))
+		return err_set(err, -EHOSTUNREACH,
+			       "it is behind the router %s, and method \"l2\" reaches backends on "
+			       "a network of this host only; choose method \"ipip\" or \"nat\"",
+			       ip_addr_format(&next->gateway, text));
 	return 0;
 }
 
@@ -118,9 +154,14 @@ static int add_backend_link(struct topology *topology, const struct endpoint *en
 	if (hop.is_local)
 		return err_set(
 			err, -EINVAL,
-			"backend %s is an address of this host; in passthrough mode a backend "
-			"must be another host",
-			endpoint_format(endpoint, text));
+			"backend %s is an address of this host; in %s mode a backend must be "
+			"another host",
+			endpoint_format(endpoint, text), mode_name(topology->config->mode));
+	struct err reason = {0};
+	code = check_dsr_path(topology->config, &endpoint->addr, &hop, &reason);
+	if (code)
+		return err_set(err, code, "backend %s: %s", endpoint_format(endpoint, text),
+			       reason.message);
 	if (!netwatch_link(topology->netwatch, hop.ifindex, &info))
 		return 0;
 	return add_link(topology, &info, err);
@@ -135,11 +176,13 @@ static int find_link(const struct topology *topology, unsigned ifindex)
 	return -1;
 }
 
-// Which source addresses to use towards a backend: the configured ones, or the route's. 0 with the
-// reason in `err` when it cannot be used.
+// Which source addresses to use towards a backend: the configured ones, or the route's; the
+// client's own in DSR mode. 0 with the reason in `err` when it cannot be used.
 static uint64_t snat_mask(struct topology *topology, const struct next_hop *hop, struct err *err)
 {
 	size_t n = topology->config->passthrough.n_snat_addrs;
+	if (topology->config->mode == MODE_DSR)
+		return 1;
 	if (n)
 		return n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
 	int index = registry_add_snat(topology->registry, &hop->source, err);
@@ -168,19 +211,23 @@ static void look_up_hop(struct topology *topology, const struct ip_addr *addr,
 			name);
 		return;
 	}
+	if (check_dsr_path(topology->config, addr, &next, err))
+		return;
 	*mask = snat_mask(topology, &next, err);
 	if (*mask == 0)
 		return;
 	err_set(err, -EHOSTUNREACH, "its neighbour entry is not resolved yet");
 	hop->state = next.is_resolved ? HOP_READY : HOP_UNRESOLVED;
 	hop->link = (uint16_t)link;
+	hop->source = next.source;
 	hop->mac = next.is_resolved ? next.mac : (struct mac_addr){{0}};
 }
 
 static bool is_same_hop(const struct snapshot_hop *a, const struct snapshot_hop *b)
 {
 	return a->state == b->state && a->link == b->link &&
-	       memcmp(&a->mac, &b->mac, sizeof(a->mac)) == 0;
+	       memcmp(&a->mac, &b->mac, sizeof(a->mac)) == 0 &&
+	       ip_addr_equal(&a->source, &b->source);
 }
 
 static void log_hop(const struct snapshot_backend *backend, const struct snapshot_hop *hop,

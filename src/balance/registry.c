@@ -4,22 +4,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 // Without configured source addresses each route names its own; more than these per process are
 // a configuration that should name them.
 enum { SNATS_FROM_ROUTES = 8 };
 
-struct pool_state {
-	uint32_t first_backend;
-	uint32_t n_backends;
-	struct maglev *table; // shared with snapshots; NULL: to be built
-};
-
 struct registry {
 	const struct config *config; // borrowed
 	struct snapshot_frontend *frontends;
 	struct snapshot_backend *backends;
-	struct pool_state *pools;
+	struct snapshot_pool *pools; // a table that is NULL is to be built
 	uint32_t n_backends;
 	uint32_t n_links;
 	uint32_t n_snats;
@@ -50,12 +45,14 @@ static void add_pool(struct registry *registry, size_t pool, uint32_t first)
 	const struct config_pool *from = &registry->config->pools[pool];
 	registry->pools[pool].first_backend = first;
 	registry->pools[pool].n_backends = (uint32_t)from->n_backends;
+	registry->pools[pool].n_unknown = (uint32_t)from->n_backends;
 	for (size_t i = 0; i < from->n_backends; i++) {
 		const struct endpoint *endpoint = &from->backends[i].endpoint;
 		registry->backends[first + i] = (struct snapshot_backend){
 			.endpoint = *endpoint,
 			.endpoint_id = endpoint_map_add(&registry->backend_ids, endpoint),
 			.pool = (uint16_t)pool,
+			.weight = from->backends[i].weight,
 			.resets_on_down = from->on_backend_down == ON_DOWN_RESET,
 		};
 	}
@@ -78,6 +75,18 @@ static int allocate(struct registry *registry, uint64_t secret, struct err *err)
 	return endpoint_map_init(&registry->backend_ids, registry->n_backends, secret, err);
 }
 
+// In DSR mode packets keep the client's address: the one pool per endpoint has no address of ours.
+static void set_snats(struct registry *registry)
+{
+	const struct config_passthrough *passthrough = &registry->config->passthrough;
+	registry->snats_per_endpoint = 1;
+	if (registry->config->mode == MODE_DSR)
+		return;
+	for (size_t i = 0; i < passthrough->n_snat_addrs; i++)
+		registry->snats[registry->n_snats++] = passthrough->snat_addrs[i];
+	registry->snats_per_endpoint = registry->n_snats ? registry->n_snats : SNATS_FROM_ROUTES;
+}
+
 int registry_create(struct registry **registry, const struct config *config, uint64_t secret,
 		    struct err *err)
 {
@@ -96,10 +105,7 @@ int registry_create(struct registry **registry, const struct config *config, uin
 		add_pool(made, i, first);
 		first += made->pools[i].n_backends;
 	}
-	const struct config_passthrough *passthrough = &config->passthrough;
-	for (size_t i = 0; i < passthrough->n_snat_addrs; i++)
-		made->snats[made->n_snats++] = passthrough->snat_addrs[i];
-	made->snats_per_endpoint = made->n_snats ? made->n_snats : SNATS_FROM_ROUTES;
+	set_snats(made);
 	*registry = made;
 	return 0;
 }
@@ -157,10 +163,21 @@ int registry_add_snat(struct registry *registry, const struct ip_addr *addr, str
 	return (int)registry->n_snats++;
 }
 
+bool registry_set_known(struct registry *registry, uint32_t backend)
+{
+	struct snapshot_backend *b = &registry->backends[backend];
+	if (b->is_known)
+		return false;
+	b->is_known = true;
+	registry->pools[b->pool].n_unknown--;
+	return true;
+}
+
 void registry_set_up(struct registry *registry, uint32_t backend, bool is_up)
 {
 	struct snapshot_backend *b = &registry->backends[backend];
-	struct pool_state *pool = &registry->pools[b->pool];
+	struct snapshot_pool *pool = &registry->pools[b->pool];
+	registry_set_known(registry, backend);
 	if (b->is_up == is_up)
 		return;
 	b->is_up = is_up;
@@ -195,10 +212,25 @@ const struct snapshot_backend *registry_backend(const struct registry *registry,
 	return &registry->backends[backend];
 }
 
+// What a backend's place in a Maglev table is made from. A path has no endpoint: its digest stands
+// for one.
+static struct endpoint identity_of(const struct config_backend *backend)
+{
+	struct endpoint identity = backend->endpoint;
+	XXH128_canonical_t digest;
+	_Static_assert(sizeof(digest) == sizeof(identity.addr), "a digest fills an address");
+	if (backend->unix_path) {
+		XXH128_canonicalFromHash(&digest, XXH3_128bits(backend->unix_path,
+							       strlen(backend->unix_path)));
+		memcpy(&identity.addr, &digest, sizeof(digest));
+	}
+	return identity;
+}
+
 // The pool's table over the backends that are up.
 static int build_table(struct registry *registry, size_t pool, struct err *err)
 {
-	struct pool_state *state = &registry->pools[pool];
+	struct snapshot_pool *state = &registry->pools[pool];
 	const struct config_pool *config = &registry->config->pools[pool];
 	struct maglev_backend *up = calloc(state->n_backends + 1, sizeof(*up));
 	if (!up)
@@ -209,8 +241,8 @@ static int build_table(struct registry *registry, size_t pool, struct err *err)
 			&registry->backends[state->first_backend + i];
 		if (backend->is_up)
 			up[n_up++] = (struct maglev_backend){
-				.endpoint = backend->endpoint,
-				.weight = config->backends[i].weight,
+				.endpoint = identity_of(&config->backends[i]),
+				.weight = backend->weight,
 				.id = (uint16_t)(state->first_backend + i),
 			};
 	}
@@ -235,8 +267,8 @@ static int fill(struct registry *registry, struct snapshot *snapshot, struct err
 		copy_of(registry->frontends, snapshot->n_frontends, sizeof(*snapshot->frontends));
 	snapshot->backends =
 		copy_of(registry->backends, snapshot->n_backends, sizeof(*snapshot->backends));
-	snapshot->tables = calloc(config->n_pools + 1, sizeof(struct maglev *));
-	if (!snapshot->frontends || !snapshot->backends || !snapshot->tables)
+	snapshot->pools = calloc(config->n_pools + 1, sizeof(*snapshot->pools));
+	if (!snapshot->frontends || !snapshot->backends || !snapshot->pools)
 		return err_set(err, -ENOMEM, "not enough memory for a snapshot");
 	memcpy(snapshot->links, registry->links, sizeof(snapshot->links));
 	memcpy(snapshot->snats, registry->snats, sizeof(snapshot->snats));
@@ -244,7 +276,8 @@ static int fill(struct registry *registry, struct snapshot *snapshot, struct err
 		int code = registry->pools[i].table ? 0 : build_table(registry, i, err);
 		if (code)
 			return code;
-		snapshot->tables[i] = maglev_ref(registry->pools[i].table);
+		snapshot->pools[i] = registry->pools[i];
+		maglev_ref(snapshot->pools[i].table);
 	}
 	return 0;
 }

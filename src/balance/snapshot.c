@@ -7,9 +7,9 @@ void snapshot_destroy(struct snapshot *snapshot)
 {
 	if (!snapshot)
 		return;
-	for (uint32_t i = 0; snapshot->tables && i < snapshot->n_pools; i++)
-		maglev_unref(snapshot->tables[i]);
-	free(snapshot->tables);
+	for (uint32_t i = 0; snapshot->pools && i < snapshot->n_pools; i++)
+		maglev_unref(snapshot->pools[i].table);
+	free(snapshot->pools);
 	free(snapshot->backends);
 	free(snapshot->frontends);
 	free(snapshot);

@@ -14,6 +14,10 @@ struct spot {
 	size_t index;
 };
 
+struct place {
+	const struct config_backend *backend; // borrowed
+};
+
 // Endpoints that could clash side by side: by protocol, port and family, a wildcard before all
 // other addresses (all zero bits is the least), then by address and order in the file.
 static int compare_spots(const void *left, const void *right)
@@ -87,6 +91,21 @@ static int check_clashes(const struct draft *draft)
 	return 0;
 }
 
+static void check_frontend(const struct draft *draft, const struct config_frontend *frontend,
+			   struct entry entry)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	if (!addr_is_unicast(&frontend->endpoint.addr))
+		report_add(draft->report, (struct position){frontend->line, frontend->column},
+			   "listen_addr: %s is a multicast or reserved address; write an address "
+			   "of one host",
+			   endpoint_format(&frontend->endpoint, text));
+	if (frontend->hash != HASH_5_TUPLE && frontend->scheduler != SCHEDULER_MAGLEV)
+		report_add(draft->report, draft_position(draft, entry, "hash"),
+			   "hash: only the scheduler \"maglev\" picks by a hash; take it out, or "
+			   "choose that scheduler");
+}
+
 static int check_frontends(const struct draft *draft)
 {
 	const struct config *config = draft->config;
@@ -96,16 +115,8 @@ static int check_frontends(const struct draft *draft)
 		report_add(draft->report, (struct position){1, 1},
 			   "there are no frontends; add a section frontends.NAME with listen_addr "
 			   "and backend");
-	for (size_t i = 0; i < config->n_frontends; i++) {
-		const struct config_frontend *frontend = &config->frontends[i];
-		char text[ENDPOINT_TEXT_MAX];
-		if (!addr_is_unicast(&frontend->endpoint.addr))
-			report_add(draft->report,
-				   (struct position){frontend->line, frontend->column},
-				   "listen_addr: %s is a multicast or reserved address; write an "
-				   "address of one host",
-				   endpoint_format(&frontend->endpoint, text));
-	}
+	for (size_t i = 0; i < config->n_frontends; i++)
+		check_frontend(draft, &config->frontends[i], draft_entry(draft, section, i));
 	return check_clashes(draft);
 }
 
@@ -113,7 +124,7 @@ static void check_backend(const struct draft *draft, const struct config_backend
 {
 	char text[ENDPOINT_TEXT_MAX];
 	const struct endpoint *endpoint = &backend->endpoint;
-	if (endpoint->port_be == 0) // it has been reported
+	if (endpoint->port_be == 0) // a path, or it has been reported
 		return;
 	if (ip_addr_is_unspecified(&endpoint->addr) || !addr_is_unicast(&endpoint->addr))
 		report_add(draft->report, (struct position){backend->line, backend->column},
@@ -121,31 +132,50 @@ static void check_backend(const struct draft *draft, const struct config_backend
 			   endpoint_format(endpoint, text));
 }
 
+// 0 when both are reached at the same place.
+static int compare_places(const struct config_backend *a, const struct config_backend *b)
+{
+	if (a->unix_path && b->unix_path)
+		return strcmp(a->unix_path, b->unix_path);
+	if (a->unix_path || b->unix_path)
+		return a->unix_path ? 1 : -1;
+	return memcmp(&a->endpoint, &b->endpoint, sizeof(a->endpoint));
+}
+
+// By place, then in the order of the file.
+static int compare_backends(const void *left, const void *right)
+{
+	const struct config_backend *a = ((const struct place *)left)->backend;
+	const struct config_backend *b = ((const struct place *)right)->backend;
+	int order = compare_places(a, b);
+	return order != 0 ? order : (a > b) - (a < b);
+}
+
 static int check_backends(const struct draft *draft, const struct config_pool *pool)
 {
-	size_t n_spots = 0;
-	struct spot *spots = calloc(pool->n_backends + 1, sizeof(*spots));
-	if (!spots)
+	size_t n_places = 0;
+	struct place *places = calloc(pool->n_backends + 1, sizeof(*places));
+	if (!places)
 		return -ENOMEM;
 	for (size_t i = 0; i < pool->n_backends; i++) {
-		const struct endpoint *endpoint = &pool->backends[i].endpoint;
-		check_backend(draft, &pool->backends[i]);
-		if (endpoint->port_be != 0)
-			spots[n_spots++] = (struct spot){endpoint, i};
+		const struct config_backend *backend = &pool->backends[i];
+		check_backend(draft, backend);
+		if (backend->unix_path || backend->endpoint.port_be != 0)
+			places[n_places++] = (struct place){backend};
 	}
-	qsort(spots, n_spots, sizeof(*spots), compare_spots);
-	for (size_t i = 1; i < n_spots; i++) {
-		const struct config_backend *first = &pool->backends[spots[i - 1].index];
-		const struct config_backend *again = &pool->backends[spots[i].index];
-		char text[ENDPOINT_TEXT_MAX];
-		if (!endpoint_equal(&first->endpoint, &again->endpoint))
+	qsort(places, n_places, sizeof(*places), compare_backends);
+	for (size_t i = 1; i < n_places; i++) {
+		const struct config_backend *first = places[i - 1].backend;
+		const struct config_backend *again = places[i].backend;
+		char text[CONFIG_BACKEND_TEXT_MAX];
+		if (compare_places(first, again) != 0)
 			continue;
 		report_add(draft->report, (struct position){again->line, again->column},
 			   "addr: %s is already backend \"%s\" of this pool (line %u); take one "
 			   "out, or raise its weight",
-			   endpoint_format(&again->endpoint, text), first->name, first->line);
+			   config_backend_format(again, text), first->name, first->line);
 	}
-	free(spots);
+	free(places);
 	return 0;
 }
 
@@ -190,7 +220,10 @@ int draft_check(const struct draft *draft)
 	int code = check_frontends(draft);
 	if (code == 0)
 		code = check_pools(draft);
-	if (code == 0)
-		draft_check_passthrough(draft);
-	return code;
+	if (code != 0)
+		return code;
+	draft_check_proxy(draft);
+	draft_check_passthrough(draft);
+	draft_check_dsr(draft);
+	return 0;
 }

@@ -20,6 +20,49 @@ static void check_proxy_frontend(const struct config_frontend *frontend, struct 
 			   frontend->name);
 }
 
+static bool is_loopback(const struct ip_addr *addr)
+{
+	static const struct ip_addr v6_loopback = {{[15] = 1}};
+	return ip_addr_is_v4(addr) ? addr->bytes[12] == 127 : ip_addr_equal(addr, &v6_loopback);
+}
+
+static bool listens_at(const struct config_frontend *frontend, const struct endpoint *endpoint)
+{
+	const struct ip_addr *addr = &frontend->endpoint.addr;
+	if (frontend->endpoint.port_be != endpoint->port_be)
+		return false;
+	if (ip_addr_is_unspecified(addr))
+		return ip_addr_is_v4(addr) == ip_addr_is_v4(&endpoint->addr) &&
+		       is_loopback(&endpoint->addr);
+	return ip_addr_equal(addr, &endpoint->addr);
+}
+
+// A connection that reached its own frontend again would go round until nothing is left.
+static void check_proxy_circle(const struct config_frontend *frontend,
+			       const struct config_pool *pool, struct report *report)
+{
+	char text[CONFIG_BACKEND_TEXT_MAX];
+	for (size_t i = 0; i < pool->n_backends && !report->is_full; i++) {
+		const struct config_backend *backend = &pool->backends[i];
+		if (!listens_at(frontend, &backend->endpoint))
+			continue;
+		report_add(report, (struct position){backend->line, backend->column},
+			   "addr: %s is where frontend \"%s\" (line %u) listens itself; write the "
+			   "address of a backend",
+			   config_backend_format(backend, text), frontend->name, frontend->line);
+	}
+}
+
+// A key that the packet modes could only ignore; `key` says of what it is.
+static void report_proxy_key(struct report *report, struct position at, const char *key,
+			     const char *name, enum mode mode)
+{
+	report_add(report, at,
+		   "%s \"%s\" is for mode proxy, and mode %s would ignore it; take it out, or "
+		   "choose mode proxy",
+		   key, name, mode_name(mode));
+}
+
 static void check_packet_frontend(const struct config_frontend *frontend, enum mode mode,
 				  struct report *report)
 {
@@ -36,20 +79,40 @@ static void check_packet_frontend(const struct config_frontend *frontend, enum m
 			   "what this host itself sends and receives; write the virtual address "
 			   "that clients connect to, for example \"192.0.2.10:%u\"",
 			   text, mode_name(mode), ntohs(frontend->endpoint.port_be));
+	if (frontend->n_accept_proxy > 0)
+		report_proxy_key(report, frontend_position(frontend), "accept_proxy of frontend",
+				 frontend->name, mode);
+	if (frontend->max_connections > 0)
+		report_proxy_key(report, frontend_position(frontend), "max_connections of frontend",
+				 frontend->name, mode);
+}
+
+static void check_packet_backend(const struct config_pool *pool,
+				 const struct config_backend *backend, enum mode mode,
+				 struct report *report)
+{
+	char text[CONFIG_BACKEND_TEXT_MAX];
+	struct position at = {backend->line, backend->column};
+	config_backend_format(backend, text);
+	if (backend->unix_path)
+		report_add(report, at,
+			   "addr: %s of pool \"%s\" is a local socket, to which mode %s cannot "
+			   "send packets; write ADDRESS:PORT, or choose mode proxy",
+			   text, pool->name, mode_name(mode));
+	else if (!ip_addr_is_v4(&backend->endpoint.addr))
+		report_add(report, at,
+			   "addr: %s of pool \"%s\" is IPv6, which mode %s does not forward yet; "
+			   "write an IPv4 address",
+			   text, pool->name, mode_name(mode));
 }
 
 static void check_packet_pool(const struct config_pool *pool, enum mode mode, struct report *report)
 {
-	char text[ENDPOINT_TEXT_MAX];
-	for (size_t i = 0; i < pool->n_backends; i++) {
-		const struct config_backend *backend = &pool->backends[i];
-		if (ip_addr_is_v4(&backend->endpoint.addr))
-			continue;
-		report_add(report, (struct position){backend->line, backend->column},
-			   "addr: %s of pool \"%s\" is IPv6, which mode %s does not forward yet; "
-			   "write an IPv4 address",
-			   endpoint_format(&backend->endpoint, text), pool->name, mode_name(mode));
-	}
+	for (size_t i = 0; i < pool->n_backends; i++)
+		check_packet_backend(pool, &pool->backends[i], mode, report);
+	if (pool->send_proxy != SEND_PROXY_NONE)
+		report_proxy_key(report, (struct position){pool->line, pool->column},
+				 "send_proxy of pool", pool->name, mode);
 }
 
 static void check_packet_snat(const struct config_passthrough *passthrough, struct report *report)
@@ -65,15 +128,24 @@ static void check_packet_snat(const struct config_passthrough *passthrough, stru
 	}
 }
 
-void check_mode_addresses(const struct config *config, enum mode mode, struct report *report)
+static void check_proxy(const struct config *config, struct report *report)
 {
 	for (size_t i = 0; i < config->n_frontends; i++) {
-		if (mode == MODE_PROXY)
-			check_proxy_frontend(&config->frontends[i], report);
-		else
-			check_packet_frontend(&config->frontends[i], mode, report);
+		const struct config_frontend *frontend = &config->frontends[i];
+		check_proxy_frontend(frontend, report);
+		check_proxy_circle(frontend, &config->pools[frontend->pool], report);
 	}
-	for (size_t i = 0; i < config->n_pools && mode != MODE_PROXY; i++)
+}
+
+void check_mode_addresses(const struct config *config, enum mode mode, struct report *report)
+{
+	if (mode == MODE_PROXY) {
+		check_proxy(config, report);
+		return;
+	}
+	for (size_t i = 0; i < config->n_frontends; i++)
+		check_packet_frontend(&config->frontends[i], mode, report);
+	for (size_t i = 0; i < config->n_pools; i++)
 		check_packet_pool(&config->pools[i], mode, report);
 	if (mode == MODE_PASSTHROUGH)
 		check_packet_snat(&config->passthrough, report);
@@ -138,5 +210,7 @@ int config_check_mode(const struct config *config, enum mode mode, struct config
 	check_mode_addresses(config, mode, &report);
 	if (mode == MODE_PASSTHROUGH)
 		check_host_ports(config, &report);
+	if (mode == MODE_DSR)
+		check_mode_dsr(config, &report);
 	return report_finish(&report);
 }

@@ -5,9 +5,10 @@
 #include "config/report.h"
 #include "culvert/config/config.h"
 
-// The parts of config_check_mode(): what the mode asks of the configuration, and whether the NAT
-// ports keep clear of this host's own.
+// The parts of config_check_mode(): what the mode asks of the configuration, what DSR asks beyond
+// that, and whether the NAT ports keep clear of this host's own.
 void check_mode_addresses(const struct config *config, enum mode mode, struct report *report);
+void check_mode_dsr(const struct config *config, struct report *report);
 void check_mode_nat_ports(const struct config *config, const struct local_ports *ports,
 			  struct report *report);
 void check_mode_own_ports(const struct config *config, const struct local_ports *ports,

@@ -3,34 +3,8 @@
 
 #include "config/draft.h"
 
-static void check_snat_addr(const struct draft *draft, const yaml_node_t *list, size_t index)
-{
-	const yaml_node_t *item = list_item(draft->document, list, index);
-	struct ip_addr addr;
-	if (item->type != YAML_SCALAR_NODE || !ip_addr_parse(node_text(item), &addr))
-		return; // it has been reported
-	if (ip_addr_is_unspecified(&addr) || !addr_is_unicast(&addr)) {
-		report_add(draft->report, node_position(item),
-			   "snat_addrs: %s is no source address; write addresses that this host "
-			   "has, or leave snat_addrs out",
-			   node_text(item));
-		return;
-	}
-	for (size_t i = 0; i < index; i++) {
-		const yaml_node_t *other = list_item(draft->document, list, i);
-		struct ip_addr other_addr;
-		if (other->type != YAML_SCALAR_NODE ||
-		    !ip_addr_parse(node_text(other), &other_addr) ||
-		    !ip_addr_equal(&addr, &other_addr))
-			continue;
-		report_add(draft->report, node_position(item),
-			   "snat_addrs: %s is already in line %u; take one out", node_text(item),
-			   node_position(other).line);
-		return;
-	}
-}
-
-static void check_interface(const struct draft *draft, const yaml_node_t *list, size_t index)
+static void check_interface(const struct draft *draft, const char *key, const yaml_node_t *list,
+			    size_t index)
 {
 	const yaml_node_t *item = list_item(draft->document, list, index);
 	for (size_t i = 0; i < index && item->type == YAML_SCALAR_NODE; i++) {
@@ -40,24 +14,10 @@ static void check_interface(const struct draft *draft, const yaml_node_t *list, 
 			continue;
 		char quoted[REPORT_QUOTE_MAX];
 		report_add(draft->report, node_position(item),
-			   "interfaces: \"%s\" is already in line %u; take one out",
+			   "%s: \"%s\" is already in line %u; take one out", key,
 			   node_quote(item, quoted), node_position(other).line);
 		return;
 	}
-}
-
-typedef void (*check_item_fn)(const struct draft *draft, const yaml_node_t *list, size_t index);
-
-static void check_list(const struct draft *draft, const yaml_node_t *section, const char *key,
-		       size_t max, check_item_fn check_item)
-{
-	struct entry found;
-	if (!table_find(draft->document, section, key, &found) ||
-	    found.value->type != YAML_SEQUENCE_NODE)
-		return;
-	size_t n_items = list_size(found.value);
-	for (size_t i = 0; i < n_items && i < max; i++)
-		check_item(draft, found.value, i);
 }
 
 static bool is_prime(uint32_t number)
@@ -99,8 +59,10 @@ void draft_check_passthrough(const struct draft *draft)
 	const yaml_node_t *root = yaml_document_get_root_node(draft->document);
 	if (!table_find(draft->document, root, "passthrough", &section))
 		return;
-	check_list(draft, section.value, "snat_addrs", CONFIG_MAX_SNAT_ADDRS, check_snat_addr);
-	check_list(draft, section.value, "interfaces", CONFIG_MAX_INTERFACES, check_interface);
+	draft_check_list(draft, section.value, "snat_addrs", CONFIG_MAX_SNAT_ADDRS,
+			 draft_check_source_addr);
+	draft_check_list(draft, section.value, "interfaces", CONFIG_MAX_INTERFACES,
+			 check_interface);
 	check_maglev(draft, section);
 
 	int n_ports = passthrough->nat_port_max - passthrough->nat_port_min + 1;

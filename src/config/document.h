@@ -10,7 +10,7 @@
 enum config_syntax { SYNTAX_TOML, SYNTAX_YAML };
 
 // Bounds on what a file may ask of memory and of the stack. A configuration that uses up every cap
-// of config.h stays below them.
+// of config.h stays below them, unless each of very many frontends has networks by the dozen.
 enum {
 	DOCUMENT_MAX_NODES = 1 << 18,
 	DOCUMENT_MAX_DEPTH = 8, // of values below the root

@@ -28,7 +28,22 @@ void draft_resolve(const struct draft *draft);
 
 // The checks that look at more than one value. Comes after draft_resolve(). 0 or -ENOMEM.
 int draft_check(const struct draft *draft);
-void draft_check_passthrough(const struct draft *draft); // the part of it for that section
+
+// The parts of it for single sections.
+void draft_check_proxy(const struct draft *draft);
+void draft_check_passthrough(const struct draft *draft);
+void draft_check_dsr(const struct draft *draft);
+
+typedef void (*draft_check_item_fn)(const struct draft *draft, const char *key,
+				    const yaml_node_t *list, size_t index);
+
+// Check each item of the list that a section has by the name `key`, the first `max` of them.
+void draft_check_list(const struct draft *draft, const yaml_node_t *section, const char *key,
+		      size_t max, draft_check_item_fn check_item);
+
+// An item that is an address this host could speak from, and is so for the first time.
+void draft_check_source_addr(const struct draft *draft, const char *key, const yaml_node_t *list,
+			     size_t index);
 
 // False for multicast, reserved and broadcast addresses, which name no one host (RFC 1112 section
 // 4, RFC 4291 section 2.7).

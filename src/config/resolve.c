@@ -130,7 +130,8 @@ static void resolve_backends(const struct draft *draft, struct config_pool *pool
 		struct position at = draft_position(draft, server, "addr");
 		backend->line = at.line;
 		backend->column = at.column;
-		backend->endpoint.proto = pool->proto;
+		if (!backend->unix_path)
+			backend->endpoint.proto = pool->proto;
 	}
 }
 

@@ -10,12 +10,16 @@
 #define ARRAY(type, member, count, most)                                    \
 	.offset = offsetof(type, member), .offset2 = offsetof(type, count), \
 	.size = sizeof(*((type *)0)->member), .max = (most)
-#define TABLE(array) .keys = (array), .n_keys = sizeof(array) / sizeof((array)[0])
+#define TABLE(array)    .keys = (array), .n_keys = sizeof(array) / sizeof((array)[0])
 
-#define SECONDS_MAX  2592000 // 30 days: as good as never, and no overflow in nanoseconds
-#define MS(seconds)  ((int64_t)((seconds)*1000))
-#define CAPACITY_MAX (1 << 28)
-#define MAGLEV_MAX   8388593 // the largest prime below 2^23; a table of 32 MiB
+#define SECONDS_MAX     2592000 // 30 days: as good as never; as milliseconds it fits 32 bits
+#define MS(seconds)     ((int64_t)((seconds)*INT64_C(1000)))
+#define CAPACITY_MAX    (1 << 28)
+#define CONNECTIONS_MAX 10000000
+#define KEEPALIVE_MAX   32767   // seconds; what Linux takes
+#define MSS_MIN         88      // what Linux goes down to
+#define MSS_MAX         65495   // the longest IPv4 packet without its headers
+#define MAGLEV_MAX      8388593 // the largest prime below 2^23; a table of 32 MiB
 
 static const struct schema_choice modes[] = {
 	{"proxy", MODE_PROXY},
@@ -53,6 +57,46 @@ static const struct schema_choice workers[] = {
 	{NULL, 0},
 };
 
+static const struct schema_choice threads[] = {
+	{"auto", THREADS_AUTO},
+	{NULL, 0},
+};
+
+static const struct schema_choice schedulers[] = {
+	{"maglev", SCHEDULER_MAGLEV},
+	{"round-robin", SCHEDULER_ROUND_ROBIN},
+	{"weighted-round-robin", SCHEDULER_WEIGHTED_ROUND_ROBIN},
+	{"least-connections", SCHEDULER_LEAST_CONNECTIONS},
+	{"random", SCHEDULER_RANDOM_TWO},
+	{NULL, 0},
+};
+
+static const struct schema_choice send_proxy[] = {
+	{"none", SEND_PROXY_NONE},
+	{"v1", SEND_PROXY_V1},
+	{"v2", SEND_PROXY_V2},
+	{NULL, 0},
+};
+
+static const struct schema_choice on_full[] = {
+	{"wait", ON_FULL_WAIT},
+	{"refuse", ON_FULL_REFUSE},
+	{NULL, 0},
+};
+
+static const struct schema_choice dsr_methods[] = {
+	{"nat", DSR_NAT},
+	{"l2", DSR_L2},
+	{"ipip", DSR_IPIP},
+	{NULL, 0},
+};
+
+static const struct schema_choice mss_clamps[] = {
+	{"auto", MSS_CLAMP_AUTO},
+	{"off", MSS_CLAMP_OFF},
+	{NULL, 0},
+};
+
 static const struct schema_choice log_levels[] = {
 	{"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO},
 	{"debug", LOG_DEBUG}, {NULL, 0},
@@ -66,10 +110,17 @@ static const struct schema_key frontend_keys[] = {
 	 .choices = protocols, .fallback = "tcp"},
 	{"hash", SCHEMA_CHOICE, FIELD(struct config_frontend, hash), .choices = hashes,
 	 .fallback = "5-tuple"},
+	{"scheduler", SCHEMA_CHOICE, FIELD(struct config_frontend, scheduler),
+	 .choices = schedulers, .fallback = "maglev"},
+	{"max_connections", SCHEMA_NUMBER, FIELD(struct config_frontend, max_connections),
+	 .max = CONNECTIONS_MAX, .fallback = "0"},
+	{"accept_proxy", SCHEMA_NETWORK, .is_list = true,
+	 ARRAY(struct config_frontend, accept_proxy, n_accept_proxy, CONFIG_MAX_NETWORKS)},
 };
 
 static const struct schema_key server_keys[] = {
-	{"addr", SCHEMA_ENDPOINT, .is_required = true, FIELD(struct config_backend, endpoint)},
+	{"addr", SCHEMA_BACKEND_ADDR, .is_required = true, FIELD(struct config_backend, endpoint),
+	 .offset2 = offsetof(struct config_backend, unix_path)},
 	{"weight", SCHEMA_NUMBER, FIELD(struct config_backend, weight), .max = 1000,
 	 .fallback = "1"},
 };
@@ -93,8 +144,38 @@ static const struct schema_key pool_keys[] = {
 	 .fallback = "3"},
 	{"on_backend_down", SCHEMA_CHOICE, FIELD(struct config_pool, on_backend_down),
 	 .choices = on_backend_down, .fallback = "reset"},
+	{"send_proxy", SCHEMA_CHOICE, FIELD(struct config_pool, send_proxy), .choices = send_proxy,
+	 .fallback = "none"},
 	{"servers", SCHEMA_NAMED, .table = &servers,
 	 ARRAY(struct config_pool, backends, n_backends, CONFIG_MAX_BACKENDS)},
+};
+
+static const struct schema_key proxy_keys[] = {
+	{"threads", SCHEMA_NUMBER, FIELD(struct config, proxy.threads), .min = 1,
+	 .max = CONFIG_MAX_WORKERS, .choices = threads, .fallback = "auto"},
+	{"connect_timeout", SCHEMA_SECONDS, FIELD(struct config, proxy.connect_timeout_ms),
+	 .min = MS(0.01), .max = MS(3600), .fallback = "5"},
+	{"client_timeout", SCHEMA_SECONDS, FIELD(struct config, proxy.client_timeout_ms),
+	 .min = MS(0.1), .max = MS(SECONDS_MAX), .fallback = "300"},
+	{"idle_timeout", SCHEMA_SECONDS, FIELD(struct config, proxy.idle_timeout_ms),
+	 .min = MS(0.1), .max = MS(SECONDS_MAX), .fallback = "3600"},
+	{"header_timeout", SCHEMA_SECONDS, FIELD(struct config, proxy.header_timeout_ms),
+	 .min = MS(0.1), .max = MS(3600), .fallback = "3"},
+	{"drain_timeout", SCHEMA_SECONDS, FIELD(struct config, proxy.drain_timeout_ms),
+	 .max = MS(86400), .fallback = "30"},
+	{"retries", SCHEMA_NUMBER, FIELD(struct config, proxy.retries), .max = 16, .fallback = "2"},
+	{"max_connections", SCHEMA_NUMBER, FIELD(struct config, proxy.max_connections),
+	 .max = CONNECTIONS_MAX, .fallback = "0"},
+	{"on_full", SCHEMA_CHOICE, FIELD(struct config, proxy.on_full), .choices = on_full,
+	 .fallback = "wait"},
+	{"tcp_keepalive", SCHEMA_NUMBER, FIELD(struct config, proxy.tcp_keepalive_s),
+	 .max = KEEPALIVE_MAX, .fallback = "60"},
+	{"tcp_fast_open", SCHEMA_FLAG, FIELD(struct config, proxy.tcp_fast_open),
+	 .fallback = "false"},
+	{"pin_threads", SCHEMA_FLAG, FIELD(struct config, proxy.pin_threads), .fallback = "true"},
+	{"splice", SCHEMA_FLAG, FIELD(struct config, proxy.splice), .fallback = "true"},
+	{"source_addrs", SCHEMA_ADDR, .is_list = true,
+	 ARRAY(struct config, proxy.source_addrs, proxy.n_source_addrs, CONFIG_MAX_SOURCE_ADDRS)},
 };
 
 static const struct schema_key passthrough_keys[] = {
@@ -117,6 +198,16 @@ static const struct schema_key passthrough_keys[] = {
 	       CONFIG_MAX_INTERFACES)},
 	{"maglev_table_size", SCHEMA_NUMBER, FIELD(struct config, passthrough.maglev_table_size),
 	 .min = 2, .max = MAGLEV_MAX, .fallback = "65537"},
+};
+
+static const struct schema_key dsr_keys[] = {
+	{"method", SCHEMA_CHOICE, FIELD(struct config, dsr.method), .choices = dsr_methods,
+	 .fallback = "nat"},
+	{"require_ready", SCHEMA_FLAG, FIELD(struct config, dsr.require_ready),
+	 .fallback = "false"},
+	{"check_source", SCHEMA_ADDR, FIELD(struct config, dsr.check_source)},
+	{"mss_clamp", SCHEMA_NUMBER, FIELD(struct config, dsr.mss_clamp), .min = MSS_MIN,
+	 .max = MSS_MAX, .choices = mss_clamps, .fallback = "auto"},
 };
 
 #define TIMEOUT(field, seconds)                                              \
@@ -156,7 +247,9 @@ static const struct schema_table pools = {
 	TABLE(pool_keys),
 	.name_offset = offsetof(struct config_pool, name),
 };
+static const struct schema_table proxy = {TABLE(proxy_keys)};
 static const struct schema_table passthrough = {TABLE(passthrough_keys)};
+static const struct schema_table dsr = {TABLE(dsr_keys)};
 static const struct schema_table timeouts = {TABLE(timeout_keys)};
 static const struct schema_table firewall = {TABLE(firewall_keys)};
 static const struct schema_table stats = {TABLE(stats_keys)};
@@ -169,7 +262,9 @@ static const struct schema_key root_keys[] = {
 	 ARRAY(struct config, frontends, n_frontends, CONFIG_MAX_FRONTENDS)},
 	{"backends", SCHEMA_NAMED, .table = &pools,
 	 ARRAY(struct config, pools, n_pools, CONFIG_MAX_BACKENDS)},
+	{"proxy", SCHEMA_TABLE, .table = &proxy},
 	{"passthrough", SCHEMA_TABLE, .table = &passthrough},
+	{"dsr", SCHEMA_TABLE, .table = &dsr},
 	{"timeouts", SCHEMA_TABLE, .table = &timeouts},
 	{"firewall", SCHEMA_TABLE, .table = &firewall},
 	{"stats", SCHEMA_TABLE, .table = &stats},

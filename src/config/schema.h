@@ -8,17 +8,19 @@
 #include <stdint.h>
 
 enum schema_kind {
-	SCHEMA_NUMBER,     // a whole number in [min, max], or one of `choices`
-	SCHEMA_SECONDS,    // seconds, fractions allowed; stored as milliseconds, as are min and max
-	SCHEMA_FLAG,       // true or false
-	SCHEMA_CHOICE,     // one of `choices`
-	SCHEMA_ADDR,       // struct ip_addr
-	SCHEMA_ENDPOINT,   // address and port of a struct endpoint; its other fields stay
-	SCHEMA_PORT_RANGE, // two uint16_t: `offset` the first port, `offset2` the last
-	SCHEMA_LINK,       // name of a network interface: a new string
-	SCHEMA_REFERENCE,  // name of another table; stored by resolve.c
-	SCHEMA_TABLE,      // a section: keys of `table`, in the same struct
-	SCHEMA_NAMED,      // NAME → section: an array of structs
+	SCHEMA_NUMBER,       // a whole number in [min, max], or one of `choices`
+	SCHEMA_SECONDS,      // seconds, fractions allowed; stored as milliseconds, as min and max
+	SCHEMA_FLAG,         // true or false
+	SCHEMA_CHOICE,       // one of `choices`
+	SCHEMA_ADDR,         // struct ip_addr
+	SCHEMA_ENDPOINT,     // address and port of a struct endpoint; its other fields stay
+	SCHEMA_BACKEND_ADDR, // the same, or a path: then a new string at `offset2`
+	SCHEMA_NETWORK,      // struct ip_network
+	SCHEMA_PORT_RANGE,   // two uint16_t: `offset` the first port, `offset2` the last
+	SCHEMA_LINK,         // name of a network interface: a new string
+	SCHEMA_REFERENCE,    // name of another table; stored by resolve.c
+	SCHEMA_TABLE,        // a section: keys of `table`, in the same struct
+	SCHEMA_NAMED,        // NAME → section: an array of structs
 };
 
 struct schema_choice {
@@ -33,7 +35,7 @@ struct schema_key {
 	bool is_required;
 	bool may_be_text;     // a number in quotes will do
 	size_t offset;        // of the field, or of the pointer to the array
-	size_t offset2;       // of the number of elements; SCHEMA_PORT_RANGE: of the last port
+	size_t offset2;       // of the number of elements, or as the kind says
 	size_t size;          // of the field, or of an element
 	const char *fallback; // the default as a file would say it; NULL: zero, or empty
 	int64_t min;

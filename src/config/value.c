@@ -1,31 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/value.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "culvert/config/config.h"
-
-// One value on its way to its field.
-struct value {
-	const struct schema_key *key;
-	const char *text; // NULL: a list or a table
-	enum node_kind kind;
-	void *base;
-	void *field;
-	struct position at;
-	struct report *report;
-};
+#include "config/value_parts.h"
 
 typedef int (*store_fn)(const struct value *value);
 
-enum { ADVICE_MAX = 160 };
-
-static int reject(const struct value *value, const char *problem, const char *advice)
+int value_reject(const struct value *value, const char *problem, const char *advice)
 {
 	if (value->kind == NODE_EMPTY) {
 		report_add(value->report, value->at, "%s has no value; write %s", value->key->name,
@@ -74,17 +60,20 @@ static const struct schema_choice *find_choice(const struct value *value)
 	return NULL;
 }
 
-// `"a", "b" or "c"`; the number of choices behind the one at hand decides what parts them.
-static size_t list_choices(const struct schema_choice *choice, char *advice)
+// `"a", "b" or "c"`; `last` (which may be NULL) is one choice more, said as it is. What stands
+// behind the choice at hand decides what parts them.
+static void list_choices(const struct schema_choice *choice, const char *last, char *advice)
 {
 	size_t used = 0;
 	advice[0] = '\0';
 	for (; choice && choice->name && used < ADVICE_MAX; choice++) {
-		const char *part = used == 0 ? "" : choice[1].name ? ", " : " or ";
+		bool is_end = !choice[1].name && !last;
+		const char *part = used == 0 ? "" : is_end ? " or " : ", ";
 		used += (size_t)snprintf(advice + used, ADVICE_MAX - used, "%s\"%s\"", part,
 					 choice->name);
 	}
-	return used;
+	if (last && used < ADVICE_MAX)
+		snprintf(advice + used, ADVICE_MAX - used, "%s%s", used > 0 ? " or " : "", last);
 }
 
 static int store_number(const struct value *value)
@@ -94,21 +83,22 @@ static int store_number(const struct value *value)
 	if (choice)
 		return store_integer(value, choice->value);
 
+	char range[ADVICE_MAX];
 	char advice[ADVICE_MAX];
-	size_t used = list_choices(key->choices, advice);
-	snprintf(advice + used, sizeof(advice) - used, "%sa whole number from %lld to %lld",
-		 used > 0 ? " or " : "", (long long)key->min, (long long)key->max);
+	snprintf(range, sizeof(range), "a whole number from %lld to %lld", (long long)key->min,
+		 (long long)key->max);
+	list_choices(key->choices, range, advice);
 	bool looks_whole = value->text && node_plain_kind(value->text) == NODE_INTEGER;
 	if (value->kind == NODE_FRACTION)
-		return reject(value, "is not whole", advice);
+		return value_reject(value, "is not whole", advice);
 	if (!looks_whole)
-		return reject(value, "is not a number", advice);
+		return value_reject(value, "is not a number", advice);
 	if (value->kind == NODE_STRING && !key->may_be_text)
-		return reject(value, "is a string", "the number without quotes");
+		return value_reject(value, "is a string", "the number without quotes");
 	errno = 0;
 	int64_t number = strtoll(value->text, NULL, 10);
 	if (errno != 0 || number < key->min || number > key->max)
-		return reject(value, "is out of range", advice);
+		return value_reject(value, "is out of range", advice);
 	return store_integer(value, number);
 }
 
@@ -117,20 +107,21 @@ static int store_seconds(const struct value *value)
 	char advice[ADVICE_MAX];
 	double least = (double)value->key->min / 1000;
 	double most = (double)value->key->max / 1000;
-	snprintf(advice, sizeof(advice), "seconds from %g to %g, without quotes or a unit", least,
-		 most);
+	snprintf(advice, sizeof(advice), "seconds from %.10g to %.10g, without quotes or a unit",
+		 least, most);
 	if (value->kind != NODE_INTEGER && value->kind != NODE_FRACTION)
-		return reject(value, "is not a number", advice);
+		return value_reject(value, "is not a number", advice);
 	double seconds = strtod(value->text, NULL);
 	if (!(seconds >= least && seconds <= most))
-		return reject(value, "is out of range", advice);
+		return value_reject(value, "is out of range", advice);
 	return store_integer(value, (int64_t)(seconds * 1000 + 0.5));
 }
 
 static int store_flag(const struct value *value)
 {
 	if (value->kind != NODE_FLAG)
-		return reject(value, "is neither true nor false", "true or false, without quotes");
+		return value_reject(value, "is neither true nor false",
+				    "true or false, without quotes");
 	bool flag = value->text[0] == 't' || value->text[0] == 'T';
 	memcpy(value->field, &flag, sizeof(flag));
 	return 0;
@@ -142,59 +133,8 @@ static int store_choice(const struct value *value)
 	const struct schema_choice *choice = find_choice(value);
 	if (choice)
 		return store_integer(value, choice->value);
-	list_choices(value->key->choices, advice);
-	return reject(value, "is not known", advice);
-}
-
-static int store_addr(const struct value *value)
-{
-	struct ip_addr addr;
-	if (!value->text || !ip_addr_parse(value->text, &addr))
-		return reject(value, "is not an address",
-			      "an IPv4 or IPv6 address, for example \"192.0.2.1\"");
-	memcpy(value->field, &addr, sizeof(addr));
-	return 0;
-}
-
-// An address with a bad port, or with something else behind it?
-static bool has_address_before_port(const char *text)
-{
-	char host[IP_ADDR_TEXT_MAX];
-	struct ip_addr addr;
-	const char *end = strrchr(text, ':');
-	bool is_bracketed = text[0] == '[';
-	if (is_bracketed && end && end > text && end[-1] == ']') {
-		text++;
-		end--;
-	}
-	if (!end || (size_t)(end - text) >= sizeof(host))
-		return false;
-	memcpy(host, text, (size_t)(end - text));
-	host[end - text] = '\0';
-	return ip_addr_parse(host, &addr);
-}
-
-static int reject_endpoint(const struct value *value)
-{
-	struct ip_addr addr;
-	if (value->text && ip_addr_parse(value->text, &addr))
-		return reject(value, "has no port",
-			      strchr(value->text, ':') ? "[ADDRESS]:PORT" : "ADDRESS:PORT");
-	if (value->text && has_address_before_port(value->text))
-		return reject(value, "has a bad port", "a port from 1 to 65535 behind the address");
-	return reject(value, "is not an address",
-		      "ADDRESS:PORT, for example \"192.0.2.10:80\" or \"[2001:db8::10]:80\"");
-}
-
-static int store_endpoint(const struct value *value)
-{
-	struct endpoint parsed;
-	if (!value->text || !endpoint_parse(value->text, &parsed))
-		return reject_endpoint(value);
-	struct endpoint *endpoint = value->field;
-	endpoint->addr = parsed.addr;
-	endpoint->port_be = parsed.port_be;
-	return 0;
+	list_choices(value->key->choices, NULL, advice);
+	return value_reject(value, "is not known", advice);
 }
 
 // Digits up to `end`: a port, or more than any port can be.
@@ -225,11 +165,11 @@ static int store_port_range(const struct value *value)
 	const char *dash = strchr(text, '-');
 	if (!dash || !parse_port(text, dash, &min) ||
 	    !parse_port(dash + 1, dash + strlen(dash), &max))
-		return reject(value, "is not a range of ports", advice);
+		return value_reject(value, "is not a range of ports", advice);
 	if (min < key->min || max < key->min || min > key->max || max > key->max)
-		return reject(value, "is out of range", advice);
+		return value_reject(value, "is out of range", advice);
 	if (min > max)
-		return reject(value, "ends before it begins", advice);
+		return value_reject(value, "ends before it begins", advice);
 	uint16_t first = (uint16_t)min;
 	uint16_t last = (uint16_t)max;
 	memcpy(value->field, &first, sizeof(first));
@@ -253,8 +193,8 @@ static bool is_link_name(const char *text)
 static int store_link(const struct value *value)
 {
 	if (!value->text || !is_link_name(value->text))
-		return reject(value, "is not the name of a network interface",
-			      "a name that `ip link` lists");
+		return value_reject(value, "is not the name of a network interface",
+				    "a name that `ip link` lists");
 	char *name = strdup(value->text);
 	if (!name)
 		return -ENOMEM;
@@ -265,7 +205,7 @@ static int store_link(const struct value *value)
 static int store_reference(const struct value *value)
 {
 	if (!value->text || value->kind == NODE_EMPTY)
-		return reject(value, "is not a name", "the name of a table");
+		return value_reject(value, "is not a name", "the name of a table");
 	return 0;
 }
 
@@ -276,8 +216,10 @@ static int store(const struct value *value)
 		[SCHEMA_SECONDS] = store_seconds,
 		[SCHEMA_FLAG] = store_flag,
 		[SCHEMA_CHOICE] = store_choice,
-		[SCHEMA_ADDR] = store_addr,
-		[SCHEMA_ENDPOINT] = store_endpoint,
+		[SCHEMA_ADDR] = value_store_addr,
+		[SCHEMA_ENDPOINT] = value_store_endpoint,
+		[SCHEMA_BACKEND_ADDR] = value_store_backend_addr,
+		[SCHEMA_NETWORK] = value_store_network,
 		[SCHEMA_PORT_RANGE] = store_port_range,
 		[SCHEMA_LINK] = store_link,
 		[SCHEMA_REFERENCE] = store_reference,

@@ -2,9 +2,10 @@
 // The nftables table that hides culvert's packets from the kernel's own stack. The rules are
 // written as one script of the nft language and run by libnftables as one transaction.
 // Thread: control. Fed by: app, with the plan it derives from the configuration.
-// Invariant: the table belongs to the netlink socket inside `nft`, so it lives exactly as long as
-// that, and no other process can change it. Frontends and backends are hash sets: the cost per
-// packet does not grow with their number.
+// Invariant: a table that does not lapse belongs to the netlink socket inside `nft`, so it lives
+// exactly as long as that, and no other process can change it. One that lapses has sets whose
+// elements time out. Frontends and backends are hash sets: the cost per packet does not grow with
+// their number.
 #include "culvert/control/firewall.h"
 
 #include <arpa/inet.h>
@@ -18,11 +19,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LAPSING_TABLE "culvert_restart"
+
 enum { TABLE_NAME_MAX = 32 };
 
 struct firewall {
 	struct nft_ctx *nft; // owned; holds the socket that owns the table
 	char table[TABLE_NAME_MAX];
+	bool is_lapsing;
 };
 
 struct family {
@@ -58,14 +62,25 @@ static bool has_addr(const struct ip_addr *list, size_t count, bool is_v4)
 	return false;
 }
 
-static void write_endpoint_set(FILE *out, const char *name, const struct family *family,
-			       const struct endpoint *list, size_t count)
+struct endpoint_set {
+	const char *name;
+	const struct endpoint *list; // borrowed
+	size_t count;
+	unsigned lapse_s; // 0: it stays
+};
+
+static void write_endpoint_set(FILE *out, const struct family *family,
+			       const struct endpoint_set *set)
 {
+	const struct endpoint *list = set->list;
 	const char *separator = "";
 	char addr[IP_ADDR_TEXT_MAX];
-	fprintf(out, "\tset %s%s {\n\t\ttype %s . inet_proto . inet_service;\n\t\telements = { ",
-		name, family->suffix, family->addr_type);
-	for (size_t i = 0; i < count; i++) {
+	fprintf(out, "\tset %s%s {\n\t\ttype %s . inet_proto . inet_service;\n", set->name,
+		family->suffix, family->addr_type);
+	if (set->lapse_s)
+		fprintf(out, "\t\tflags timeout;\n\t\ttimeout %us;\n", set->lapse_s);
+	fputs("\t\telements = { ", out);
+	for (size_t i = 0; i < set->count; i++) {
 		if (ip_addr_is_v4(&list[i].addr) != family->is_v4)
 			continue;
 		fprintf(out, "%s%s . %u . %u", separator, ip_addr_format(&list[i].addr, addr),
@@ -105,10 +120,14 @@ static bool has_replies(const struct firewall_plan *plan, const struct family *f
 
 static void write_sets(FILE *out, const struct firewall_plan *plan, const struct family *family)
 {
+	struct endpoint_set frontends = {"frontends", plan->frontends, plan->n_frontends,
+					 plan->lapse_s};
+	struct endpoint_set backends = {"backends", plan->backends, plan->n_backends,
+					plan->lapse_s};
 	if (has_requests(plan, family))
-		write_endpoint_set(out, "frontends", family, plan->frontends, plan->n_frontends);
+		write_endpoint_set(out, family, &frontends);
 	if (has_replies(plan, family)) {
-		write_endpoint_set(out, "backends", family, plan->backends, plan->n_backends);
+		write_endpoint_set(out, family, &backends);
 		write_addr_set(out, "snat", family, plan->snat_addrs, plan->n_snat_addrs);
 	}
 }
@@ -142,16 +161,22 @@ static void write_chain(FILE *out, const struct firewall_plan *plan)
 }
 
 // The script as a new string for free(), or NULL when memory is short.
-static char *write_script(const char *table, const struct firewall_plan *plan, bool replaces)
+static char *write_script(const struct firewall *firewall, const struct firewall_plan *plan,
+			  bool replaces)
 {
+	const char *table = firewall->table;
 	char *script = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&script, &size);
 	if (!out)
 		return NULL;
-	if (replaces)
+	// A table is made before it is deleted when it may not be there.
+	if (firewall->is_lapsing)
+		fprintf(out, "table netdev %s\n", table);
+	if (replaces || firewall->is_lapsing)
 		fprintf(out, "delete table netdev %s\n", table);
-	fprintf(out, "table netdev %s {\n\tflags owner;\n", table);
+	fprintf(out, "table netdev %s {\n%s", table,
+		firewall->is_lapsing ? "" : "\tflags owner;\n");
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
 		write_sets(out, plan, &families[i]);
 	write_chain(out, plan);
@@ -210,7 +235,7 @@ static int install(struct firewall *firewall, const struct firewall_plan *plan, 
 	int code = check_plan(plan, err);
 	if (code)
 		return code;
-	char *script = write_script(firewall->table, plan, replaces);
+	char *script = write_script(firewall, plan, replaces);
 	if (!script)
 		return err_sys(err, -ENOMEM, "firewall");
 	if (nft_run_cmd_from_buffer(firewall->nft, script) != 0)
@@ -243,7 +268,10 @@ static int open_context(struct firewall *firewall, struct err *err)
 	// Left to itself the library prints to standard output and standard error.
 	if (nft_ctx_buffer_output(firewall->nft) || nft_ctx_buffer_error(firewall->nft))
 		return err_sys(err, -ENOMEM, "firewall");
-	snprintf(firewall->table, sizeof(firewall->table), "culvert_%ld", (long)getpid());
+	if (firewall->is_lapsing)
+		snprintf(firewall->table, sizeof(firewall->table), LAPSING_TABLE);
+	else
+		snprintf(firewall->table, sizeof(firewall->table), "culvert_%ld", (long)getpid());
 	return 0;
 }
 
@@ -259,6 +287,7 @@ int firewall_open(struct firewall **firewall, const struct firewall_plan *plan, 
 	struct firewall *opened = calloc(1, sizeof(*opened));
 	if (!opened)
 		return err_sys(err, -ENOMEM, "firewall");
+	opened->is_lapsing = plan->lapse_s != 0;
 	int code = open_context(opened, err);
 	if (code == 0)
 		code = install(opened, plan, false, err);
@@ -283,6 +312,19 @@ void firewall_close(struct firewall *firewall)
 	// inherited that socket and keeps it open.
 	char command[TABLE_NAME_MAX + 32];
 	snprintf(command, sizeof(command), "delete table netdev %s", firewall->table);
-	(void)nft_run_cmd_from_buffer(firewall->nft, command);
+	if (!firewall->is_lapsing)
+		(void)nft_run_cmd_from_buffer(firewall->nft, command);
 	destroy(firewall);
+}
+
+int firewall_remove_lapsing(struct err *err)
+{
+	struct firewall firewall = {.is_lapsing = true};
+	int code = open_context(&firewall, err);
+	if (!code && nft_run_cmd_from_buffer(firewall.nft, "table netdev " LAPSING_TABLE "\n"
+							   "delete table netdev " LAPSING_TABLE))
+		code = fail_with_nft_text(err, nft_ctx_get_error_buffer(firewall.nft));
+	if (firewall.nft)
+		nft_ctx_free(firewall.nft);
+	return code;
 }

@@ -77,11 +77,11 @@ static void log_lack(struct check *check, const char *text)
 		health->n_lacks_unlogged++;
 		return;
 	}
-	char name[ENDPOINT_TEXT_MAX];
+	char name[CONFIG_BACKEND_TEXT_MAX];
 	log_error("health",
 		  "cannot check %s from here: %s (%u more since the last such line); its state "
 		  "stays %s",
-		  endpoint_format(&check->config->endpoint, name), text, health->n_lacks_unlogged,
+		  config_backend_format(check->config, name), text, health->n_lacks_unlogged,
 		  check->is_up ? "up" : "down");
 	health->lack_logged_ns = now;
 	health->n_lacks_unlogged = 0;
@@ -119,12 +119,12 @@ static const char *format_reason(const struct check *check, const struct probe_r
 // No change of state, so nobody else would say it.
 static void log_down_from_start(struct check *check, const char *reason)
 {
-	char name[ENDPOINT_TEXT_MAX];
+	char name[CONFIG_BACKEND_TEXT_MAX];
 	if (check->is_known || check->n_failed < check->pool->fall)
 		return;
 	check->is_known = true;
 	log_warn("health", "backend %s (%s) is down from the start: %s", check->config->name,
-		 endpoint_format(&check->config->endpoint, name), reason);
+		 config_backend_format(check->config, name), reason);
 }
 
 static void on_probe_done(void *arg, const struct probe_result *result)
@@ -160,7 +160,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		interval_ns = interval_ns * place / check->pool->n_backends;
 	}
 	check->due_ns = clock_now_ns() + with_jitter(interval_ns);
-	probe_start(&check->probe, &check->config->endpoint, check->pool->health_check_timeout_ms);
+	probe_start(&check->probe, check->config, check->pool->health_check_timeout_ms);
 }
 
 static int start_checks(struct health *health)
@@ -233,6 +233,23 @@ void health_stop(struct health *health)
 		probe_cancel(&health->checks[i].probe);
 	}
 	free(health);
+}
+
+void health_report_failure(struct health *health, size_t backend, const char *reason)
+{
+	struct check *check = &health->checks[backend];
+	assert(backend < health->n_checks);
+	if (check->pool->health_check == HEALTH_NONE || !check->is_up)
+		return;
+	check->n_passed = 0;
+	check->is_up = false;
+	health->on_change(health->arg, backend, false, reason);
+}
+
+bool health_is_known(const struct health *health, size_t backend)
+{
+	assert(backend < health->n_checks);
+	return health->checks[backend].is_up || health->checks[backend].is_known;
 }
 
 bool health_is_up(const struct health *health, size_t backend)

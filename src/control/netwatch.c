@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/netwatch_hop.h"
 #include "control/netwatch_state.h"
 #include "control/netwatch_tracks.h"
 #include "control/rtnl.h"
@@ -238,6 +239,17 @@ int netwatch_track(struct netwatch *watch, const struct ip_addr *dst, struct err
 		return 0;
 	char text[IP_ADDR_TEXT_MAX];
 	int code = tracks_add(&watch->tracks, dst);
+	if (code)
+		return err_sys(err, code, "cannot look up the route to %s",
+			       ip_addr_format(dst, text));
+	return 0;
+}
+
+int netwatch_look_up(struct netwatch *watch, const struct ip_addr *dst, struct next_hop *hop,
+		     struct err *err)
+{
+	char text[IP_ADDR_TEXT_MAX];
+	int code = hop_lookup(watch->rtnl, dst, hop);
 	if (code)
 		return err_sys(err, code, "cannot look up the route to %s",
 			       ip_addr_format(dst, text));

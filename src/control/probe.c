@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "culvert/base/clock.h"
-#include "sockaddr.h"
+#include "culvert/net/sockaddr.h"
 
 // Whether the connect never left this host, for want of descriptors, memory or local ports. EAGAIN
 // is what connect(2) says when the ports in use leave no choice.
@@ -75,18 +75,20 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 static int open_socket(int family)
 {
 	static const struct linger reset_on_close = {.l_onoff = 1, .l_linger = 0};
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	// Cannot fail for a TCP socket.
+	// Cannot fail for a TCP socket, and says nothing to others.
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset_on_close, sizeof(reset_on_close));
 	return fd;
 }
 
-static int start_connect(struct probe *probe, const struct endpoint *endpoint, uint32_t timeout_ms)
+static int start_connect(struct probe *probe, const struct config_backend *backend,
+			 uint32_t timeout_ms)
 {
 	struct sockaddr_storage addr;
-	socklen_t size = sockaddr_from_endpoint(endpoint, &addr);
+	socklen_t size = backend->unix_path ? sockaddr_from_path(backend->unix_path, &addr)
+					    : sockaddr_from_endpoint(&backend->endpoint, &addr);
 	int fd = open_socket(addr.ss_family);
 	if (fd < 0)
 		return -fd;
@@ -106,10 +108,10 @@ void probe_init(struct probe *probe, struct event_base *base, probe_done_fn done
 	event_assign(&probe->writable, base, -1, 0, on_writable, probe);
 }
 
-void probe_start(struct probe *probe, const struct endpoint *endpoint, uint32_t timeout_ms)
+void probe_start(struct probe *probe, const struct config_backend *backend, uint32_t timeout_ms)
 {
 	probe->started_ns = clock_now_ns();
-	int error = start_connect(probe, endpoint, timeout_ms);
+	int error = start_connect(probe, backend, timeout_ms);
 	if (error)
 		finish(probe, error);
 }

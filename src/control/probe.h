@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "culvert/net/addr.h"
+#include "culvert/config/config.h"
 
 enum probe_outcome {
 	PROBE_PASSED,
@@ -35,9 +35,10 @@ struct probe {
 
 void probe_init(struct probe *probe, struct event_base *base, probe_done_fn done, void *arg);
 
-// Connect, and call `done` exactly once, perhaps before the return. Only when no connect is under
-// way. The connection is reset at once, so that neither side keeps it in TIME_WAIT.
-void probe_start(struct probe *probe, const struct endpoint *endpoint, uint32_t timeout_ms);
+// Connect to the backend's address or Unix socket, and call `done` exactly once, perhaps before the
+// return. Only when no connect is under way. The connection is reset at once, so that neither side
+// keeps it in TIME_WAIT.
+void probe_start(struct probe *probe, const struct config_backend *backend, uint32_t timeout_ms);
 
 // Drop a connect that is under way, without calling `done`.
 void probe_cancel(struct probe *probe);

@@ -17,7 +17,7 @@
 
 #include "conn_gate.h"
 #include "culvert/base/log.h"
-#include "sockaddr.h"
+#include "culvert/net/sockaddr.h"
 
 enum { MAX_BODY = 1024, MAX_HEADERS = 8192, IDLE_S = 5, BACKLOG = 64 };
 
@@ -60,7 +60,7 @@ static void reply_text(struct evhttp_request *request, int status, const char *r
 
 static void reply_stats(struct evhttp_request *request, const struct stats_source *source)
 {
-	struct packet_stats stats = {0};
+	struct stats stats = {0};
 	int code = source->gather(source->arg, &stats);
 	char *json = code ? NULL : stats_to_json(source, &stats);
 	if (json)
@@ -70,7 +70,7 @@ static void reply_stats(struct evhttp_request *request, const struct stats_sourc
 	if (!json)
 		log_error("stats", "cannot gather statistics: %s", strerror(code ? -code : ENOMEM));
 	free(json);
-	packet_stats_fini(&stats);
+	stats_fini(&stats);
 }
 
 static void on_request(struct evhttp_request *request, void *arg)

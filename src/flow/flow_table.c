@@ -23,6 +23,12 @@ static uint32_t next_random(struct flow_table *table)
 	return (uint32_t)XXH3_64bits_withSeed(&counter, sizeof(counter), table->params.secret);
 }
 
+// Without address translation there is one pool per backend endpoint, and only its lists matter.
+static bool has_ports(const struct flow_table *table)
+{
+	return !table->params.is_one_sided;
+}
+
 static bool has_entry(const struct flow_table *table)
 {
 	return table->free_head || table->n_fresh < table->params.capacity;
@@ -102,7 +108,8 @@ static void release(struct flow_table *table, uint32_t index)
 {
 	struct flow *flow = &table->flows[index];
 	leave_class(table, index);
-	nat_pool_give_back(&table->pools[flow->nat_pool], flow->nat_port);
+	if (has_ports(table))
+		nat_pool_give_back(&table->pools[flow->nat_pool], flow->nat_port);
 	index_map_remove(&table->index, flow->hash, index);
 	flow->state = FLOW_FREE;
 	flow->list_next = table->free_head;
@@ -197,6 +204,8 @@ static int choose_snat(struct flow_table *table, const struct flow_request *requ
 	const struct nat_pool *pools = table->pools + request->first_pool;
 	int first = (int)(XXH3_64bits(&request->client, sizeof(request->client)) & 63);
 	int fallback = -1;
+	if (!has_ports(table))
+		return 0;
 	for (int i = 0; i < 64; i++) {
 		int snat = (first + i) & 63;
 		if (!(request->snat_mask >> snat & 1))
@@ -215,16 +224,24 @@ static enum flow_refusal make_room(struct flow_table *table, const struct nat_po
 				   uint32_t seq)
 {
 	uint32_t half_open = pool->lists[CLASS_HALF_OPEN].count;
-	bool is_over_budget = half_open > pool->n_ports / HALF_OPEN_SHARE_OF_PORTS ||
-			      table->n_half_open >= half_open_max(table);
+	bool is_over_budget =
+		table->n_half_open >= half_open_max(table) ||
+		(has_ports(table) && half_open > pool->n_ports / HALF_OPEN_SHARE_OF_PORTS);
 	// A pool without half-open flows may exceed the table's budget by its first one.
 	if (is_over_budget)
 		reclaim(table, pool->lists[CLASS_HALF_OPEN].head);
-	if (pool->n_free == 0 && !reclaim_from(table, pool, seq))
+	if (has_ports(table) && pool->n_free == 0 && !reclaim_from(table, pool, seq))
 		return FLOW_NO_NAT_PORT;
 	if (!has_entry(table) && !reclaim_from(table, pool, seq) && !reclaim_anywhere(table, seq))
 		return FLOW_TABLE_FULL;
 	return FLOW_MADE;
+}
+
+static enum flow_state first_state(const struct flow_request *request)
+{
+	if (request->proto != IPPROTO_TCP)
+		return FLOW_UDP_UNREPLIED;
+	return request->is_picked_up ? FLOW_PICKED_UP : FLOW_SYN_SENT;
 }
 
 static void fill(struct flow *flow, const struct flow_request *request, uint32_t snat)
@@ -238,8 +255,9 @@ static void fill(struct flow *flow, const struct flow_request *request, uint32_t
 		.snat = (uint8_t)snat,
 		.hash = request->hash,
 		.nat_pool = request->first_pool + snat,
-		.state = request->proto == IPPROTO_TCP ? FLOW_SYN_SENT : FLOW_UDP_UNREPLIED,
-		.client_next = request->seq + 1,
+		.state = (uint8_t)first_state(request),
+		.client_next = request->is_picked_up ? request->seq : request->seq + 1,
+		.backend_next = request->is_picked_up ? request->ack : 0,
 	};
 }
 
@@ -258,7 +276,8 @@ enum flow_refusal flow_table_open(struct flow_table *table, const struct flow_re
 
 	struct flow *flow = &table->flows[taken];
 	fill(flow, request, (uint32_t)snat);
-	flow->nat_port = nat_pool_take(pool, taken, next_random(table));
+	if (has_ports(table))
+		flow->nat_port = nat_pool_take(pool, taken, next_random(table));
 	flow->expires = table->now + table->params.timeouts[flow->state];
 	wheel_add(&table->timers, taken, flow->expires);
 	enter_class(table, taken, CLASS_HALF_OPEN);

@@ -1,14 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// What flow_table.c offers to flow_track.c. Called by: the worker that owns the table.
+// What flow_table.c and flow_track.c offer to one another. Called by: the worker that owns the
+// table.
 #pragma once
 
 #include "culvert/flow/flow_table.h"
+
+enum { FLOW_SEQ_WINDOW = 1 << 20 }; // how far a segment's numbers may be from those expected
 
 // Is sequence number, or second, `a` after `b`? Both wrap around.
 static inline bool flow_is_after(uint32_t a, uint32_t b)
 {
 	return (int32_t)(a - b) > 0;
 }
+
+static inline bool flow_is_near(uint32_t number, uint32_t expected)
+{
+	return number - expected + FLOW_SEQ_WINDOW <= 2U * FLOW_SEQ_WINDOW;
+}
+
+// flow_track_client.c: the state that a segment of the client leads to when the backend's are not
+// seen. False when it says nothing about the connection.
+bool flow_track_tcp_client(struct flow *flow, const struct frame_view *view,
+			   enum flow_state *state);
 
 // The flow's class, its list and the sums follow.
 void flow_table_set_state(struct flow_table *table, uint32_t index, enum flow_state state);

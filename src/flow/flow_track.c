@@ -6,14 +6,8 @@
 #include "flow/flow_table_private.h"
 
 enum {
-	SEQ_WINDOW = 1 << 20,       // how far a segment's numbers may be from those expected
 	HANDSHAKE_WINDOW = 1 << 16, // what a backend may have sent before the handshake ends
 };
-
-static bool is_near(uint32_t number, uint32_t expected)
-{
-	return number - expected + SEQ_WINDOW <= 2U * SEQ_WINDOW;
-}
 
 // Could this RST be the endpoint's own? It carries the sender's next number, or what the other
 // side acknowledged, or answers a SYN (RFC 9293 section 3.10.7.3).
@@ -22,7 +16,7 @@ static bool is_rst_plausible(const struct flow *flow, enum flow_dir dir,
 {
 	if (flow->state == FLOW_SYN_SENT && dir == FROM_BACKEND)
 		return view->ack == flow->client_next;
-	return is_near(view->seq, dir == FROM_CLIENT ? flow->client_next : flow->backend_next);
+	return flow_is_near(view->seq, dir == FROM_CLIENT ? flow->client_next : flow->backend_next);
 }
 
 // Could this segment be the endpoint's own? It goes on where the sender was, or it acknowledges
@@ -36,7 +30,7 @@ static bool is_segment_plausible(const struct flow *flow, enum flow_dir dir,
 		return true;
 	uint32_t own = dir == FROM_CLIENT ? flow->client_next : flow->backend_next;
 	uint32_t other = dir == FROM_CLIENT ? flow->backend_next : flow->client_next;
-	return is_near(view->seq, own) || is_near(view->ack, other);
+	return flow_is_near(view->seq, own) || flow_is_near(view->ack, other);
 }
 
 // A side that was thought to have reset the connection speaks on: the RST was somebody else's.
@@ -122,6 +116,27 @@ static enum flow_state track_udp(const struct flow *flow, enum flow_dir dir)
 	return (enum flow_state)flow->state;
 }
 
+// Where answers are not seen: a client that speaks on in a later second. Several datagrams at once
+// are a question more often than a conversation, and most floods use no address twice.
+static enum flow_state track_udp_client(const struct flow_table *table, const struct flow *flow)
+{
+	uint32_t last = flow->expires - table->params.timeouts[flow->state];
+	if (flow->state == FLOW_UDP_UNREPLIED && flow_is_after(table->now, last))
+		return FLOW_UDP;
+	return (enum flow_state)flow->state;
+}
+
+// The state that the packet leads to. False when it says nothing about the flow.
+static bool track(const struct flow_table *table, struct flow *flow, enum flow_dir dir,
+		  const struct frame_view *view, enum flow_state *state)
+{
+	if (flow->proto == IPPROTO_TCP)
+		return table->params.is_one_sided ? flow_track_tcp_client(flow, view, state)
+						  : track_tcp(flow, dir, view, state);
+	*state = table->params.is_one_sided ? track_udp_client(table, flow) : track_udp(flow, dir);
+	return true;
+}
+
 static void count_packet(struct traffic_counters *traffic, enum flow_dir dir, uint32_t bytes)
 {
 	counter_add(dir == FROM_CLIENT ? &traffic->packets_tx : &traffic->packets_rx, 1);
@@ -134,11 +149,7 @@ bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir di
 	struct flow *flow = &table->flows[index];
 	uint32_t bytes = view->frame_len - view->l3;
 	enum flow_state state = FLOW_FREE;
-	bool is_plausible = true;
-	if (flow->proto == IPPROTO_TCP)
-		is_plausible = track_tcp(flow, dir, view, &state);
-	else
-		state = track_udp(flow, dir);
+	bool is_plausible = track(table, flow, dir, view, &state);
 	if (is_plausible) {
 		flow_table_set_state(table, index, state);
 		flow_table_refresh(table, index);
@@ -147,6 +158,14 @@ bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir di
 	count_packet(&table->frontends[flow->frontend], dir, bytes);
 	count_packet(&table->backends[flow->backend], dir, bytes);
 	return is_plausible;
+}
+
+void flow_table_count(struct flow_table *table, uint16_t frontend, uint16_t backend,
+		      const struct frame_view *view)
+{
+	uint32_t bytes = view->frame_len - view->l3;
+	count_packet(&table->frontends[frontend], FROM_CLIENT, bytes);
+	count_packet(&table->backends[backend], FROM_CLIENT, bytes);
 }
 
 void flow_table_orphan(struct flow_table *table, uint32_t index)

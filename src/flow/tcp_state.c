@@ -52,12 +52,36 @@ enum flow_state tcp_state_next(enum flow_state state, enum flow_dir dir, uint8_t
 	return (enum flow_state)table[event_of(tcp_flags)][state];
 }
 
+// A SYN leads nowhere here: whether it begins anew is decided by its numbers (flow_track_client.c).
+enum flow_state tcp_state_next_one_sided(enum flow_state state, uint8_t tcp_flags,
+					 enum tcp_news news)
+{
+	enum tcp_event event = event_of(tcp_flags);
+	if (tcp_flags & TCP_FLAG_RST)
+		return FLOW_RESET;
+	if (event == EVENT_SYN || event == EVENT_SYN_ACK)
+		return state;
+	if (event == EVENT_FIN)
+		return state == FLOW_RESET ? FLOW_RESET : FLOW_TIME_WAIT;
+	switch (state) {
+	case FLOW_SYN_SENT:
+		return FLOW_ESTABLISHED;
+	case FLOW_PICKED_UP:
+		return news == TCP_NEWS_NONE ? FLOW_PICKED_UP : FLOW_ESTABLISHED;
+	case FLOW_TIME_WAIT:
+		return news == TCP_NEWS_ANSWERED ? FLOW_FIN_WAIT : FLOW_TIME_WAIT;
+	default:
+		return state;
+	}
+}
+
 enum flow_class flow_state_class(enum flow_state state)
 {
 	switch (state) {
 	case FLOW_SYN_SENT:
 	case FLOW_SYN_SENT_BOTH:
 	case FLOW_SYN_RECEIVED:
+	case FLOW_PICKED_UP:
 	case FLOW_UDP_UNREPLIED:
 	case FLOW_UDP_REPLIED:
 		return CLASS_HALF_OPEN;
@@ -82,6 +106,7 @@ const char *flow_state_name(enum flow_state state)
 		[FLOW_LAST_ACK] = "last_ack",
 		[FLOW_TIME_WAIT] = "time_wait",
 		[FLOW_RESET] = "reset",
+		[FLOW_PICKED_UP] = "picked_up",
 		[FLOW_UDP_UNREPLIED] = "udp_unreplied",
 		[FLOW_UDP_REPLIED] = "udp_replied",
 		[FLOW_UDP] = "udp",

@@ -21,6 +21,8 @@ enum {
 	TCP_HEADER_MIN = 20,
 	UDP_HEADER_LEN = 8,
 	ICMP_HEADER_LEN = 8,
+	ICMP_MTU_OFFSET = 6,
+	ICMP_FRAGMENTATION_NEEDED = 4,
 	ICMP_UNREACHABLE = 3,
 	ICMP_TIME_EXCEEDED = 11,
 	ICMP_PARAMETER_PROBLEM = 12,
@@ -150,6 +152,47 @@ static enum parse_result parse_udp(const uint8_t *frame, struct frame_view *view
 	return view->src.port_be ? PARSE_OK : PARSE_BAD_SOURCE;
 }
 
+// The length of the quoted header at `ip`, with `room` for it and the least of what follows.
+static enum parse_result parse_quoted_header(const uint8_t *ip, uint32_t room, uint32_t *len)
+{
+	if (room < IP_HEADER_MIN)
+		return PARSE_TRUNCATED;
+	*len = (ip[0] & 0x0fU) * 4;
+	if (ip[0] >> 4 != 4 || *len < IP_HEADER_MIN)
+		return PARSE_MALFORMED;
+	return room < *len + QUOTED_L4_MIN ? PARSE_TRUNCATED : PARSE_OK;
+}
+
+// What is quoted at offset `at`, or the packet that it carries.
+static enum parse_result parse_quote(const uint8_t *frame, uint32_t at, struct frame_view *view)
+{
+	uint32_t header_len;
+	enum parse_result result =
+		parse_quoted_header(frame + at, view->frame_len - at, &header_len);
+	if (result != PARSE_OK)
+		return result;
+	if (frame[at + 9] == IPPROTO_IPIP) {
+		view->is_tunnel_error = true;
+		view->tunnel_end = ip_addr_from_v4(load_raw32(frame + at + IP_DST_OFFSET));
+		at += header_len;
+		// Few routers quote that much; the kernel does not ask for more.
+		if (parse_quoted_header(frame + at, view->frame_len - at, &header_len) != PARSE_OK)
+			return PARSE_NOT_OURS;
+	}
+	const uint8_t *ip = frame + at;
+	if ((load_be16(ip + 6) & IP_FRAGMENT_OFFSET) ||
+	    (ip[9] != IPPROTO_TCP && ip[9] != IPPROTO_UDP))
+		return PARSE_NOT_OURS;
+	view->quoted_l3 = (uint16_t)at;
+	view->quoted_l4 = (uint16_t)(at + header_len);
+	view->src.addr = ip_addr_from_v4(load_raw32(ip + IP_SRC_OFFSET));
+	view->dst.addr = ip_addr_from_v4(load_raw32(ip + IP_DST_OFFSET));
+	view->src.proto = view->dst.proto = ip[9];
+	read_ports(frame + view->quoted_l4, view);
+	view->seq = load_be32(frame + view->quoted_l4 + 4);
+	return PARSE_OK;
+}
+
 // The view of an error is that of the packet it quotes, which travelled the other way.
 static enum parse_result parse_icmp(const uint8_t *frame, struct frame_view *view)
 {
@@ -160,31 +203,19 @@ static enum parse_result parse_icmp(const uint8_t *frame, struct frame_view *vie
 	if (icmp[0] != ICMP_UNREACHABLE && icmp[0] != ICMP_TIME_EXCEEDED &&
 	    icmp[0] != ICMP_PARAMETER_PROBLEM)
 		return PARSE_NOT_OURS;
-	if (room < ICMP_HEADER_LEN + IP_HEADER_MIN)
-		return PARSE_TRUNCATED;
 
-	const uint8_t *ip = icmp + ICMP_HEADER_LEN;
-	uint32_t header_len = (ip[0] & 0x0fU) * 4;
-	if (ip[0] >> 4 != 4 || header_len < IP_HEADER_MIN)
-		return PARSE_MALFORMED;
-	if (room < ICMP_HEADER_LEN + header_len + QUOTED_L4_MIN)
-		return PARSE_TRUNCATED;
-	if ((load_be16(ip + 6) & IP_FRAGMENT_OFFSET) ||
-	    (ip[9] != IPPROTO_TCP && ip[9] != IPPROTO_UDP))
-		return PARSE_NOT_OURS;
 	// An error goes to the sender of what it quotes; one that does not was made up.
-	if (load_raw32(ip + IP_SRC_OFFSET) != ip_addr_v4_be(&view->dst.addr))
+	const uint8_t *ip = icmp + ICMP_HEADER_LEN;
+	struct ip_addr receiver = view->dst.addr;
+	enum parse_result result = parse_quote(frame, view->l4 + ICMP_HEADER_LEN, view);
+	if (result != PARSE_OK)
+		return result;
+	if (load_raw32(ip + IP_SRC_OFFSET) != ip_addr_v4_be(&receiver))
 		return PARSE_NOT_OURS;
-
 	view->is_icmp_error = true;
-	view->quoted_l3 = (uint16_t)(view->l4 + ICMP_HEADER_LEN);
-	view->quoted_l4 = (uint16_t)(view->quoted_l3 + header_len);
-	view->payload = view->quoted_l3;
-	view->src.addr = ip_addr_from_v4(load_raw32(ip + IP_SRC_OFFSET));
-	view->dst.addr = ip_addr_from_v4(load_raw32(ip + IP_DST_OFFSET));
-	view->src.proto = view->dst.proto = ip[9];
-	read_ports(frame + view->quoted_l4, view);
-	view->seq = load_be32(frame + view->quoted_l4 + 4);
+	view->payload = (uint16_t)(view->l4 + ICMP_HEADER_LEN);
+	if (icmp[0] == ICMP_UNREACHABLE && icmp[1] == ICMP_FRAGMENTATION_NEEDED)
+		view->icmp_mtu = load_be16(icmp + ICMP_MTU_OFFSET);
 	return PARSE_OK;
 }
 

@@ -76,6 +76,12 @@ void rewrite_packet(uint8_t *frame, const struct frame_view *view, const struct 
 	update_stored(ip + IP_CSUM_OFFSET, csum_add(rewrite->addr_delta, decrement_ttl(ip)));
 }
 
+void rewrite_ttl(uint8_t *frame, const struct frame_view *view)
+{
+	uint8_t *ip = frame + view->l3;
+	update_stored(ip + IP_CSUM_OFFSET, decrement_ttl(ip));
+}
+
 // The quoted transport checksum is there only when the quote is long enough.
 static void update_quoted_transport(uint8_t *frame, const struct frame_view *view, uint16_t delta)
 {

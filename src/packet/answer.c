@@ -14,7 +14,9 @@ enum {
 	TCP_ACK_OFFSET = 8,
 	TCP_FLAGS_OFFSET = 13,
 	UDP_LEN_OFFSET = 4,
+	ICMP_CODE_OFFSET = 1,
 	ICMP_CSUM_OFFSET = 2,
+	ICMP_REST_OFFSET = 4, // fragmentation needed: the greatest size that fits
 	QUOTED_L4_LEN = 8,
 	QUOTE_MAX = 60 + QUOTED_L4_LEN,
 };
@@ -139,14 +141,23 @@ static void refuse_tcp(const struct answer_templates *templates, struct packet *
 	answer_write_reset(templates, &reset, packet);
 }
 
-static void refuse_udp(const struct answer_templates *templates, struct packet *packet,
-		       const struct mac_addr *link_mac)
+struct unreachable {
+	uint32_t quote_at; // in the frame that is turned into this
+	uint32_t quote_len;
+	uint8_t code;
+	uint32_t rest; // behind the checksum
+};
+
+// Destination unreachable, from whom the packet was for to whom it is from.
+static void write_unreachable(const struct answer_templates *templates, struct packet *packet,
+			      const struct mac_addr *link_mac,
+			      const struct unreachable *unreachable)
 {
+	uint32_t quote_len = unreachable->quote_len;
 	const struct frame_view view = packet->view;
 	struct mac_addr sender = sender_of(packet);
 	uint8_t quote[QUOTE_MAX];
-	uint32_t quote_len = (uint32_t)view.l4 - view.l3 + QUOTED_L4_LEN;
-	memcpy(quote, packet->frame + view.l3, quote_len);
+	memcpy(quote, packet->frame + unreachable->quote_at, quote_len);
 
 	uint8_t *frame = packet->frame;
 	uint8_t *ip = frame + ETH_HEADER_LEN;
@@ -156,6 +167,8 @@ static void refuse_udp(const struct answer_templates *templates, struct packet *
 	patch_ethernet(frame, link_mac, &sender);
 	store_be16(ip + IP_LEN_OFFSET, (uint16_t)(ANSWER_IP_LEN + ANSWER_ICMP_LEN + quote_len));
 	patch_ip(ip, &view.dst.addr, &view.src.addr);
+	icmp[ICMP_CODE_OFFSET] = unreachable->code;
+	store_be32(icmp + ICMP_REST_OFFSET, unreachable->rest);
 	store_raw16(icmp + ICMP_CSUM_OFFSET, 0);
 	uint64_t sum = csum_add_bytes(0, icmp, ANSWER_ICMP_LEN + quote_len);
 	store_raw16(icmp + ICMP_CSUM_OFFSET, csum_finish(sum));
@@ -164,6 +177,20 @@ static void refuse_udp(const struct answer_templates *templates, struct packet *
 	packet->vnet = (struct virtio_net_hdr){0};
 	packet->tx_link = packet->rx_link;
 	packet->is_to_send = true;
+}
+
+// About a packet that was received.
+static void refuse_unreachable(const struct answer_templates *templates, struct packet *packet,
+			       const struct mac_addr *link_mac, uint8_t code, uint32_t rest)
+{
+	const struct frame_view *view = &packet->view;
+	struct unreachable unreachable = {
+		.quote_at = view->l3,
+		.quote_len = (uint32_t)view->l4 - view->l3 + QUOTED_L4_LEN,
+		.code = code,
+		.rest = rest,
+	};
+	write_unreachable(templates, packet, link_mac, &unreachable);
 }
 
 // Whether the transport checksum is right, or not there to be judged: the ports and numbers of a
@@ -189,8 +216,31 @@ bool answer_refuse(const struct answer_templates *templates, struct packet *pack
 	if (!answer_may_be_due(packet) || !is_intact(packet))
 		return false;
 	if (packet->view.src.proto == IPPROTO_UDP)
-		refuse_udp(templates, packet, link_mac);
+		refuse_unreachable(templates, packet, link_mac, ICMP_UNREACH_PORT, 0);
 	else
 		refuse_tcp(templates, packet, link_mac);
 	return true;
+}
+
+bool answer_too_big(const struct answer_templates *templates, struct packet *packet,
+		    const struct mac_addr *link_mac, uint32_t mtu)
+{
+	if (packet->view.is_icmp_error || !is_intact(packet))
+		return false;
+	refuse_unreachable(templates, packet, link_mac, ICMP_UNREACH_NEEDFRAG, mtu);
+	return true;
+}
+
+void answer_tunnel_too_big(const struct answer_templates *templates, struct packet *packet,
+			   uint32_t mtu)
+{
+	static const struct mac_addr none;
+	const struct frame_view *view = &packet->view;
+	struct unreachable unreachable = {
+		.quote_at = view->quoted_l3,
+		.quote_len = (uint32_t)view->quoted_l4 - view->quoted_l3 + QUOTED_L4_LEN,
+		.code = ICMP_UNREACH_NEEDFRAG,
+		.rest = mtu,
+	};
+	write_unreachable(templates, packet, &none, &unreachable);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The packets that culvert makes itself: resets (RFC 9293 section 3.5.2) and port unreachable (RFC
-// 792). Their fixed parts are built once by libnet; addresses, numbers and checksums are patched
-// in. Called by: the worker that owns the templates, but for answer_templates_init().
+// The packets that culvert makes itself: resets (RFC 9293 section 3.5.2), port unreachable (RFC
+// 792) and fragmentation needed (RFC 1191 section 4). Their fixed parts are built once by libnet;
+// addresses, numbers and checksums are patched in. Called by: the worker that owns the templates,
+// but for answer_templates_init().
 #pragma once
 
 #include "culvert/base/err.h"
@@ -50,3 +51,14 @@ static inline bool answer_may_be_due(const struct packet *packet)
 // to a RST, an ICMP error, or a packet whose checksum is wrong.
 bool answer_refuse(const struct answer_templates *templates, struct packet *packet,
 		   const struct mac_addr *link_mac);
+
+// Likewise, turn a packet that must not be fragmented into the word that packets of more than `mtu`
+// bytes go no further. It quotes the packet as it was received.
+bool answer_too_big(const struct answer_templates *templates, struct packet *packet,
+		    const struct mac_addr *link_mac, uint32_t mtu);
+
+// Turn an ICMP error about a packet in a tunnel into the same word for the sender of what was in
+// it, for whom packets of more than `mtu` bytes go no further. Link and its addresses stay the
+// caller's to set.
+void answer_tunnel_too_big(const struct answer_templates *templates, struct packet *packet,
+			   uint32_t mtu);

@@ -5,14 +5,21 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "culvert/balance/grace.h"
 #include "culvert/base/clock.h"
-#include "packet/grace.h"
 #include "packet/plan.h"
 
 enum {
 	INLINE_PACKETS = 512, // two bursts per link and the spares, with room
 	PIPELINE_PACKETS = 4096,
+	SPARES_PER_WORKER = 2 * WORKER_SPARES, // in its hands, and on their way there
 };
+
+static uint32_t n_packets(const struct engine *engine)
+{
+	return engine->is_inline ? INLINE_PACKETS
+				 : PIPELINE_PACKETS + engine->n_workers * SPARES_PER_WORKER;
+}
 
 // Pipelines want a processor each for capture and transmit.
 static uint32_t auto_workers(void)
@@ -29,7 +36,8 @@ static void choose_plan(struct engine *engine)
 	uint32_t n_ports = (uint32_t)passthrough->nat_port_max - passthrough->nat_port_min + 1;
 	bool is_auto = passthrough->workers == WORKERS_AUTO;
 	uint32_t n = is_auto ? auto_workers() : (uint32_t)passthrough->workers;
-	n = n < n_ports ? n : n_ports; // each needs a port
+	if (engine->config->mode != MODE_DSR)
+		n = n < n_ports ? n : n_ports; // each needs a port
 	engine->is_inline = n == 0;
 	engine->n_workers = n ? n : 1;
 }
@@ -37,7 +45,7 @@ static void choose_plan(struct engine *engine)
 static void copy_timeouts(uint32_t *to, const struct config_timeouts *from)
 {
 	to[FLOW_SYN_SENT] = to[FLOW_SYN_SENT_BOTH] = from->tcp_syn;
-	to[FLOW_SYN_RECEIVED] = from->tcp_handshake;
+	to[FLOW_SYN_RECEIVED] = to[FLOW_PICKED_UP] = from->tcp_handshake;
 	to[FLOW_ESTABLISHED] = from->tcp_established;
 	to[FLOW_FIN_WAIT] = to[FLOW_CLOSE_WAIT] = to[FLOW_LAST_ACK] = from->tcp_closing;
 	to[FLOW_TIME_WAIT] = from->tcp_time_wait;
@@ -61,6 +69,8 @@ static int open_worker(struct engine *engine, const struct engine_params *params
 				   registry_snats_per_endpoint(registry),
 			.secret = params->secret + i,
 		}};
+	worker.config = config;
+	worker.flows.is_one_sided = config->mode == MODE_DSR;
 	copy_timeouts(worker.flows.timeouts, &config->timeouts);
 	steering_slice(&engine->capture.steering, i, &worker.flows.first_port,
 		       &worker.flows.n_ports);
@@ -92,8 +102,7 @@ static int open_parts(struct engine *engine, const struct engine_params *params,
 	if (!code)
 		code = params->driver->open(&engine->io, params->links, params->n_links, err);
 	if (!code)
-		code = packet_pool_init(&engine->capture.pool,
-					engine->is_inline ? INLINE_PACKETS : PIPELINE_PACKETS, err);
+		code = packet_pool_init(&engine->capture.pool, n_packets(engine), err);
 	if (!code)
 		code = open_workers(engine, params, err);
 	if (!code && !engine->is_inline)
@@ -193,25 +202,15 @@ uint32_t engine_n_workers(const struct engine *engine)
 	return engine->is_inline ? 0 : engine->n_workers;
 }
 
-static void add_traffic(struct traffic *sum, const struct traffic_counters *from)
-{
-	sum->total_connections += counter_read(&from->flows_opened);
-	sum->current_connections += counter_read(&from->flows_current);
-	sum->bytes_tx += counter_read(&from->bytes_tx);
-	sum->bytes_rx += counter_read(&from->bytes_rx);
-	sum->packets_tx += counter_read(&from->packets_tx);
-	sum->packets_rx += counter_read(&from->packets_rx);
-}
-
 static void add_worker(struct packet_stats *stats, const struct worker *worker)
 {
 	const struct flow_table *flows = worker->flows;
 	for (size_t i = 0; i < stats->n_frontends; i++) {
-		add_traffic(&stats->frontends[i], &flows->frontends[i]);
-		add_traffic(&stats->total, &flows->frontends[i]);
+		traffic_gather(&stats->frontends[i], &flows->frontends[i]);
+		traffic_gather(&stats->total, &flows->frontends[i]);
 	}
 	for (size_t i = 0; i < stats->n_backends; i++)
-		add_traffic(&stats->backends[i], &flows->backends[i]);
+		traffic_gather(&stats->backends[i], &flows->backends[i]);
 	stats->flows += counter_read(&flows->flows_current);
 	stats->flow_capacity += flows->params.capacity;
 	stats->flows_reclaimed += counter_read(&flows->reclaimed);

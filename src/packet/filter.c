@@ -37,10 +37,11 @@ char *filter_text(const struct config *config)
 	FILE *out = open_memstream(&text, &len);
 	if (!out)
 		return NULL;
-	fprintf(out, "ip and (((tcp or udp) and dst portrange %u-%u)",
-		config->passthrough.nat_port_min, config->passthrough.nat_port_max);
 	// Destination unreachable, time exceeded, parameter problem (RFC 792).
-	fprintf(out, " or (icmp and (icmp[0] == 3 or icmp[0] == 11 or icmp[0] == 12))");
+	fprintf(out, "ip and ((icmp and (icmp[0] == 3 or icmp[0] == 11 or icmp[0] == 12))");
+	if (config->mode != MODE_DSR)
+		fprintf(out, " or ((tcp or udp) and dst portrange %u-%u)",
+			config->passthrough.nat_port_min, config->passthrough.nat_port_max);
 	for (size_t i = 0; i < config->n_frontends; i++)
 		write_frontend(out, &config->frontends[i].endpoint);
 	fprintf(out, ")");

@@ -1,8 +1,99 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "packet/forward.h"
 
-// What the largest packet on the wire will measure: a super-frame is cut into segments first.
-static uint32_t wire_len(const struct packet *packet)
+#include "culvert/balance/choice.h"
+#include "culvert/net/ipip.h"
+
+// ---- flows --------------------------------------------------------------------------------------
+
+// A flow that has been found can still be of no use: its connection is over and a new one begins
+// (same backend and port if they can be used: its TIME_WAIT knows the client's sequence numbers),
+// or it waits for a backend that went down. Returns the flow to go on with, or 0 for a new one.
+static uint32_t renew_flow(struct worker *worker, const struct packet *packet, uint32_t index)
+{
+	struct flow *flow = &worker->flows->flows[index];
+	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
+	// A client that begins anew has given up the old connection's last acknowledgement.
+	bool is_over = flow->class == CLASS_FINISHED || flow->state == FLOW_LAST_ACK;
+	bool is_reusable = backend->is_up && (backend->snat_mask >> flow->snat & 1);
+	bool is_waiting = flow->class == CLASS_HALF_OPEN ||
+			  (flow->proto == IPPROTO_UDP && backend->resets_on_down);
+	if (!forward_opens_connection(&packet->view))
+		return index;
+	if (is_over && is_reusable) {
+		flow_table_reopen(worker->flows, index, packet->view.seq);
+		return index;
+	}
+	if (is_over || (is_waiting && !backend->is_up)) {
+		flow_table_end(worker->flows, index);
+		return 0;
+	}
+	return index;
+}
+
+// A handshake whose backend went down: sweep.c resets connections only. A SYN has been taken care
+// of by renew_flow(); whoever sends anything else has got an answer and believes in a connection.
+static void orphan_if_stranded(struct worker *worker, uint32_t index)
+{
+	const struct flow *flow = &worker->flows->flows[index];
+	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
+	if (flow->class == CLASS_HALF_OPEN && flow->proto == IPPROTO_TCP && !backend->is_up &&
+	    backend->resets_on_down)
+		flow_table_orphan(worker->flows, index);
+}
+
+uint32_t forward_find_flow(struct worker *worker, const struct packet *packet)
+{
+	uint32_t index =
+		flow_table_find(worker->flows, &packet->view.src, packet->frontend, packet->hash);
+	if (index)
+		index = renew_flow(worker, packet, index);
+	if (index)
+		orphan_if_stranded(worker, index);
+	return index;
+}
+
+// ---- the choice of a backend --------------------------------------------------------------------
+
+int32_t forward_pick_by_hash(const struct worker *worker, uint16_t frontend,
+			     const struct endpoint *client, const struct endpoint *vip)
+{
+	const struct snapshot *snapshot = worker->snapshot;
+	const struct snapshot_frontend *f = &snapshot->frontends[frontend];
+	const struct maglev *table = snapshot->pools[f->pool].table;
+	if (!forward_is_by_hash(worker, frontend) || table->size == 0)
+		return SCHEDULER_NO_BACKEND;
+	return maglev_lookup(table, choice_hash(f->hash, client, vip));
+}
+
+// More than any backend has flows: one that cannot be reached comes after all that can. Its flows
+// would be refused, so that it would stay the one with the fewest.
+static const uint64_t unreachable_load = UINT64_C(1) << 32;
+
+static uint64_t load_of(const void *arg, uint32_t backend)
+{
+	const struct worker *worker = arg;
+	if (worker->snapshot->backends[backend].hop.state != HOP_READY)
+		return unreachable_load;
+	return counter_read(&worker->flows->backends[backend].flows_current);
+}
+
+int32_t forward_pick_backend(struct worker *worker, const struct packet *packet)
+{
+	const struct snapshot_frontend *frontend = &worker->snapshot->frontends[packet->frontend];
+	struct scheduler_pick pick = {
+		.snapshot = worker->snapshot,
+		.pool = frontend->pool,
+		.hash = choice_hash(frontend->hash, &packet->view.src, &packet->view.dst),
+		.load = load_of,
+		.load_arg = worker,
+	};
+	return scheduler_pick(worker->schedulers[packet->frontend], &pick);
+}
+
+// ---- the way out --------------------------------------------------------------------------------
+
+uint32_t forward_wire_len(const struct packet *packet)
 {
 	const struct frame_view *view = &packet->view;
 	uint32_t headers = (uint32_t)view->payload - view->l3;
@@ -11,23 +102,30 @@ static uint32_t wire_len(const struct packet *packet)
 	return headers + packet->vnet.gso_size;
 }
 
+uint32_t forward_room(const struct worker *worker, const struct snapshot_backend *backend)
+{
+	uint32_t mtu = worker->snapshot->links[backend->hop.link].mtu;
+	const struct config *config = worker->config;
+	bool is_wrapped = config->mode == MODE_DSR && config->dsr.method == DSR_IPIP;
+	return is_wrapped && mtu > IPIP_HEADER_LEN ? mtu - IPIP_HEADER_LEN : mtu;
+}
+
 bool forward_can_leave(struct packet *packet, const struct snapshot_link *link)
 {
 	if (packet->view.ttl <= 1)
 		packet_drop(packet, VERDICT_DROP_TTL_EXPIRED);
-	else if (wire_len(packet) > link->mtu)
+	else if (forward_wire_len(packet) > link->mtu)
 		packet_drop(packet, VERDICT_DROP_TOO_BIG);
 	else
 		return true;
 	return false;
 }
 
-bool forward_can_reach(struct packet *packet, const struct snapshot *snapshot,
-		       const struct snapshot_backend *backend)
+bool forward_has_hop(struct packet *packet, const struct snapshot_backend *backend)
 {
 	switch (backend->hop.state) {
 	case HOP_READY:
-		return forward_can_leave(packet, &snapshot->links[backend->hop.link]);
+		return true;
 	case HOP_UNRESOLVED:
 		packet_drop(packet, VERDICT_DROP_NEIGHBOUR_UNRESOLVED);
 		return false;
@@ -38,28 +136,43 @@ bool forward_can_reach(struct packet *packet, const struct snapshot *snapshot,
 	return false;
 }
 
+bool forward_can_reach(struct packet *packet, const struct snapshot *snapshot,
+		       const struct snapshot_backend *backend)
+{
+	return forward_has_hop(packet, backend) &&
+	       forward_can_leave(packet, &snapshot->links[backend->hop.link]);
+}
+
 void forward_finish(struct packet *packet, const struct snapshot *snapshot, uint32_t link,
 		    const struct mac_addr *next_hop)
 {
 	const struct mac_addr *own = &snapshot->links[link].mac;
 	memcpy(packet->frame, next_hop->bytes, sizeof(next_hop->bytes));
 	memcpy(packet->frame + sizeof(next_hop->bytes), own->bytes, sizeof(own->bytes));
-	packet->len = packet->view.frame_len;
-	packet->tx_link = (uint8_t)link;
-	packet->verdict = VERDICT_FORWARDED;
-	packet->is_to_send = true;
+	forward_send(packet, link, packet->view.frame_len);
+}
+
+static bool has_answer_left(struct worker *worker, const struct packet *packet)
+{
+	if (!answer_may_be_due(packet))
+		return false;
+	if (worker->answers_left == 0)
+		counter_add(&worker->suppressed, 1);
+	return worker->answers_left != 0;
 }
 
 void forward_refuse(struct worker *worker, struct packet *packet, enum verdict verdict)
 {
 	const struct mac_addr *mac = &worker->snapshot->links[packet->rx_link].mac;
 	packet_drop(packet, verdict);
-	if (!answer_may_be_due(packet))
-		return;
-	if (worker->answers_left == 0) {
-		counter_add(&worker->suppressed, 1);
-		return;
-	}
-	if (answer_refuse(&worker->templates, packet, mac))
+	if (has_answer_left(worker, packet) && answer_refuse(&worker->templates, packet, mac))
+		worker->answers_left--;
+}
+
+void forward_refuse_too_big(struct worker *worker, struct packet *packet, uint32_t mtu)
+{
+	const struct mac_addr *mac = &worker->snapshot->links[packet->rx_link].mac;
+	packet_drop(packet, VERDICT_DROP_TOO_BIG);
+	if (has_answer_left(worker, packet) && answer_too_big(&worker->templates, packet, mac, mtu))
 		worker->answers_left--;
 }

@@ -10,6 +10,21 @@
 // Passthrough: address translation both ways.
 void forward_nat(struct worker *worker, struct packet *packet);
 
+// DSR: the client's half only, since backends answer clients themselves.
+void forward_dsr(struct worker *worker, struct packet *packet);
+
+// DSR: what fits through the way to a backend as it is, in bytes of IP packet; whether the packet
+// can go there, and if not it is dropped under the reason; and, with the methods by which the
+// backend gets what the client has sent, sending it.
+uint32_t forward_room(const struct worker *worker, const struct snapshot_backend *backend);
+bool forward_dsr_can_reach(struct worker *worker, struct packet *packet,
+			   const struct snapshot_backend *backend);
+void forward_dsr_unchanged(struct worker *worker, struct packet *packet,
+			   const struct snapshot_backend *backend);
+// By a tunnel to the backend.
+void forward_ipip(struct worker *worker, struct packet *packet,
+		  const struct snapshot_backend *backend);
+
 // An ICMP error about a packet of a flow, in either direction.
 void forward_icmp_error(struct worker *worker, struct packet *packet);
 
@@ -20,14 +35,63 @@ static inline uint16_t forward_local_port(const struct packet *packet)
 	return ntohs(view->is_icmp_error ? view->src.port_be : view->dst.port_be);
 }
 
+// Does the client begin something new: a SYN, or any datagram?
+static inline bool forward_opens_connection(const struct frame_view *view)
+{
+	return view->src.proto == IPPROTO_UDP ||
+	       (view->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
+}
+
+// Where the client was last seen, so that answers made here find it.
+static inline void forward_remember_path(struct flow *flow, const struct packet *packet)
+{
+	flow->client_link = packet->rx_link;
+	memcpy(flow->client_mac.bytes, packet->frame + 6, sizeof(flow->client_mac.bytes));
+}
+
+// The flow of a packet from the client, or 0. One that is over or has lost its backend is renewed
+// or ended when the packet begins anew, and marked an orphan when it does not.
+uint32_t forward_find_flow(struct worker *worker, const struct packet *packet);
+
+// Who takes the new flow that the client's packet opens: a backend's running number, or
+// SCHEDULER_NO_BACKEND. Loads are the live flows of this worker.
+int32_t forward_pick_backend(struct worker *worker, const struct packet *packet);
+
+// Does Maglev alone say which backend takes what?
+static inline bool forward_is_by_hash(const struct worker *worker, uint16_t frontend)
+{
+	return worker->config->frontends[frontend].scheduler == SCHEDULER_MAGLEV;
+}
+
+// The backend that the hash alone names for what `client` sends to `vip`: the same in every run and
+// for every balancer, as long as the same backends are up. SCHEDULER_NO_BACKEND when none is, or
+// when the frontend's scheduler goes by something else.
+int32_t forward_pick_by_hash(const struct worker *worker, uint16_t frontend,
+			     const struct endpoint *client, const struct endpoint *vip);
+
 // Drop, and tell the sender so if the rate of answers allows it.
 void forward_refuse(struct worker *worker, struct packet *packet, enum verdict verdict);
+// Likewise a packet that must not be fragmented, where no more than `mtu` bytes go further.
+void forward_refuse_too_big(struct worker *worker, struct packet *packet, uint32_t mtu);
 
-// Can the packet leave by `link` (time to live, MTU), or go to `backend` (a route and a neighbour
-// as well)? If not it is dropped under the reason.
+// What the largest packet on the wire will measure: a super-frame is cut into segments first.
+uint32_t forward_wire_len(const struct packet *packet);
+
+// Is there a next hop towards `backend`? Can the packet leave by `link` (time to live, MTU), or go
+// to `backend` (both)? If not it is dropped under the reason.
+bool forward_has_hop(struct packet *packet, const struct snapshot_backend *backend);
 bool forward_can_leave(struct packet *packet, const struct snapshot_link *link);
 bool forward_can_reach(struct packet *packet, const struct snapshot *snapshot,
 		       const struct snapshot_backend *backend);
+
+// A frame of `len` bytes is ready.
+static inline void forward_send(struct packet *packet, uint32_t link, uint32_t len)
+{
+	packet->len = len;
+	packet->tx_link = (uint8_t)link;
+	packet->verdict = VERDICT_FORWARDED;
+	packet->is_to_send = true;
+}
 
 // The last step, after the rewriting: from our address on the link to the next hop, padding left
 // out.

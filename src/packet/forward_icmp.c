@@ -3,9 +3,13 @@
 // gets them as if the path in between were one. Without this, path-MTU discovery ends here.
 //
 // An error changes no flow: neither its state nor its timer (RFC 5382 REQ-10, RFC 4787 REQ-12).
+#include "culvert/net/bytes.h"
 #include "culvert/net/checksum.h"
+#include "culvert/net/ipip.h"
 #include "culvert/net/rewrite.h"
 #include "packet/forward.h"
+
+enum { IP_MTU_MIN = 68 }; // RFC 791 section 3.2: every link carries that much
 
 static bool is_checksum_right(const struct packet *packet)
 {
@@ -20,7 +24,8 @@ static uint32_t find_flow(const struct worker *worker, const struct packet *pack
 	if (packet->from == FROM_BACKEND)
 		return flow_table_find_reply(worker->flows, packet->nat_pool,
 					     forward_local_port(packet));
-	return flow_table_find(worker->flows, &view->dst, packet->frontend, packet->hash);
+	const struct endpoint *client = view->is_tunnel_error ? &view->src : &view->dst;
+	return flow_table_find(worker->flows, client, packet->frontend, packet->hash);
 }
 
 // About a packet to the backend: its sender was the client, its destination the VIP.
@@ -53,12 +58,72 @@ static void tell_backend(const struct snapshot *snapshot, const struct flow *flo
 	forward_finish(packet, snapshot, backend->hop.link, &backend->hop.mac);
 }
 
+// The backend that a flow or, in DSR mode, the hash names for what the client sends. Or
+// SCHEDULER_NO_BACKEND.
+static int32_t find_backend(const struct worker *worker, const struct packet *packet,
+			    uint32_t index)
+{
+	const struct frame_view *view = &packet->view;
+	if (index)
+		return worker->flows->flows[index].backend;
+	if (worker->config->mode != MODE_DSR)
+		return SCHEDULER_NO_BACKEND;
+	return forward_pick_by_hash(worker, packet->frontend, &view->dst, &view->src);
+}
+
+// DSR, about a packet to the client: the backend sent it, with the VIP for its source.
+static void tell_backend_directly(struct worker *worker, struct packet *packet, int32_t id)
+{
+	const struct snapshot *snapshot = worker->snapshot;
+	const struct snapshot_backend *backend = &snapshot->backends[id];
+	const struct frame_view *view = &packet->view;
+	struct ip_addr sender =
+		ip_addr_from_v4(load_raw32(packet->frame + view->l3 + IP_SRC_OFFSET));
+	if (!forward_dsr_can_reach(worker, packet, backend))
+		return;
+	if (worker->config->dsr.method != DSR_NAT) {
+		forward_dsr_unchanged(worker, packet, backend);
+		return;
+	}
+	rewrite_icmp_error(packet->frame, view, &backend->endpoint, &view->dst, &sender,
+			   &backend->endpoint.addr);
+	forward_finish(packet, snapshot, backend->hop.link, &backend->hop.mac);
+}
+
+// About a packet in a tunnel to a backend, that was too big somewhere on the way (RFC 2003 section
+// 4.1): the client must send smaller ones. Other errors from in there are the kernel's to see.
+static void tell_tunnels_client(struct worker *worker, struct packet *packet, uint32_t index)
+{
+	const struct snapshot *snapshot = worker->snapshot;
+	const struct frame_view *view = &packet->view;
+	const struct flow *flow = &worker->flows->flows[index];
+	bool is_tunnelling =
+		worker->config->mode == MODE_DSR && worker->config->dsr.method == DSR_IPIP;
+	if (!index || !is_tunnelling || view->icmp_mtu < IP_MTU_MIN + IPIP_HEADER_LEN ||
+	    !ip_addr_equal(&snapshot->backends[flow->backend].endpoint.addr, &view->tunnel_end)) {
+		packet_drop(packet, VERDICT_PASSED);
+		return;
+	}
+	if (!is_checksum_right(packet)) {
+		packet_drop(packet, VERDICT_DROP_BAD_ICMP_CHECKSUM);
+		return;
+	}
+	answer_tunnel_too_big(&worker->templates, packet, view->icmp_mtu - IPIP_HEADER_LEN);
+	packet->view.frame_len = packet->len;
+	forward_finish(packet, snapshot, flow->client_link, &flow->client_mac);
+}
+
 // Errors about flows that are not ours may be about the host's own connections: the kernel has
 // them too, and they stay its business.
 void forward_icmp_error(struct worker *worker, struct packet *packet)
 {
 	uint32_t index = find_flow(worker, packet);
-	if (!index) {
+	if (packet->view.is_tunnel_error) {
+		tell_tunnels_client(worker, packet, index);
+		return;
+	}
+	int32_t backend = find_backend(worker, packet, index);
+	if (backend == SCHEDULER_NO_BACKEND) {
 		packet_drop(packet, VERDICT_PASSED);
 		return;
 	}
@@ -67,7 +132,9 @@ void forward_icmp_error(struct worker *worker, struct packet *packet)
 		return;
 	}
 	const struct flow *flow = &worker->flows->flows[index];
-	if (packet->from == FROM_BACKEND)
+	if (worker->config->mode == MODE_DSR)
+		tell_backend_directly(worker, packet, backend);
+	else if (packet->from == FROM_BACKEND)
 		tell_client(worker->snapshot, flow, packet);
 	else
 		tell_backend(worker->snapshot, flow, packet);

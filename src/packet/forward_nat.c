@@ -3,8 +3,6 @@
 //
 // A flow is made by a SYN or a first datagram and by nothing else, before its packet leaves, so
 // the fastest answer finds it. It stays with its backend until it ends.
-#include <xxhash.h>
-
 #include "culvert/net/checksum.h"
 #include "culvert/net/rewrite.h"
 #include "packet/forward.h"
@@ -20,26 +18,10 @@ static struct endpoint snat_endpoint(const struct snapshot *snapshot, const stru
 
 // ---- the client's half -------------------------------------------------------------------------
 
-// Everything that steers a flow to its backend, in a form that no run and no table size changes:
-// several balancers, and this one after a restart, choose alike.
-static uint32_t choice_hash(const struct snapshot_frontend *frontend, const struct frame_view *view)
-{
-	if (frontend->hash == HASH_SOURCE_IP)
-		return (uint32_t)XXH3_64bits(&view->src.addr, sizeof(view->src.addr));
-	const struct endpoint tuple[2] = {view->src, view->dst};
-	return (uint32_t)XXH3_64bits(tuple, sizeof(tuple));
-}
-
 static enum verdict verdict_of_refusal(enum flow_refusal refusal)
 {
 	return refusal == FLOW_NO_NAT_PORT ? VERDICT_DROP_NO_NAT_PORT
 					   : VERDICT_DROP_FLOW_TABLE_FULL;
-}
-
-static void remember_path(struct flow *flow, const struct packet *packet)
-{
-	flow->client_link = packet->rx_link;
-	memcpy(flow->client_mac.bytes, packet->frame + 6, sizeof(flow->client_mac.bytes));
 }
 
 // Returns the new flow, or 0 with the packet dropped under its reason.
@@ -47,14 +29,12 @@ static uint32_t open_flow(struct worker *worker, struct packet *packet)
 {
 	const struct snapshot *snapshot = worker->snapshot;
 	const struct frame_view *view = &packet->view;
-	const struct snapshot_frontend *frontend = &snapshot->frontends[packet->frontend];
-	const struct maglev *table = snapshot->tables[frontend->pool];
-	if (table->size == 0) {
+	int32_t id = forward_pick_backend(worker, packet);
+	if (id == SCHEDULER_NO_BACKEND) {
 		forward_refuse(worker, packet, VERDICT_DROP_NO_BACKEND);
 		return 0;
 	}
 
-	uint16_t id = maglev_lookup(table, choice_hash(frontend, view));
 	const struct snapshot_backend *backend = &snapshot->backends[id];
 	if (!forward_can_reach(packet, snapshot, backend))
 		return 0;
@@ -62,7 +42,7 @@ static uint32_t open_flow(struct worker *worker, struct packet *packet)
 		.client = view->src.addr,
 		.client_port_be = view->src.port_be,
 		.frontend = packet->frontend,
-		.backend = id,
+		.backend = (uint16_t)id,
 		.proto = view->src.proto,
 		.hash = packet->hash,
 		.seq = view->seq,
@@ -77,52 +57,10 @@ static uint32_t open_flow(struct worker *worker, struct packet *packet)
 	}
 	struct flow *flow = &worker->flows->flows[index];
 	struct endpoint local = snat_endpoint(snapshot, flow);
-	remember_path(flow, packet);
+	forward_remember_path(flow, packet);
 	rewrite_deltas(&view->src, &view->dst, &local, &backend->endpoint, &flow->addr_delta,
 		       &flow->port_delta);
 	return index;
-}
-
-static bool opens_connection(const struct frame_view *view)
-{
-	return view->src.proto == IPPROTO_UDP ||
-	       (view->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
-}
-
-// A flow that has been found can still be of no use: its connection is over and a new one begins
-// (same backend and port if they can be used: its TIME_WAIT knows the client's sequence numbers),
-// or it waits for a backend that went down. Returns the flow to go on with, or 0 for a new one.
-static uint32_t renew_flow(struct worker *worker, const struct packet *packet, uint32_t index)
-{
-	struct flow *flow = &worker->flows->flows[index];
-	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
-	// A client that begins anew has given up the old connection's last acknowledgement.
-	bool is_over = flow->class == CLASS_FINISHED || flow->state == FLOW_LAST_ACK;
-	bool is_reusable = backend->is_up && (backend->snat_mask >> flow->snat & 1);
-	bool is_waiting = flow->class == CLASS_HALF_OPEN ||
-			  (flow->proto == IPPROTO_UDP && backend->resets_on_down);
-	if (!opens_connection(&packet->view))
-		return index;
-	if (is_over && is_reusable) {
-		flow_table_reopen(worker->flows, index, packet->view.seq);
-		return index;
-	}
-	if (is_over || (is_waiting && !backend->is_up)) {
-		flow_table_end(worker->flows, index);
-		return 0;
-	}
-	return index;
-}
-
-// A handshake whose backend went down: sweep.c resets connections only. A SYN has been taken care
-// of by renew_flow(); whoever sends anything else has got an answer and believes in a connection.
-static void orphan_if_stranded(struct worker *worker, uint32_t index)
-{
-	const struct flow *flow = &worker->flows->flows[index];
-	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
-	if (flow->class == CLASS_HALF_OPEN && flow->proto == IPPROTO_TCP && !backend->is_up &&
-	    backend->resets_on_down)
-		flow_table_orphan(worker->flows, index);
 }
 
 static void send_to_backend(struct worker *worker, struct packet *packet, uint32_t index)
@@ -141,25 +79,20 @@ static void send_to_backend(struct worker *worker, struct packet *packet, uint32
 	};
 	// Only who knows the connection may say which way its answers go.
 	if (flow_table_track(worker->flows, index, FROM_CLIENT, &packet->view))
-		remember_path(flow, packet);
+		forward_remember_path(flow, packet);
 	rewrite_packet(packet->frame, &packet->view, &rewrite, packet_is_partial(packet));
 	forward_finish(packet, snapshot, backend->hop.link, &backend->hop.mac);
 }
 
 static void from_client(struct worker *worker, struct packet *packet)
 {
-	uint32_t index =
-		flow_table_find(worker->flows, &packet->view.src, packet->frontend, packet->hash);
-	if (index)
-		index = renew_flow(worker, packet, index);
-	if (index)
-		orphan_if_stranded(worker, index);
+	uint32_t index = forward_find_flow(worker, packet);
 	if (index && (worker->flows->flows[index].marks & FLOW_IS_ORPHAN)) {
 		forward_refuse(worker, packet, VERDICT_DROP_BACKEND_DOWN);
 		return;
 	}
 	if (!index) {
-		if (!opens_connection(&packet->view)) {
+		if (!forward_opens_connection(&packet->view)) {
 			forward_refuse(worker, packet, VERDICT_DROP_NO_FLOW);
 			return;
 		}

@@ -35,10 +35,13 @@ struct afpacket_link {
 	counter_t unreadable;  // w: the capturing thread, r: control
 };
 
+enum { VNET_PART, HEADER_PART, PIECE_PART, N_PARTS };
+
 // Each direction has its message headers, set up once; only addresses and lengths change.
 struct message_set {
 	struct mmsghdr headers[PACKET_BURST];
-	struct iovec parts[PACKET_BURST][2];
+	struct iovec parts[PACKET_BURST][N_PARTS];
+	struct packet *packets[PACKET_BURST]; // tx: whose frame a message is
 };
 
 struct io {
@@ -127,17 +130,21 @@ static int open_link(struct afpacket_link *link, const struct io_link *from, str
 static void init_messages(struct message_set *set)
 {
 	for (uint32_t i = 0; i < PACKET_BURST; i++) {
-		set->parts[i][0].iov_len = sizeof(struct virtio_net_hdr);
+		set->parts[i][VNET_PART].iov_len = sizeof(struct virtio_net_hdr);
 		set->headers[i].msg_hdr.msg_iov = set->parts[i];
-		set->headers[i].msg_hdr.msg_iovlen = 2;
 	}
 }
 
-static void set_message(struct message_set *set, uint32_t i, struct packet *packet, uint32_t len)
+static void set_message(struct message_set *set, uint32_t i, struct packet *packet,
+			const struct packet_frame *frame)
 {
-	set->parts[i][0].iov_base = &packet->vnet;
-	set->parts[i][1].iov_base = packet->frame;
-	set->parts[i][1].iov_len = len;
+	set->parts[i][VNET_PART].iov_base = &packet->vnet;
+	set->parts[i][HEADER_PART].iov_base = frame->header;
+	set->parts[i][HEADER_PART].iov_len = frame->header_len;
+	set->parts[i][PIECE_PART].iov_base = frame->piece;
+	set->parts[i][PIECE_PART].iov_len = frame->piece_len;
+	set->headers[i].msg_hdr.msg_iovlen = frame->piece_len ? N_PARTS : PIECE_PART;
+	set->packets[i] = packet;
 }
 
 static void afpacket_close(struct io *io)
@@ -187,8 +194,10 @@ static void count_unreadable(struct afpacket_link *link, int code)
 static int afpacket_recv_burst(struct io *io, uint32_t link, struct packet *const *packets,
 			       uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
-		set_message(&io->rx, i, packets[i], PACKET_FRAME_MAX);
+	for (uint32_t i = 0; i < n; i++) {
+		struct packet_frame frame = {packets[i]->frame, PACKET_FRAME_MAX, NULL, 0};
+		set_message(&io->rx, i, packets[i], &frame);
+	}
 	int received = recvmmsg(io->links[link].rx_fd, io->rx.headers, n, MSG_DONTWAIT, NULL);
 	if (received < 0) {
 		count_unreadable(&io->links[link], errno);
@@ -224,9 +233,8 @@ static bool is_full(int code)
 	return code == EAGAIN || code == EWOULDBLOCK || code == ENOBUFS;
 }
 
-// Returns how many of the first packets are dealt with: sent, or the first one dropped.
-static uint32_t send_some(struct io *io, int fd, uint32_t first, uint32_t n,
-			  struct packet *const *packets, bool *has_waited)
+// Returns how many of the first messages are dealt with: sent, or the first one's packet dropped.
+static uint32_t send_some(struct io *io, int fd, uint32_t first, uint32_t n, bool *has_waited)
 {
 	int sent = sendmmsg(fd, io->tx.headers + first, n, MSG_DONTWAIT);
 	if (sent > 0)
@@ -237,8 +245,15 @@ static uint32_t send_some(struct io *io, int fd, uint32_t first, uint32_t n,
 			return 0;
 		errno = EAGAIN;
 	}
-	packet_drop(packets[first], is_full(errno) ? VERDICT_DROP_TX_FULL : VERDICT_DROP_TX_ERROR);
+	packet_drop(io->tx.packets[first],
+		    is_full(errno) ? VERDICT_DROP_TX_FULL : VERDICT_DROP_TX_ERROR);
 	return 1;
+}
+
+static void send_messages(struct io *io, int fd, uint32_t n, bool *has_waited)
+{
+	for (uint32_t done = 0; done < n;)
+		done += send_some(io, fd, done, n - done, has_waited);
 }
 
 static void afpacket_send_burst(struct io *io, uint32_t link, struct packet *const *packets,
@@ -246,10 +261,18 @@ static void afpacket_send_burst(struct io *io, uint32_t link, struct packet *con
 {
 	int fd = io->links[link].tx_fd;
 	bool has_waited = false;
-	for (uint32_t i = 0; i < n; i++)
-		set_message(&io->tx, i, packets[i], packets[i]->len);
-	for (uint32_t done = 0; done < n;)
-		done += send_some(io, fd, done, n - done, packets, &has_waited);
+	uint32_t n_messages = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		for (uint32_t k = 0; k < packet_n_frames(packets[i]); k++) {
+			struct packet_frame frame = packet_frame_at(packets[i], k);
+			set_message(&io->tx, n_messages++, packets[i], &frame);
+			if (n_messages < PACKET_BURST)
+				continue;
+			send_messages(io, fd, n_messages, &has_waited);
+			n_messages = 0;
+		}
+	}
+	send_messages(io, fd, n_messages, &has_waited);
 }
 
 // Reading the socket's numbers resets them.

@@ -117,19 +117,28 @@ static void pcap_wait(struct io *io, int wake_fd, int timeout_ms)
 	(void)poll(&wake, 1, timeout_ms);
 }
 
+static void write_frame(struct io *io, const struct pcap_link *link, const struct packet *packet,
+			uint32_t i)
+{
+	struct packet_frame frame = packet_frame_at(packet, i);
+	uint32_t skip = link->has_vnet ? sizeof(packet->vnet) : 0;
+	uint32_t len = skip + frame.header_len + frame.piece_len;
+	struct pcap_pkthdr header = {.caplen = len, .len = len};
+	uint8_t *at = io->scratch;
+	memcpy(at, &packet->vnet, skip);
+	memcpy(at + skip, frame.header, frame.header_len);
+	if (frame.piece_len)
+		memcpy(at + skip + frame.header_len, frame.piece, frame.piece_len);
+	pcap_dump((u_char *)link->out, &header, io->scratch);
+}
+
 static void pcap_send_burst(struct io *io, uint32_t index, struct packet *const *packets,
 			    uint32_t n)
 {
 	struct pcap_link *link = &io->links[index];
 	for (uint32_t i = 0; i < n && link->out; i++) {
-		uint32_t skip = link->has_vnet ? sizeof(packets[i]->vnet) : 0;
-		struct pcap_pkthdr header = {
-			.caplen = packets[i]->len + skip,
-			.len = packets[i]->len + skip,
-		};
-		memcpy(io->scratch, &packets[i]->vnet, skip);
-		memcpy(io->scratch + skip, packets[i]->frame, packets[i]->len);
-		pcap_dump((u_char *)link->out, &header, io->scratch);
+		for (uint32_t k = 0; k < packet_n_frames(packets[i]); k++)
+			write_frame(io, link, packets[i], k);
 	}
 }
 

@@ -17,10 +17,23 @@ enum {
 	// odd 128 bytes keep neighbouring buffers from starting on the same cache set.
 	PACKET_FRAME_MAX = ETH_HEADER_LEN + IP_PACKET_MAX,
 	PACKET_SLOT_BYTES = 65536 + 128,
+	PACKET_HEADROOM = 64, // in front of a received frame, for a header more
+};
+
+_Static_assert(PACKET_HEADROOM + PACKET_FRAME_MAX <= PACKET_SLOT_BYTES, "a slot holds both");
+
+// A packet that leaves as several frames: each has headers of its own, one after another in a
+// spare, and a piece of the packet's payload.
+struct packet_train {
+	struct packet *headers; // owned; NULL: the packet leaves as it is
+	uint16_t n;
+	uint16_t header_len; // of each frame, its Ethernet header first
+	uint16_t piece_at;   // in the packet's own frame
+	uint16_t piece_len;  // the last one may be shorter
 };
 
 struct packet {
-	uint8_t *frame; // borrowed from the arena: PACKET_SLOT_BYTES from the Ethernet header on
+	uint8_t *frame; // borrowed from the arena: the Ethernet header, PACKET_HEADROOM before it
 	uint32_t len;   // 0 in a spare; more than PACKET_FRAME_MAX: cut off by the driver
 	struct virtio_net_hdr vnet; // checksum and segmentation state, host byte order
 	uint8_t rx_link;            // index in snapshot.links
@@ -34,7 +47,36 @@ struct packet {
 	uint32_t nat_pool; // from the backend: its pool
 	uint32_t hash;     // from the client: flow_table_find()
 	struct frame_view view;
+	struct packet_train train;
 };
+
+// One of the frames that a packet leaves as.
+struct packet_frame {
+	uint8_t *header;
+	uint32_t header_len;
+	uint8_t *piece;
+	uint32_t piece_len; // 0: all is in the header
+};
+
+static inline uint32_t packet_n_frames(const struct packet *packet)
+{
+	return packet->train.headers ? packet->train.n : 1;
+}
+
+static inline struct packet_frame packet_frame_at(const struct packet *packet, uint32_t i)
+{
+	const struct packet_train *train = &packet->train;
+	if (!train->headers)
+		return (struct packet_frame){.header = packet->frame, .header_len = packet->len};
+	uint32_t at = train->piece_at + i * train->piece_len;
+	uint32_t rest = packet->view.frame_len - at;
+	return (struct packet_frame){
+		.header = train->headers->frame + (size_t)i * train->header_len,
+		.header_len = train->header_len,
+		.piece = packet->frame + at,
+		.piece_len = rest < train->piece_len ? rest : train->piece_len,
+	};
+}
 
 // Does the transport checksum wait for hardware? One inside an encapsulated packet may, instead.
 static inline bool packet_is_partial(const struct packet *packet)

@@ -26,7 +26,6 @@ int packet_pool_init(struct packet_pool *pool, uint32_t n_packets, struct err *e
 		return err_set(err, -ENOMEM, "not enough memory for %u packets", n_packets);
 	}
 	for (uint32_t i = 0; i < n_packets; i++) {
-		pool->packets[i].frame = pool->arena + (size_t)i * PACKET_SLOT_BYTES;
 		pool->free[pool->n_free++] = &pool->packets[i];
 	}
 	return 0;
@@ -41,18 +40,30 @@ void packet_pool_fini(struct packet_pool *pool)
 	*pool = (struct packet_pool){0};
 }
 
+static uint8_t *slot_of(const struct packet_pool *pool, const struct packet *packet)
+{
+	return pool->arena + (size_t)(packet - pool->packets) * PACKET_SLOT_BYTES;
+}
+
 // The first packet is the one that came back last. A burst seldom fills all that it took, so the
 // order decides whether the same few buffers stay in the cache or all of them take turns.
 uint32_t packet_pool_take(struct packet_pool *pool, struct packet **packets, uint32_t n)
 {
 	uint32_t taken = n < pool->n_free ? n : pool->n_free;
-	for (uint32_t i = 0; i < taken; i++)
+	for (uint32_t i = 0; i < taken; i++) {
 		packets[i] = pool->free[--pool->n_free];
+		packets[i]->frame = slot_of(pool, packets[i]) + PACKET_HEADROOM;
+	}
 	return taken;
 }
 
 void packet_pool_give_back(struct packet_pool *pool, struct packet *const *packets, uint32_t n)
 {
-	for (uint32_t i = n; i > 0; i--)
-		pool->free[pool->n_free++] = packets[i - 1];
+	for (uint32_t i = n; i > 0; i--) {
+		struct packet *packet = packets[i - 1];
+		if (packet->train.headers)
+			pool->free[pool->n_free++] = packet->train.headers;
+		packet->train.headers = NULL;
+		pool->free[pool->n_free++] = packet;
+	}
 }

@@ -20,4 +20,5 @@ void packet_pool_fini(struct packet_pool *pool);
 
 // Take up to `n` free packets; returns how many.
 uint32_t packet_pool_take(struct packet_pool *pool, struct packet **packets, uint32_t n);
+// The spares that packets own come back with them.
 void packet_pool_give_back(struct packet_pool *pool, struct packet *const *packets, uint32_t n);

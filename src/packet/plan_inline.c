@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Run to completion: one thread captures a burst, works on it, transmits it, and takes the buffers
 // home. On few processors this beats the pipeline: waking another thread costs more than the work.
+#include "culvert/balance/grace.h"
 #include "culvert/base/thread.h"
-#include "packet/grace.h"
 #include "packet/plan.h"
 
 static void refill_spares(struct engine *engine)
@@ -28,6 +28,7 @@ static void run_link(struct engine *engine, const struct snapshot *snapshot, uin
 		     bool *is_idle)
 {
 	struct packet *packets[PACKET_BURST];
+	refill_spares(engine);
 	uint32_t n = capture_burst(&engine->capture, snapshot, link, packets, is_idle);
 	worker_process(&engine->workers[0].worker, packets, n);
 	send_home(engine, packets, n);

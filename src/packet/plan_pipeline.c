@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "culvert/balance/grace.h"
 #include "culvert/base/thread.h"
-#include "packet/grace.h"
 #include "packet/plan.h"
 
 enum {
@@ -155,6 +155,8 @@ static bool work_once(struct plan_worker *self)
 	refill_spares(self);
 	worker_begin(worker, plan_snapshot(engine), engine->now_ns());
 	uint32_t n = pop(self->in, packets, PACKET_BURST);
+	// Capture has brought empty packets before it brought these.
+	refill_spares(self);
 	worker_process(worker, packets, n);
 	// These rings hold as many as there are packets: all is taken.
 	(void)push(self->out, packets, n);

@@ -37,9 +37,12 @@ void steering_init(struct steering *steering, const struct config *config, uint3
 	*steering = (struct steering){
 		.secret = secret,
 		.n_workers = n_workers,
-		.n_ports = (uint32_t)passthrough->nat_port_max - passthrough->nat_port_min + 1,
 		.nat_port_min = passthrough->nat_port_min,
 	};
+	// Backends answer clients directly in DSR mode: no port of ours is ever replied to.
+	if (config->mode != MODE_DSR)
+		steering->n_ports =
+			(uint32_t)passthrough->nat_port_max - passthrough->nat_port_min + 1;
 }
 
 // The slices partition the range as evenly as whole ports allow: worker w owns those whose offset
@@ -124,10 +127,12 @@ void steer_packet(const struct steering *steering, const struct snapshot *snapsh
 	if (packet->verdict != VERDICT_NONE)
 		return;
 
-	// An error quotes a packet that went the other way: who caused it is who it is from.
+	// An error quotes a packet that went the other way: who caused it is who it is from. What
+	// we have sent into a tunnel is the client's.
 	const struct frame_view *view = &packet->view;
-	const struct endpoint *src = view->is_icmp_error ? &view->dst : &view->src;
-	const struct endpoint *dst = view->is_icmp_error ? &view->src : &view->dst;
+	bool is_turned = view->is_icmp_error && !view->is_tunnel_error;
+	const struct endpoint *src = is_turned ? &view->dst : &view->src;
+	const struct endpoint *dst = is_turned ? &view->src : &view->dst;
 	// Replies first: a frontend may have a port of the NAT range, and an address of ours that
 	// speaks to backends as well. No client sends from a backend's endpoint.
 	if (steer_from_backend(steering, snapshot, packet, src, dst))

@@ -11,7 +11,7 @@
 struct steering {
 	uint64_t secret; // random per start
 	uint32_t n_workers;
-	uint32_t n_ports;      // of the NAT range
+	uint32_t n_ports;      // of the NAT range; 0 in DSR mode
 	uint16_t nat_port_min; // host byte order
 };
 

@@ -77,7 +77,7 @@ static bool sweep_backend(struct worker *worker, uint32_t id)
 {
 	const struct snapshot *snapshot = worker->snapshot;
 	const struct snapshot_backend *backend = &snapshot->backends[id];
-	for (uint32_t snat = 0; snat < snapshot->n_snats; snat++) {
+	for (uint32_t snat = 0; snat < snapshot->snats_per_endpoint; snat++) {
 		uint32_t pool = snapshot_nat_pool(snapshot, backend->endpoint_id, snat);
 		if (!sweep_pool(worker, &worker->flows->pools[pool], id))
 			return false;

@@ -13,9 +13,32 @@ enum {
 	ANSWERS_PER_SECOND = 1000, // per worker; more would make it a reflector (RFC 1812 4.3.2.8)
 };
 
+static int create_schedulers(struct worker *worker, const struct worker_params *params,
+			     struct err *err)
+{
+	const struct config *config = params->config;
+	worker->schedulers = calloc(config->n_frontends + 1, sizeof(struct scheduler *));
+	if (!worker->schedulers)
+		return err_set(err, -ENOMEM, "not enough memory for a worker");
+	int code = 0;
+	for (; !code && worker->n_schedulers < config->n_frontends; worker->n_schedulers++) {
+		const struct config_frontend *frontend = &config->frontends[worker->n_schedulers];
+		uint32_t n_backends = (uint32_t)config->pools[frontend->pool].n_backends;
+		code = scheduler_create(&worker->schedulers[worker->n_schedulers],
+					frontend->scheduler, n_backends,
+					params->flows.secret + worker->n_schedulers, err);
+	}
+	return code;
+}
+
 int worker_init(struct worker *worker, const struct worker_params *params, struct err *err)
 {
-	*worker = (struct worker){.answers_left = ANSWERS_PER_SECOND};
+	*worker = (struct worker){
+		.config = params->config,
+		.forward = params->config->mode == MODE_DSR ? forward_dsr : forward_nat,
+		.answers_left = ANSWERS_PER_SECOND,
+		.next_ip_id = (uint16_t)params->flows.secret,
+	};
 	worker->was_up = calloc(params->flows.n_backends + 1, sizeof(bool));
 	worker->is_to_sweep = calloc(params->flows.n_backends + 1, sizeof(bool));
 	int code = 0;
@@ -25,6 +48,8 @@ int worker_init(struct worker *worker, const struct worker_params *params, struc
 		code = answer_templates_init(&worker->templates, err);
 	if (!code)
 		code = flow_table_create(&worker->flows, &params->flows, err);
+	if (!code)
+		code = create_schedulers(worker, params, err);
 	if (code)
 		worker_fini(worker);
 	return code;
@@ -33,6 +58,9 @@ int worker_init(struct worker *worker, const struct worker_params *params, struc
 void worker_fini(struct worker *worker)
 {
 	flow_table_destroy(worker->flows);
+	for (uint32_t i = 0; i < worker->n_schedulers; i++)
+		scheduler_destroy(worker->schedulers[i]);
+	free(worker->schedulers);
 	free(worker->was_up);
 	free(worker->is_to_sweep);
 	*worker = (struct worker){0};
@@ -76,6 +104,6 @@ void worker_process(struct worker *worker, struct packet *const *packets, uint32
 		if (packets[i]->view.is_icmp_error)
 			forward_icmp_error(worker, packets[i]);
 		else
-			forward_nat(worker, packets[i]);
+			worker->forward(worker, packets[i]);
 	}
 }

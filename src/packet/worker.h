@@ -3,20 +3,25 @@
 // allocates, locks, logs or calls the system.
 #pragma once
 
-#include "culvert/balance/snapshot.h"
+#include "culvert/balance/scheduler.h"
 #include "culvert/flow/flow_table.h"
 #include "packet/answer.h"
 #include "packet/packet.h"
 
-enum { WORKER_SPARES = 32 };
+enum { WORKER_SPARES = PACKET_BURST }; // a batch may need one for every packet
 
 struct worker {
-	struct flow_table *flows;        // owned
+	void (*forward)(struct worker *worker, struct packet *packet); // by mode: forward.h
+	const struct config *config;                                   // borrowed
+	struct flow_table *flows;                                      // owned
+	struct scheduler **schedulers;                                 // owned; by frontend
 	const struct snapshot *snapshot; // borrowed for the batch at hand
+	uint32_t n_schedulers;
 	struct answer_templates templates;
 
 	uint32_t now;          // seconds of the flow table's clock
 	uint32_t answers_left; // in this second
+	uint16_t next_ip_id;   // for tunnel packets that may be fragmented
 	bool has_expiry_left;  // the last look at the timers ended early
 
 	// Backends that went down and whose flows are still to be reset: sweep.c.
@@ -37,6 +42,7 @@ struct worker {
 
 struct worker_params {
 	struct flow_table_params flows;
+	const struct config *config; // borrowed, as long as the worker
 };
 
 int worker_init(struct worker *worker, const struct worker_params *params, struct err *err);

@@ -17,6 +17,7 @@ static void check_modes(const struct config *config, struct config_errors *error
 	struct report report = {.errors = errors, .path = config->path};
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 		check_mode_addresses(config, modes[i], &report);
+	check_mode_dsr(config, &report);
 	check_mode_nat_ports(config, &ports, &report);
 	report_finish(&report);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes the seeds of fuzz_pipeline and fuzz_parse: whole packets of every kind in the notation of
-// tests/golden, and damaged copies of each. The same files on every run.
+// tests/golden, and damaged copies of each; and those of fuzz_proxy_header, which damages them
+// itself. The same files on every run.
 //
 //	make_corpus tests/fuzz/corpus
 #include <stdio.h>
@@ -56,6 +57,37 @@ static const struct seed seeds[] = {
 	{0, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp S seq 9 mf len 8"},
 	{0, "front 10.1.0.12 > 10.1.0.100 proto 47 len 24"},
 	{MENDED, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp SECU seq 4294967295 len 3 tos 3 df"},
+};
+
+#define HEADER(bytes)                    \
+	{                                \
+		bytes, sizeof(bytes) - 1 \
+	}
+#define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
+#define ADDRS_V4  "\12\0\0\1\12\0\0\2\60\71\0\120"
+#define ADDR_V6   "\375\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1"
+
+static const struct {
+	const char *bytes;
+	size_t len;
+} headers[] = {
+	HEADER("PROXY TCP4 10.0.0.1 10.0.0.2 12345 80\r\n"),
+	HEADER("PROXY TCP4 255.255.255.255 0.0.0.0 65535 0\r\nGET / HTTP/1.1\r\n"),
+	HEADER("PROXY TCP6 fd00::1 1:2:3:4:5:6:7:8 12345 80\r\n"),
+	HEADER("PROXY TCP6 ::FFFF:10.0.0.1 ::ffff:a00:2 12345 80\r\n"),
+	HEADER("PROXY TCP6 1:: ::2:3:4:5:6:7:8 1 2\r\n"),
+	HEADER("PROXY UNKNOWN\r\n"),
+	HEADER("PROXY UNKNOWN fd00::1 \r fd00::2 12345 80\r\n"),
+	HEADER(SIGNATURE "\x21\x11\0\14" ADDRS_V4),
+	HEADER(SIGNATURE "\x21\x21\0\44" ADDR_V6 ADDR_V6 "\60\71\0\120"),
+	HEADER(SIGNATURE "\x21\x11\0\33" ADDRS_V4 "\1\0\2h2\4\0\0\356\0\4abcd"),
+	HEADER(SIGNATURE "\x21\x11\0\26\177\0\0\1\177\0\0\1\311\154\33\130"
+			 "\3\0\4\301\122\274\115\5\0\0"), // with a right CRC32C
+	HEADER(SIGNATURE "\x21\x12\0\14" ADDRS_V4),
+	HEADER(SIGNATURE "\x21\x31\0\330/run/socket"),
+	HEADER(SIGNATURE "\x21\x00\0\3abc"),
+	HEADER(SIGNATURE "\x20\x00\0\0"),
+	HEADER(SIGNATURE "\x20\x11\0\14" ADDRS_V4),
 };
 
 static uint32_t next_random(uint32_t *state)
@@ -159,6 +191,16 @@ static int write_seeds(const char *dir, size_t s, size_t *number)
 	return 0;
 }
 
+static int write_headers(const char *dir)
+{
+	for (size_t h = 0; h < sizeof(headers) / sizeof(headers[0]); h++) {
+		if (write_file(dir, "proxy_header", h, (const uint8_t *)headers[h].bytes,
+			       headers[h].len))
+			return -1;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	size_t number = 0;
@@ -170,5 +212,5 @@ int main(int argc, char **argv)
 		if (write_seeds(argv[1], s, &number))
 			return 1;
 	}
-	return 0;
+	return write_headers(argv[1]) ? 1 : 0;
 }

@@ -37,17 +37,45 @@ static struct config *parse(const char *text, enum config_syntax syntax)
 
 static void dump_pool(FILE *out, const struct config_pool *pool)
 {
-	char text[ENDPOINT_TEXT_MAX];
-	fprintf(out, "pool %s check %d every %u within %u rise %u fall %u down %d proto %u\n",
+	char text[CONFIG_BACKEND_TEXT_MAX];
+	fprintf(out,
+		"pool %s check %d every %u within %u rise %u fall %u down %d send %d proto %u\n",
 		pool->name, (int)pool->health_check, pool->health_check_interval_ms,
 		pool->health_check_timeout_ms, pool->rise, pool->fall, (int)pool->on_backend_down,
-		pool->proto);
+		(int)pool->send_proxy, pool->proto);
 	for (size_t i = 0; i < pool->n_backends; i++) {
 		const struct config_backend *backend = &pool->backends[i];
 		fprintf(out, "  %s %s proto %u weight %u\n", backend->name,
-			endpoint_format(&backend->endpoint, text), backend->endpoint.proto,
+			config_backend_format(backend, text), backend->endpoint.proto,
 			backend->weight);
 	}
+}
+
+static void dump_frontend(FILE *out, const struct config_frontend *frontend)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	fprintf(out, "frontend %s %s proto %u pool %zu hash %d scheduler %d max %u\n",
+		frontend->name, endpoint_format(&frontend->endpoint, text),
+		frontend->endpoint.proto, frontend->pool, (int)frontend->hash,
+		(int)frontend->scheduler, frontend->max_connections);
+	for (size_t i = 0; i < frontend->n_accept_proxy; i++)
+		fprintf(out, "  accept %s/%u\n",
+			ip_addr_format(&frontend->accept_proxy[i].addr, text),
+			frontend->accept_proxy[i].prefix_len);
+}
+
+static void dump_proxy(FILE *out, const struct config_proxy *proxy)
+{
+	char text[IP_ADDR_TEXT_MAX];
+	fprintf(out,
+		"proxy threads %d connect %u client %u idle %u header %u drain %u retries %u "
+		"max %u full %d keepalive %u fast %d pin %d splice %d\n",
+		proxy->threads, proxy->connect_timeout_ms, proxy->client_timeout_ms,
+		proxy->idle_timeout_ms, proxy->header_timeout_ms, proxy->drain_timeout_ms,
+		proxy->retries, proxy->max_connections, (int)proxy->on_full, proxy->tcp_keepalive_s,
+		proxy->tcp_fast_open, proxy->pin_threads, proxy->splice);
+	for (size_t i = 0; i < proxy->n_source_addrs; i++)
+		fprintf(out, "source %s\n", ip_addr_format(&proxy->source_addrs[i], text));
 }
 
 static void dump_passthrough(FILE *out, const struct config_passthrough *passthrough)
@@ -71,15 +99,15 @@ static char *dump(const struct config *config)
 	char addr[ENDPOINT_TEXT_MAX];
 	FILE *out = open_memstream(&text, &size);
 	fprintf(out, "mode %s %s\n", mode_name(config->mode), config->has_mode ? "said" : "");
-	for (size_t i = 0; i < config->n_frontends; i++) {
-		const struct config_frontend *frontend = &config->frontends[i];
-		fprintf(out, "frontend %s %s proto %u pool %zu hash %d\n", frontend->name,
-			endpoint_format(&frontend->endpoint, addr), frontend->endpoint.proto,
-			frontend->pool, (int)frontend->hash);
-	}
+	for (size_t i = 0; i < config->n_frontends; i++)
+		dump_frontend(out, &config->frontends[i]);
 	for (size_t i = 0; i < config->n_pools; i++)
 		dump_pool(out, &config->pools[i]);
+	dump_proxy(out, &config->proxy);
 	dump_passthrough(out, &config->passthrough);
+	fprintf(out, "dsr method %d ready %d source %s mss %d\n", (int)config->dsr.method,
+		config->dsr.require_ready, ip_addr_format(&config->dsr.check_source, addr),
+		config->dsr.mss_clamp);
 	const struct config_timeouts *t = &config->timeouts;
 	fprintf(out, "timeouts %u %u %u %u %u %u %u %u\n", t->tcp_syn, t->tcp_handshake,
 		t->tcp_established, t->tcp_closing, t->tcp_time_wait, t->tcp_reset,
@@ -98,15 +126,20 @@ static void assert_dump(const struct config *config, const char *expected)
 	free(text);
 }
 
+#define PROXY_DEFAULTS                                                                \
+	"proxy threads -1 connect 5000 client 300000 idle 3600000 header 3000 drain " \
+	"30000 retries 2 max 0 full 0 keepalive 60 fast 0 pin 1 splice 1\n"
+#define DSR_DEFAULTS "dsr method 0 ready 0 source :: mss -1\n"
+
 static const char minimal_toml[] = "frontends.f.listen_addr = '192.0.2.1:80'\n"
 				   "frontends.f.backend = 'p'\n"
 				   "backends.p.servers.s.addr = '198.51.100.1:80'\n";
 static const char minimal_dump[] =
 	"mode proxy \n"
-	"frontend f 192.0.2.1:80 proto 6 pool 0 hash 0\n"
-	"pool p check 0 every 3000 within 2000 rise 1 fall 3 down 0 proto 6\n"
-	"  s 198.51.100.1:80 proto 6 weight 1\n"
-	"workers -1 capacity 1048576 frequency 5000 ports 33768-61000 maglev 65537\n"
+	"frontend f 192.0.2.1:80 proto 6 pool 0 hash 0 scheduler 0 max 0\n"
+	"pool p check 0 every 3000 within 2000 rise 1 fall 3 down 0 send 0 proto 6\n"
+	"  s 198.51.100.1:80 proto 6 weight 1\n" PROXY_DEFAULTS
+	"workers -1 capacity 1048576 frequency 5000 ports 33768-61000 maglev 65537\n" DSR_DEFAULTS
 	"timeouts 120 60 7440 240 120 10 30 300\n"
 	"manage 1 stats 127.0.0.1 0 log 2\n";
 
@@ -122,21 +155,31 @@ Test(config, reads_every_key)
 	struct config *config = load(DATA "full.toml");
 	assert_dump(config,
 		    "mode passthrough said\n"
-		    "frontend web 192.0.2.10:80 proto 6 pool 0 hash 1\n"
-		    "frontend dns 192.0.2.10:53 proto 17 pool 1 hash 0\n"
-		    "frontend six [2001:db8::10]:443 proto 6 pool 2 hash 0\n"
-		    "pool web check 0 every 500 within 250 rise 2 fall 5 down 1 proto 6\n"
+		    "frontend web 192.0.2.10:80 proto 6 pool 0 hash 1 scheduler 0 max 0\n"
+		    "frontend dns 192.0.2.10:53 proto 17 pool 1 hash 0 scheduler 3 max 0\n"
+		    "frontend six [2001:db8::10]:443 proto 6 pool 2 hash 0 scheduler 2 max 500\n"
+		    "  accept 10.0.0.0/104\n"
+		    "  accept fd00::/16\n"
+		    "  accept 192.0.2.7/128\n"
+		    "pool web check 0 every 500 within 250 rise 2 fall 5 down 1 send 0 proto 6\n"
 		    "  zulu 198.51.100.11:8000 proto 6 weight 0\n"
 		    "  alpha 198.51.100.12:8000 proto 6 weight 1000\n"
-		    "pool dns check 1 every 3000 within 2000 rise 1 fall 3 down 0 proto 17\n"
+		    "pool dns check 1 every 3000 within 2000 rise 1 fall 3 down 0 send 0 proto 17\n"
 		    "  one 198.51.100.21:53 proto 17 weight 1\n"
-		    "pool six check 0 every 1000 within 1000 rise 1 fall 3 down 0 proto 6\n"
+		    "pool six check 0 every 1000 within 1000 rise 1 fall 3 down 0 send 2 proto 6\n"
 		    "  one [2001:db8:1::1]:8443 proto 6 weight 1\n"
+		    "  two unix:/run/web.sock proto 0 weight 1\n"
+		    "  three unix:@web proto 0 weight 1\n"
+		    "proxy threads 64 connect 10 client 2592000000 idle 100 header 1500 drain 0 "
+		    "retries 16 max 10000000 full 1 keepalive 0 fast 1 pin 0 splice 0\n"
+		    "source 203.0.113.3\n"
+		    "source 2001:db8::3\n"
 		    "workers 4 capacity 20000 frequency 2500 ports 1024-65535 maglev 1009\n"
 		    "snat 203.0.113.1\n"
 		    "snat 203.0.113.2\n"
 		    "interface eth0\n"
 		    "interface eth1\n"
+		    "dsr method 2 ready 1 source 192.0.2.250 mss 1400\n"
 		    "timeouts 1 2 3 4 5 6 7 8\n"
 		    "manage 0 stats ::1 7000 log 3\n");
 	config_destroy(config);
@@ -159,11 +202,11 @@ Test(config, remembers_where_things_are_said)
 	cr_assert_str_eq(config->path, DATA "full.toml");
 	cr_assert_eq(config->frontends[1].line, 9);
 	cr_assert_eq(config->frontends[1].column, 15);
-	cr_assert_eq(config->pools[1].line, 27);
+	cr_assert_eq(config->pools[1].line, 31);
 	cr_assert_eq(config->pools[1].column, 11);
-	cr_assert_eq(config->pools[0].backends[1].line, 25);
+	cr_assert_eq(config->pools[0].backends[1].line, 29);
 	cr_assert_eq(config->pools[0].backends[1].column, 26);
-	cr_assert_eq(config->passthrough.nat_ports_line, 39);
+	cr_assert_eq(config->passthrough.nat_ports_line, 62);
 	cr_assert_eq(config->passthrough.nat_ports_column, 13);
 	config_destroy(config);
 }
@@ -173,13 +216,13 @@ Test(config, reads_files_of_convey_unchanged)
 	struct config *config = load(DATA "convey.toml");
 	assert_dump(config,
 		    "mode proxy \n"
-		    "frontend tcp_3000 192.0.2.10:3000 proto 6 pool 0 hash 0\n"
+		    "frontend tcp_3000 192.0.2.10:3000 proto 6 pool 0 hash 0 scheduler 0 max 0\n"
 		    "pool tcp_3000_out check 0 every 3000 within 2000 rise 1 fall 3 down 0 "
-		    "proto 6\n"
+		    "send 0 proto 6\n"
 		    "  server1 198.51.100.11:3000 proto 6 weight 1\n"
-		    "  server2 198.51.100.12:3000 proto 6 weight 20\n"
-		    "workers 4 capacity 20000 frequency 5000 ports 33768-61000 maglev 65537\n"
-		    "timeouts 120 60 7440 240 120 10 30 300\n"
+		    "  server2 198.51.100.12:3000 proto 6 weight 20\n" PROXY_DEFAULTS
+		    "workers 4 capacity 20000 frequency 5000 ports 33768-61000 maglev "
+		    "65537\n" DSR_DEFAULTS "timeouts 120 60 7440 240 120 10 30 300\n"
 		    "manage 1 stats 127.0.0.1 7000 log 2\n");
 	config_destroy(config);
 }
@@ -278,14 +321,15 @@ Test(config, the_example_loads_and_shows_the_defaults)
 	struct config *config = load("config.example.toml");
 	assert_dump(config,
 		    "mode passthrough said\n"
-		    "frontend web 192.0.2.10:80 proto 6 pool 0 hash 0\n"
-		    "frontend api 192.0.2.10:8080 proto 6 pool 1 hash 0\n"
-		    "pool web check 0 every 3000 within 2000 rise 1 fall 3 down 0 proto 6\n"
+		    "frontend web 192.0.2.10:80 proto 6 pool 0 hash 0 scheduler 0 max 0\n"
+		    "frontend api 192.0.2.10:8080 proto 6 pool 1 hash 0 scheduler 0 max 0\n"
+		    "pool web check 0 every 3000 within 2000 rise 1 fall 3 down 0 send 0 proto 6\n"
 		    "  web1 198.51.100.11:8000 proto 6 weight 1\n"
 		    "  web2 198.51.100.12:8000 proto 6 weight 1\n"
-		    "pool api check 0 every 3000 within 2000 rise 1 fall 3 down 0 proto 6\n"
-		    "  api1 198.51.100.21:9000 proto 6 weight 1\n"
+		    "pool api check 0 every 3000 within 2000 rise 1 fall 3 down 0 send 0 proto 6\n"
+		    "  api1 198.51.100.21:9000 proto 6 weight 1\n" PROXY_DEFAULTS
 		    "workers -1 capacity 1048576 frequency 5000 ports 33768-61000 maglev 65537\n"
+		    "dsr method 0 ready 0 source 192.0.2.250 mss -1\n"
 		    "timeouts 120 60 7440 240 120 10 30 300\n"
 		    "manage 1 stats 127.0.0.1 0 log 2\n");
 	config_destroy(config);

@@ -297,7 +297,7 @@ Test(config_limits, files_made_to_hurt_are_refused_soon)
 		       "too many anchors; write the values out");
 	assert_refused("frontends: &f\n  w: *f\n", "", 0, "", SYNTAX_YAML,
 		       "unknown key \"w\" in frontends.w; the keys here are listen_addr, backend, "
-		       "protocol, hash");
+		       "protocol, hash, scheduler, max_connections, accept_proxy");
 	assert_refused(YAML_FRONTENDS "stats: &many {", "x@: 1,", 10000, "}\nbackends: {p0: *many}",
 		       SYNTAX_YAML, "there are more errors; mend the 100 above first");
 	assert_refused(YAML_FRONTENDS "backends:\n  p: &p {servers: {s: " YAML_ADDR "}}\n",
@@ -312,7 +312,7 @@ Test(config_limits, aliases_cannot_multiply_without_end)
 		       "  p@: {servers: *s, x: 1}\n", 30, "", SYNTAX_YAML,
 		       "unknown key \"x\" in backends.p29; the keys here are health_check, "
 		       "health_check_interval, health_check_timeout, rise, fall, on_backend_down, "
-		       "servers");
+		       "send_proxy, servers");
 	char *servers = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&servers, &size);

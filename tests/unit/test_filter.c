@@ -96,6 +96,32 @@ Test(filter, lets_through_what_culvert_forwards)
 	scene_fini(&scene);
 }
 
+Test(filter, in_DSR_mode_nothing_but_the_clients_half_comes_in)
+{
+	static const struct {
+		const char *text;
+		bool is_in;
+	} cases[] = {
+		{"10.1.0.11:1000 > 10.1.0.100:80 tcp S", true},
+		{"10.1.0.11:1000 > 10.1.0.100:80 tcp A mf len 8", true},
+		{"10.9.9.9 > 10.1.0.100 icmp frag-needed 1300 { 10.1.0.100:80 > 10.1.0.11:1 tcp A "
+		 "}",
+		 true},
+		{"10.2.0.21:8080 > 10.2.0.1:40000 tcp SA", false},
+		{"10.1.0.100:80 > 10.1.0.11:40000 tcp SA", false},
+	};
+	struct scene scene;
+	two_frontends(&scene);
+	scene.config->mode = MODE_DSR;
+	char *text = filter_text(scene.config);
+	cr_assert_not_null(text);
+	for (size_t i = 0; i < COUNT(cases); i++)
+		cr_expect_eq(lets_through(text, &scene, cases[i].text), cases[i].is_in, "%s",
+			     cases[i].text);
+	free(text);
+	scene_fini(&scene);
+}
+
 Test(filter, a_program_too_long_for_the_kernel_is_told_and_the_coarse_one_is_not)
 {
 	struct scene scene;

@@ -343,6 +343,84 @@ Test(firewall, dies_with_its_process_and_obeys_no_other)
 	cr_expect_not(has_table());
 }
 
+// A process that installs the plan and is killed.
+static void leave_behind(const struct firewall_plan *plan)
+{
+	int status = 0;
+	pid_t holder = fork();
+	if (holder == 0) {
+		struct firewall *firewall = NULL;
+		if (firewall_open(&firewall, plan, NULL) == 0)
+			kill(getpid(), SIGKILL);
+		_exit(1);
+	}
+	cr_assert_eq(waitpid(holder, &status, 0), holder);
+	cr_assert(WIFSIGNALED(status));
+}
+
+Test(firewall, rules_that_lapse_outlive_their_process_for_a_while)
+{
+	pid_t peer = enter_lab();
+	struct lab_plan lab;
+	fill_plan(&lab);
+	lab.plan.lapse_s = 2;
+	leave_behind(&lab.plan);
+	cr_expect_not(does_reach(peer, "10.9.0.2:5000", "10.9.0.1:53"));
+	cr_expect_not(does_reach(peer, "10.9.0.2:8080", "10.9.0.1:40000"));
+	cr_expect(does_reach(peer, "10.9.0.2:5000", "10.9.0.1:54"));
+	for (int i = 0; i < 100 && !does_reach(peer, "10.9.0.2:5000", "10.9.0.1:53"); i++)
+		usleep(100000);
+	cr_expect(does_reach(peer, "10.9.0.2:5000", "10.9.0.1:53"));
+	cr_expect(does_reach(peer, "10.9.0.2:8080", "10.9.0.1:40000"));
+}
+
+Test(firewall, an_update_puts_lapsing_off)
+{
+	pid_t peer = enter_lab();
+	struct lab_plan lab;
+	fill_plan(&lab);
+	lab.plan.lapse_s = 1;
+	struct firewall *firewall = open_firewall(&lab.plan);
+	lab.plan.lapse_s = 1000;
+	cr_assert_eq(firewall_update(firewall, &lab.plan, NULL), 0);
+	firewall_close(firewall);
+	usleep(1500000);
+	cr_expect_not(does_reach(peer, "10.9.0.2:5000", "10.9.0.1:53"));
+}
+
+Test(firewall, what_has_been_left_is_replaced_or_removed)
+{
+	pid_t peer = enter_lab();
+	struct lab_plan lab;
+	struct err err = {0};
+	fill_plan(&lab);
+	lab.plan.lapse_s = 1000;
+	leave_behind(&lab.plan);
+	lab.frontends[0].port_be = htons(54);
+	struct firewall *firewall = open_firewall(&lab.plan);
+	cr_expect(does_reach(peer, "10.9.0.2:5000", "10.9.0.1:53"));
+	cr_expect_not(does_reach(peer, "10.9.0.2:5000", "10.9.0.1:54"));
+	firewall_close(firewall);
+	cr_expect(has_table());
+	cr_expect_eq(firewall_remove_lapsing(&err), 0, "%s", err.message);
+	cr_expect_not(has_table());
+	cr_expect_eq(firewall_remove_lapsing(&err), 0, "there is nothing: %s", err.message);
+}
+
+Test(firewall, both_kinds_stand_beside_each_other)
+{
+	enter_lab();
+	struct lab_plan lab;
+	fill_plan(&lab);
+	struct firewall *own = open_firewall(&lab.plan);
+	lab.plan.lapse_s = 1000;
+	struct firewall *lapsing = open_firewall(&lab.plan);
+	firewall_close(own);
+	cr_expect(has_table());
+	firewall_close(lapsing);
+	cr_expect(has_table());
+}
+
 static const char *const quoted[] = {"v\"a"};
 static const char *const absent[] = {"eth77"};
 static const struct {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The flow table under random use, against a model that remembers who should be there: ports have
-// one owner, sums balance, live flows go only when their time is over.
+// one owner, sums balance, live flows go only when their time is over. Likewise without ports and
+// without the backends' half.
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ struct expectation {
 
 struct model {
 	struct flow_table *table;
+	bool is_one_sided;
 	struct expectation flows[CAPACITY + 1];
 	uint32_t n_in;
 	uint32_t now;
@@ -55,6 +57,7 @@ static const struct flow_table_params params = {
 			[FLOW_LAST_ACK] = 22,
 			[FLOW_TIME_WAIT] = 13,
 			[FLOW_RESET] = 2,
+			[FLOW_PICKED_UP] = 5,
 			[FLOW_UDP_UNREPLIED] = 3,
 			[FLOW_UDP_REPLIED] = 30,
 			[FLOW_UDP] = 30,
@@ -80,6 +83,7 @@ static struct flow_request request_of(unsigned client)
 		.seq = (uint32_t)rand(),
 		.first_pool = endpoint * N_SNATS,
 		.snat_mask = 1 + any(3),
+		.is_picked_up = any(2),
 	};
 }
 
@@ -113,6 +117,16 @@ static void remember(struct model *model, uint32_t index, unsigned client)
 }
 
 // ---- what must always hold ---------------------------------------------------------------------
+
+static void check_lists(const struct model *model)
+{
+	uint32_t n = 0;
+	for (uint32_t p = 0; p < N_POOLS; p++) {
+		const struct nat_pool *pool = &model->table->pools[p];
+		n += pool->lists[0].count + pool->lists[1].count + pool->lists[2].count;
+	}
+	cr_assert_eq(n, model->n_in);
+}
 
 static void check_ports(const struct model *model)
 {
@@ -207,9 +221,10 @@ static void do_open(struct model *model)
 	uint32_t index = 0;
 	if (find(model, client))
 		return;
+	request.is_picked_up &= model->is_one_sided;
 	for (uint32_t i = 1; i <= CAPACITY; i++)
 		classes[i] = model->table->flows[i].class;
-	bool could_have_port = has_room(model, &request, true);
+	bool could_have_port = model->is_one_sided || has_room(model, &request, true);
 	bool was_full = model->n_in == CAPACITY;
 	enum flow_refusal refusal = flow_table_open(model->table, &request, &index);
 	forget_reclaimed(model, classes, refusal == FLOW_MADE ? index : 0);
@@ -238,7 +253,7 @@ static void do_track(struct model *model, uint32_t index)
 	static const uint8_t flags[] = {TCP_FLAG_SYN, TCP_FLAG_SYN | TCP_FLAG_ACK, TCP_FLAG_ACK,
 					TCP_FLAG_ACK, TCP_FLAG_FIN | TCP_FLAG_ACK, TCP_FLAG_RST};
 	const struct flow *flow = &model->table->flows[index];
-	enum flow_dir dir = any(2) ? FROM_CLIENT : FROM_BACKEND;
+	enum flow_dir dir = any(2) || model->is_one_sided ? FROM_CLIENT : FROM_BACKEND;
 	bool is_wild = any(8) == 0;
 	struct frame_view view = {
 		.l3 = 14,
@@ -326,15 +341,21 @@ static void do_one(struct model *model)
 	}
 }
 
-static void run(unsigned seed)
+static void run(unsigned seed, bool is_one_sided)
 {
-	struct model model = {.now = UINT32_C(1000)};
-	cr_assert_eq(flow_table_create(&model.table, &params, NULL), 0);
+	struct model model = {.now = UINT32_C(1000), .is_one_sided = is_one_sided};
+	struct flow_table_params chosen = params;
+	chosen.is_one_sided = is_one_sided;
+	chosen.n_ports = is_one_sided ? 0 : N_PORTS;
+	cr_assert_eq(flow_table_create(&model.table, &chosen, NULL), 0);
 	flow_table_expire(model.table, model.now, 1000);
 	srand(seed);
 	for (int i = 0; i < N_ROUNDS; i++) {
 		do_one(&model);
-		check_ports(&model);
+		if (is_one_sided)
+			check_lists(&model);
+		else
+			check_ports(&model);
 		check_sums(&model);
 	}
 	flow_table_destroy(model.table);
@@ -342,10 +363,15 @@ static void run(unsigned seed)
 
 Test(flow_model, defect_07_one_owner_per_port_and_sums_that_balance)
 {
-	run(1);
+	run(1, false);
 }
 
 Test(flow_model, defect_07_one_owner_per_port_and_sums_that_balance_again)
 {
-	run(2);
+	run(2, false);
+}
+
+Test(flow_model, one_sided_flows_have_lists_and_sums_that_balance)
+{
+	run(3, true);
 }

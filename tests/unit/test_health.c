@@ -241,9 +241,11 @@ Test(health, a_refusing_backend_stays_down_without_a_change)
 	bench_init(&bench);
 	bench_add(&bench, "127.0.0.1", port);
 	bench_start(&bench);
+	cr_expect_not(health_is_known(bench.health, 0));
 	run_for_ms(&bench, 200);
 	cr_expect_eq(bench.n_changes, 0);
 	cr_expect_not(health_is_up(bench.health, 0));
+	cr_expect(health_is_known(bench.health, 0));
 	bench_fini(&bench);
 	close(holder);
 }

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 
 #include "../support/lib/scene.h"
 
@@ -49,6 +50,10 @@ Test(registry, a_snapshot_says_what_the_configuration_says)
 	}
 	cr_expect_eq(snapshot->frontends[1].hash, HASH_SOURCE_IP);
 	cr_expect(snapshot->backends[0].resets_on_down && snapshot->backends[0].is_up);
+	cr_expect_eq(snapshot->backends[1].weight, 3);
+	cr_expect_eq(snapshot->backends[3].weight, 0);
+	cr_expect_eq(snapshot->pools[1].first_backend, 2);
+	cr_expect_eq(snapshot->pools[1].n_backends, 2);
 	snapshot_destroy(snapshot);
 	scene_fini(&scene);
 }
@@ -76,16 +81,16 @@ Test(registry, tables_hold_the_backends_that_are_up_and_have_a_weight)
 	struct snapshot *before = scene_snapshot(&scene);
 	registry_set_up(scene.registry, 1, false);
 	struct snapshot *after = scene_snapshot(&scene);
-	cr_expect_gt(count_slots(before->tables[0], 1), 0);
-	cr_expect_eq(count_slots(after->tables[0], 1), 0);
-	cr_expect_eq(count_slots(after->tables[0], 0), 251);
-	cr_expect_eq(count_slots(before->tables[1], 2), 251);
-	cr_expect_eq(count_slots(before->tables[1], 3), 0, "weight 0");
+	cr_expect_gt(count_slots(before->pools[0].table, 1), 0);
+	cr_expect_eq(count_slots(after->pools[0].table, 1), 0);
+	cr_expect_eq(count_slots(after->pools[0].table, 0), 251);
+	cr_expect_eq(count_slots(before->pools[1].table, 2), 251);
+	cr_expect_eq(count_slots(before->pools[1].table, 3), 0, "weight 0");
 
 	registry_set_up(scene.registry, 0, false);
 	struct snapshot *empty = scene_snapshot(&scene);
-	cr_expect_eq(empty->tables[0]->size, 0);
-	cr_expect_eq(empty->tables[1]->size, 251, "the endpoint's other backend is up");
+	cr_expect_eq(empty->pools[0].table->size, 0);
+	cr_expect_eq(empty->pools[1].table->size, 251, "the endpoint's other backend is up");
 	snapshot_destroy(empty);
 	snapshot_destroy(before);
 	snapshot_destroy(after);
@@ -102,14 +107,14 @@ Test(registry, tables_are_shared_until_their_pool_changes)
 	struct snapshot *same = scene_snapshot(&scene);
 	registry_set_up(scene.registry, 0, false);
 	struct snapshot *other = scene_snapshot(&scene);
-	cr_expect_eq(first->tables[0], same->tables[0]);
-	cr_expect_neq(first->tables[0], other->tables[0]);
-	cr_expect_eq(first->tables[1], other->tables[1]);
+	cr_expect_eq(first->pools[0].table, same->pools[0].table);
+	cr_expect_neq(first->pools[0].table, other->pools[0].table);
+	cr_expect_eq(first->pools[1].table, other->pools[1].table);
 	cr_expect_lt(first->version, same->version);
 	cr_expect_lt(same->version, other->version);
 	// A table outlives the snapshot that it was built for, and the other way round.
 	snapshot_destroy(first);
-	cr_expect_eq(same->tables[0]->size, 251);
+	cr_expect_eq(same->pools[0].table->size, 251);
 	snapshot_destroy(same);
 	snapshot_destroy(other);
 	snapshot_destroy(NULL);
@@ -184,6 +189,78 @@ Test(registry, an_empty_configuration_makes_an_empty_snapshot)
 	scene_build(&scene);
 	struct snapshot *snapshot = scene_snapshot(&scene);
 	cr_expect_eq(snapshot->n_backends + snapshot->n_frontends + snapshot->n_pools, 0);
+	snapshot_destroy(snapshot);
+	scene_fini(&scene);
+}
+
+// They have no endpoints to tell them apart.
+Test(registry, sockets_with_a_path_have_places_of_their_own)
+{
+	enum { N = 10 };
+	struct scene scene;
+	char paths[N][16];
+	scene_init(&scene, "10.2.0.1");
+	size_t pool = scene_add_pool(&scene, "local", IPPROTO_TCP);
+	for (int i = 0; i < N; i++) {
+		scene_add_backend(&scene, pool, "one", "10.2.0.21:8080", 1);
+		struct config_backend *backend = &scene.config->pools[pool].backends[i];
+		backend->endpoint = (struct endpoint){0};
+		snprintf(paths[i], sizeof(paths[i]), "/run/%d", i);
+		backend->unix_path = paths[i];
+	}
+	scene_build(&scene);
+	struct snapshot *all = scene_snapshot(&scene);
+	registry_set_up(scene.registry, 0, false);
+	struct snapshot *fewer = scene_snapshot(&scene);
+	const struct maglev *before = all->pools[0].table;
+	const struct maglev *after = fewer->pools[0].table;
+	unsigned n_moved = 0;
+	for (uint32_t i = 0; i < before->size; i++)
+		n_moved += before->slots[i] != 0 && before->slots[i] != after->slots[i];
+	cr_expect_lt(n_moved, before->size / 5, "%u slots moved", n_moved);
+	snapshot_destroy(all);
+	snapshot_destroy(fewer);
+	for (int i = 0; i < N; i++)
+		scene.config->pools[pool].backends[i].unix_path = NULL; // the test's own
+	scene_fini(&scene);
+}
+
+static uint32_t n_unknown(struct scene *scene, uint32_t pool)
+{
+	struct snapshot *snapshot = scene_snapshot(scene);
+	uint32_t n = snapshot->pools[pool].n_unknown;
+	snapshot_destroy(snapshot);
+	return n;
+}
+
+Test(registry, a_pool_says_how_many_of_its_backends_are_not_known_yet)
+{
+	struct scene scene;
+	two_pools(&scene);
+	scene.is_unchecked = true;
+	scene_build(&scene);
+	cr_expect_eq(n_unknown(&scene, 0), 2);
+	registry_set_up(scene.registry, 0, true);
+	registry_set_up(scene.registry, 0, false);
+	cr_expect_eq(n_unknown(&scene, 0), 1);
+	cr_expect(registry_set_known(scene.registry, 1));
+	cr_expect_not(registry_set_known(scene.registry, 1));
+	cr_expect_eq(n_unknown(&scene, 0), 0);
+	registry_set_up(scene.registry, 2, false);
+	cr_expect_eq(n_unknown(&scene, 1), 1);
+	scene_fini(&scene);
+}
+
+Test(registry, in_DSR_mode_packets_keep_the_clients_address)
+{
+	struct scene scene;
+	two_pools(&scene);
+	scene.config->mode = MODE_DSR;
+	scene_build(&scene);
+	struct snapshot *snapshot = scene_snapshot(&scene);
+	cr_expect_eq(snapshot->n_snats, 0);
+	cr_expect_eq(snapshot->snats_per_endpoint, 1, "one list of flows per endpoint");
+	cr_expect_eq(snapshot->backends[0].snat_mask, 1);
 	snapshot_destroy(snapshot);
 	scene_fini(&scene);
 }

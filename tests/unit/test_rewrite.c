@@ -93,6 +93,24 @@ Test(rewrite, equals_a_frame_built_for_the_new_endpoints)
 }
 
 // Of all ports, the one that makes the checksum come out as 0.
+Test(rewrite, the_time_to_live_alone)
+{
+	static uint8_t frame[FRAME_MAX];
+	static uint8_t expected[FRAME_MAX];
+	srand(4);
+	for (int i = 0; i < N_ROUNDS; i++) {
+		struct virtio_net_hdr vnet;
+		struct frame_view view;
+		struct frame_spec spec = random_spec();
+		uint32_t len = frame_build(&spec, frame, &vnet);
+		cr_assert_eq(parse_frame(frame, len, &view), PARSE_OK, "round %d", i);
+		rewrite_ttl(frame, &view);
+		spec.ttl--;
+		frame_build(&spec, expected, &vnet);
+		cr_assert_arr_eq(frame, expected, len, "round %d", i);
+	}
+}
+
 Test(rewrite, a_UDP_checksum_never_becomes_none)
 {
 	static uint8_t frame[FRAME_MAX];

@@ -36,6 +36,7 @@ struct bench {
 	struct stats_server *server;
 	uint16_t port;
 	int gather_code;
+	enum mode mode; // what gather() gives; 0 is proxy mode
 	pthread_t thread;
 	atomic_bool is_over; // w: test, r: server thread
 	uint64_t cpu_ns;     // w: server thread, r: test after the join
@@ -49,11 +50,40 @@ static void on_change(void *arg, size_t backend, bool is_up, const char *reason)
 	(void)reason;
 }
 
-static int gather(void *arg, struct packet_stats *stats)
+static int gather_sessions(struct stats *all)
+{
+	struct proxy_stats *stats = &all->sessions;
+	all->mode = MODE_PROXY;
+	stats->n_frontends = 2;
+	stats->frontends = calloc(2, sizeof(*stats->frontends));
+	stats->n_backends = 3;
+	stats->backends = calloc(3, sizeof(*stats->backends));
+	cr_assert(stats->frontends && stats->backends);
+	stats->accepted = 12;
+	stats->accept_pauses = 3;
+	stats->total = (struct traffic){.total_connections = 12, .current_connections = 2};
+	stats->ends[SESSION_END_COMPLETED] = 9;
+	stats->ends[SESSION_END_IDLE] = 1;
+	stats->frontends[0].traffic = stats->total;
+	stats->frontends[0].ends[SESSION_END_COMPLETED] = 9;
+	stats->frontends[0].session_time.buckets[0] = 4;
+	stats->frontends[0].session_time.buckets[HISTOGRAM_BOUNDS] = 5;
+	stats->frontends[0].session_time.sum_us = 1500;
+	stats->backends[1].traffic.bytes_rx = 99;
+	stats->backends[1].connects[CONNECT_REFUSED] = 7;
+	stats->backends[1].connect_time.buckets[1] = 6;
+	return 0;
+}
+
+static int gather(void *arg, struct stats *all)
 {
 	const struct bench *bench = arg;
+	struct packet_stats *stats = &all->packets;
 	if (bench->gather_code)
 		return bench->gather_code;
+	if (bench->mode == MODE_PROXY)
+		return gather_sessions(all);
+	all->mode = MODE_PASSTHROUGH;
 	stats->n_frontends = 2;
 	stats->frontends = calloc(2, sizeof(*stats->frontends));
 	stats->n_backends = 3;
@@ -93,12 +123,12 @@ static void bench_init(struct bench *bench)
 {
 	static char web[] = "web";
 	static char db[] = "db";
-	static char backend[] = "backend";
+	static char names[3][3] = {"s1", "s2", "s3"};
 	static char plain[] = "plain";
 	static char secure[] = "secure";
-	*bench = (struct bench){0};
+	*bench = (struct bench){.mode = MODE_PASSTHROUGH};
 	for (int i = 0; i < 3; i++)
-		bench->backends[i].name = backend;
+		bench->backends[i].name = names[i];
 	set_backend(&bench->backends[0], "10.0.0.1:80");
 	set_backend(&bench->backends[1], "10.0.0.2:8080");
 	set_backend(&bench->backends[2], "[::1]:1");
@@ -145,9 +175,17 @@ static const char expected_json[] =
 	" 'backends': {"
 	"  'web': {'total_connections': 3, 'current_connections': 30,"
 	"   'bytes_tx': 300, 'bytes_rx': 3000,"
-	"   'servers': {'10.0.0.1:80': true, '10.0.0.2:8080': true}},"
+	"   'servers': {'10.0.0.1:80': true, '10.0.0.2:8080': true},"
+	"   'server_stats': {"
+	"    's1': {'addr': '10.0.0.1:80', 'total_connections': 1, 'current_connections': 10,"
+	"     'bytes_tx': 100, 'bytes_rx': 1000},"
+	"    's2': {'addr': '10.0.0.2:8080', 'total_connections': 2, 'current_connections': 20,"
+	"     'bytes_tx': 200, 'bytes_rx': 2000}}},"
 	"  'db': {'total_connections': 3, 'current_connections': 30,"
-	"   'bytes_tx': 300, 'bytes_rx': 3000, 'servers': {'[::1]:1': false}}},"
+	"   'bytes_tx': 300, 'bytes_rx': 3000, 'servers': {'[::1]:1': false},"
+	"   'server_stats': {"
+	"    's3': {'addr': '[::1]:1', 'total_connections': 3, 'current_connections': 30,"
+	"     'bytes_tx': 300, 'bytes_rx': 3000}}}},"
 	" 'frontends': {"
 	"  'plain': {'total_connections': 0, 'current_connections': 0,"
 	"   'bytes_tx': 0, 'bytes_rx': 0},"
@@ -191,22 +229,22 @@ static void check_json(const char *text)
 Test(stats, json_has_every_key_and_pools_are_sums)
 {
 	struct bench bench;
-	struct packet_stats stats = {0};
+	struct stats stats = {0};
 	bench_init(&bench);
 	gather(&bench, &stats);
 	char *text = stats_to_json(&bench.source, &stats);
 	cr_assert(text);
 	check_json(text);
 	free(text);
-	packet_stats_fini(&stats);
-	cr_expect_null(stats.backends);
+	stats_fini(&stats);
+	cr_expect_null(stats.packets.backends);
 	bench_fini(&bench);
 }
 
 Test(stats, json_without_traffic_has_the_same_keys)
 {
 	struct bench bench;
-	struct packet_stats stats = {0};
+	struct stats stats = {.mode = MODE_PASSTHROUGH};
 	bench_init(&bench);
 	char *text = stats_to_json(&bench.source, &stats);
 	cr_assert(text);
@@ -217,6 +255,49 @@ Test(stats, json_without_traffic_has_the_same_keys)
 	cr_expect_gt(json_object_size(json_object_get(root, "drops")), 10);
 	json_decref(root);
 	free(text);
+	bench_fini(&bench);
+}
+
+// The number at a path of keys, "a/b/c".
+static json_int_t number_at(json_t *root, const char *path)
+{
+	char copy[128];
+	char *rest = copy;
+	snprintf(copy, sizeof(copy), "%s", path);
+	for (char *key = strtok_r(copy, "/", &rest); key; key = strtok_r(NULL, "/", &rest))
+		root = json_object_get(root, key);
+	cr_assert(json_is_integer(root), "%s", path);
+	return json_integer_value(root);
+}
+
+Test(stats, json_of_proxy_mode_tells_sessions_and_connects)
+{
+	struct bench bench;
+	struct stats stats = {0};
+	bench_init(&bench);
+	bench.mode = MODE_PROXY;
+	gather(&bench, &stats);
+	char *text = stats_to_json(&bench.source, &stats);
+	cr_assert(text);
+	json_t *root = json_loads(text, 0, NULL);
+	cr_assert(root);
+	cr_expect_eq(number_at(root, "sessions/accepted"), 12);
+	cr_expect_eq(number_at(root, "sessions/current"), 2);
+	cr_expect_eq(number_at(root, "sessions/accept_pauses"), 3);
+	cr_expect_eq(number_at(root, "sessions/ends/completed"), 9);
+	cr_expect_eq(number_at(root, "sessions/ends/idle_timeout"), 1);
+	cr_expect_eq(number_at(root, "frontends/plain/ends/completed"), 9);
+	cr_expect_eq(number_at(root, "frontends/plain/session_time/count"), 9);
+	cr_expect_eq(number_at(root, "frontends/plain/session_time/buckets_ms/0.1"), 4);
+	cr_expect_eq(number_at(root, "frontends/plain/session_time/buckets_ms/inf"), 5);
+	cr_expect_eq(number_at(root, "backends/web/server_stats/s2/bytes_rx"), 99);
+	cr_expect_eq(number_at(root, "backends/web/server_stats/s2/connects/refused"), 7);
+	cr_expect_eq(number_at(root, "backends/web/server_stats/s2/connect_time/buckets_ms/0.25"),
+		     6);
+	cr_expect_null(json_object_get(root, "packets"));
+	json_decref(root);
+	free(text);
+	stats_fini(&stats);
 	bench_fini(&bench);
 }
 

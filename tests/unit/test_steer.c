@@ -231,3 +231,20 @@ Test(steer, defect_01_a_frame_that_was_cut_off_is_dropped)
 	cr_expect_eq(bench.packet.verdict, VERDICT_DROP_TRUNCATED);
 	bench_fini(&bench);
 }
+
+Test(steer, in_DSR_mode_nothing_is_a_reply)
+{
+	struct bench bench;
+	bench_init(&bench, 3, 40000, 40999);
+	bench.scene.config->mode = MODE_DSR;
+	steering_init(&bench.steering, bench.scene.config, 3, 99);
+	for (uint32_t port = 1; port < 65536; port += 99) {
+		struct frame_spec reply = from_backend((uint16_t)port);
+		struct frame_spec error = error_about(&reply);
+		cr_expect_eq(steer(&bench, &reply)->verdict, VERDICT_PASSED);
+		cr_expect_eq(steer(&bench, &error)->verdict, VERDICT_PASSED);
+	}
+	struct frame_spec request = from_client(CLIENT, 1000, 80);
+	cr_expect_eq(steer(&bench, &request)->verdict, VERDICT_NONE);
+	bench_fini(&bench);
+}

@@ -110,6 +110,69 @@ Test(tcp_state, walks)
 	}
 }
 
+struct one_sided_step {
+	const char *flags; // NULL ends the walk
+	enum tcp_news news;
+	enum flow_state then;
+};
+
+struct one_sided_walk {
+	const char *name;
+	enum flow_state from;
+	struct one_sided_step steps[8];
+};
+
+#define NONE TCP_NEWS_NONE
+#define NEWS TCP_NEWS
+#define DATA TCP_NEWS_ANSWERED
+
+static const struct one_sided_walk one_sided_walks[] = {
+	{"open, talk, the client closes first",
+	 FLOW_SYN_SENT,
+	 {{"A", NEWS, FLOW_ESTABLISHED},
+	  {"PA", DATA, FLOW_ESTABLISHED},
+	  {"A", NONE, FLOW_ESTABLISHED},
+	  {"FA", NEWS, FLOW_TIME_WAIT},
+	  {"A", NONE, FLOW_TIME_WAIT},
+	  {"A", NEWS, FLOW_TIME_WAIT}}},
+	{"a half-closed connection that the backend still sends on",
+	 FLOW_ESTABLISHED,
+	 {{"FA", NEWS, FLOW_TIME_WAIT},
+	  {"A", DATA, FLOW_FIN_WAIT},
+	  {"A", DATA, FLOW_FIN_WAIT},
+	  {"A", NEWS, FLOW_FIN_WAIT},
+	  {"R", NONE, FLOW_RESET}}},
+	{"begun in mid-connection: live when it goes on",
+	 FLOW_PICKED_UP,
+	 {{"A", NONE, FLOW_PICKED_UP},
+	  {"PA", NONE, FLOW_PICKED_UP},
+	  {"A", NEWS, FLOW_ESTABLISHED}}},
+	{"begun in mid-connection, and closed at once",
+	 FLOW_PICKED_UP,
+	 {{"FA", NEWS, FLOW_TIME_WAIT}}},
+	{"the handshake's end carries FIN", FLOW_SYN_SENT, {{"FA", NEWS, FLOW_TIME_WAIT}}},
+	{"after a reset nothing but a SYN begins again",
+	 FLOW_ESTABLISHED,
+	 {{"RA", NONE, FLOW_RESET},
+	  {"A", DATA, FLOW_RESET},
+	  {"FA", NEWS, FLOW_RESET},
+	  {"SA", NEWS, FLOW_RESET}}},
+};
+
+Test(tcp_state, walks_of_the_client_alone)
+{
+	for (size_t i = 0; i < COUNT(one_sided_walks); i++) {
+		const struct one_sided_walk *walk = &one_sided_walks[i];
+		enum flow_state state = walk->from;
+		for (size_t s = 0; s < COUNT(walk->steps) && walk->steps[s].flags; s++) {
+			const struct one_sided_step *step = &walk->steps[s];
+			state = tcp_state_next_one_sided(state, flags_of(step->flags), step->news);
+			cr_assert_eq(state, step->then, "%s: step %zu (%s): %s", walk->name, s,
+				     step->flags, flow_state_name(state));
+		}
+	}
+}
+
 Test(tcp_state, no_state_and_no_flags_lead_out_of_the_table)
 {
 	for (int state = FLOW_SYN_SENT; state <= FLOW_RESET; state++) {
@@ -160,6 +223,7 @@ Test(tcp_state, every_state_has_a_name_of_its_own_and_a_class)
 			cr_expect_str_neq(name, flow_state_name((enum flow_state)b));
 	}
 	cr_expect_eq(flow_state_class(FLOW_UDP_UNREPLIED), CLASS_HALF_OPEN);
+	cr_expect_eq(flow_state_class(FLOW_PICKED_UP), CLASS_HALF_OPEN);
 	cr_expect_eq(flow_state_class(FLOW_UDP), CLASS_LIVE);
 	cr_expect_eq(flow_state_class(FLOW_TIME_WAIT), CLASS_FINISHED);
 	cr_expect_eq(flow_state_class(FLOW_LAST_ACK), CLASS_LIVE);

@@ -23,6 +23,9 @@ bool registry_update_link(struct registry *registry, uint32_t index,
 int registry_add_snat(struct registry *registry, const struct ip_addr *addr, struct err *err);
 
 void registry_set_up(struct registry *registry, uint32_t backend, bool is_up);
+// Whether the backend is up is known by now, and will be from now on. Setting it up or down says so
+// as well. True when that was news.
+bool registry_set_known(struct registry *registry, uint32_t backend);
 void registry_set_hop(struct registry *registry, uint32_t backend, const struct snapshot_hop *hop,
 		      uint64_t snat_mask);
 

@@ -24,6 +24,7 @@ struct snapshot_hop {
 	enum hop_state state;
 	uint16_t link; // index in snapshot.links
 	struct mac_addr mac;
+	struct ip_addr source; // the address of ours that the route speaks from
 };
 
 struct snapshot_frontend {
@@ -32,13 +33,24 @@ struct snapshot_frontend {
 	enum hash_kind hash;
 };
 
+// A pool's backends are consecutive in snapshot.backends.
+struct snapshot_pool {
+	uint32_t first_backend;
+	uint32_t n_backends;  // as long as the process lives
+	uint32_t n_unknown;   // not checked yet: whether they are up is open
+	struct maglev *table; // shared; of the backends that are up and have a weight
+};
+
 struct snapshot_backend {
 	struct endpoint endpoint;
 	uint32_t endpoint_id; // two pools that list the same endpoint share its NAT ports
 	uint16_t pool;
+	uint16_t weight; // 0: takes no new flows
 	bool is_up;
+	bool is_known;       // false: not checked yet
 	bool resets_on_down; // when down: its flows are reset towards their clients
-	uint64_t snat_mask;  // source addresses to speak to it from, as bits over snapshot.snats
+	uint64_t snat_mask;  // source addresses to speak to it from, as bits over snapshot.snats;
+			     // in DSR mode bit 0 stands for the client's own
 	struct snapshot_hop hop;
 };
 
@@ -56,7 +68,7 @@ struct snapshot {
 	struct ip_addr snats[CONFIG_MAX_SNAT_ADDRS];
 	struct snapshot_frontend *frontends;    // owned
 	struct snapshot_backend *backends;      // owned
-	struct maglev **tables;                 // owned array of shared tables, one per pool
+	struct snapshot_pool *pools;            // owned
 	const struct endpoint_map *vips;        // borrowed; number: frontend
 	const struct endpoint_map *backend_ids; // borrowed; number: endpoint_id
 };

@@ -16,11 +16,29 @@ enum mode { MODE_PROXY, MODE_PASSTHROUGH, MODE_DSR };
 enum hash_kind { HASH_5_TUPLE, HASH_SOURCE_IP };
 enum health_kind { HEALTH_TCP, HEALTH_NONE };
 enum on_backend_down { ON_DOWN_RESET, ON_DOWN_KEEP };
+enum send_proxy { SEND_PROXY_NONE, SEND_PROXY_V1, SEND_PROXY_V2 };
+enum on_full { ON_FULL_WAIT, ON_FULL_REFUSE };
+enum dsr_method { DSR_NAT, DSR_L2, DSR_IPIP };
+
+// Who takes the next connection: balance/scheduler.h.
+enum scheduler_kind {
+	SCHEDULER_MAGLEV,
+	SCHEDULER_ROUND_ROBIN,
+	SCHEDULER_WEIGHTED_ROUND_ROBIN,
+	SCHEDULER_LEAST_CONNECTIONS,
+	SCHEDULER_RANDOM_TWO,
+};
 
 // Sentinels of `workers`; other values are a count of worker threads.
 enum {
 	WORKERS_INLINE = 0, // capture, work and transmit to completion in one thread
 	WORKERS_AUTO = -1,  // inline on one or two processors, else a pipeline
+};
+
+enum {
+	THREADS_AUTO = -1, // of proxy mode: one per processor that this process may run on
+	MSS_CLAMP_OFF = 0,
+	MSS_CLAMP_AUTO = -1, // what fits through the path to the backend
 };
 
 // The caps below bound the ids that a flow entry stores.
@@ -30,11 +48,18 @@ enum {
 	CONFIG_MAX_SNAT_ADDRS = 64,
 	CONFIG_MAX_INTERFACES = 16,
 	CONFIG_MAX_WORKERS = 64,
+	CONFIG_MAX_NETWORKS = 256, // of accept_proxy
+	CONFIG_MAX_SOURCE_ADDRS = 64,
+	CONFIG_UNIX_PATH_MAX = 107,                         // a sockaddr_un with its last zero
+	CONFIG_BACKEND_TEXT_MAX = CONFIG_UNIX_PATH_MAX + 6, // with the terminating zero
 };
 
 struct config_backend {
-	char *name; // owned; the S of servers.S
-	struct endpoint endpoint;
+	char *name;               // owned; the S of servers.S
+	struct endpoint endpoint; // all zero when unix_path is set
+	char *unix_path; // owned; NULL: reached by TCP/IP. Without the file's "unix:"; a leading
+			 // "@" stands for the zero byte of an abstract name (unix(7)); proxy mode
+			 // only
 	uint16_t weight; // 0 (takes no new flows) to 1000; default 1
 	unsigned line;   // where the file says the address
 	unsigned column;
@@ -50,6 +75,7 @@ struct config_pool {
 	uint32_t rise;                        // passes in a row that bring a backend up; default 1
 	uint32_t fall;                        // failures in a row that take it down; default 3
 	enum on_backend_down on_backend_down; // default reset
+	enum send_proxy send_proxy;           // default none; proxy mode only
 	uint8_t proto; // IPPROTO_TCP or IPPROTO_UDP: that of the frontends that name it; else TCP
 	unsigned line; // where the file names it
 	unsigned column;
@@ -58,9 +84,13 @@ struct config_pool {
 struct config_frontend {
 	char *name; // owned
 	struct endpoint endpoint;
-	size_t pool;         // index into config.pools
-	enum hash_kind hash; // default 5-tuple
-	unsigned line;       // where the file says the address
+	size_t pool;                     // index into config.pools
+	enum hash_kind hash;             // default 5-tuple; what SCHEDULER_MAGLEV decides by
+	enum scheduler_kind scheduler;   // default maglev
+	uint32_t max_connections;        // proxy mode; 0 (default): no limit of its own
+	struct ip_network *accept_proxy; // owned; whose connections begin with a PROXY header
+	size_t n_accept_proxy;           // default none
+	unsigned line;                   // where the file says the address
 	unsigned column;
 };
 
@@ -91,6 +121,32 @@ struct config_passthrough {
 	uint32_t maglev_table_size; // a prime; default 65537
 };
 
+// Times in the file are seconds, fractions allowed.
+struct config_proxy {
+	int threads;                  // 1 to CONFIG_MAX_WORKERS, or THREADS_AUTO (default)
+	uint32_t connect_timeout_ms;  // per backend tried; default 5
+	uint32_t client_timeout_ms;   // a client that has to take or send something; default 300
+	uint32_t idle_timeout_ms;     // a session in which nothing moves; default 3600
+	uint32_t header_timeout_ms;   // for a client's PROXY header; default 3
+	uint32_t drain_timeout_ms;    // what sessions get to finish after SIGTERM; default 30
+	uint32_t retries;             // other backends tried after the first; default 2, 0 to 16
+	uint32_t max_connections;     // over all frontends; 0 (default): what descriptors allow
+	enum on_full on_full;         // default wait: the listen queue holds what comes
+	uint32_t tcp_keepalive_s;     // silence before the kernel probes; 0: never; default 60
+	bool tcp_fast_open;           // towards clients and backends; default false
+	bool pin_threads;             // to a processor each, when there are as many; default true
+	bool splice;                  // large transfers by splice(2); default true
+	struct ip_addr *source_addrs; // owned; to connect from, in turn; default: by route
+	size_t n_source_addrs;
+};
+
+struct config_dsr {
+	enum dsr_method method;      // default nat
+	bool require_ready;          // use only backends that have passed the readiness check
+	struct ip_addr check_source; // what that check speaks from; all zero: not given
+	int mss_clamp;               // ipip: bytes, MSS_CLAMP_AUTO (default) or MSS_CLAMP_OFF
+};
+
 struct config {
 	char *path; // owned; as given
 	enum mode mode;
@@ -101,6 +157,8 @@ struct config {
 	size_t n_pools;
 	struct config_timeouts timeouts;
 	struct config_passthrough passthrough;
+	struct config_proxy proxy;
+	struct config_dsr dsr;
 	bool firewall_manage;             // default true
 	uint16_t stats_port;              // host byte order; 0: no statistics server (default)
 	struct ip_addr stats_listen_addr; // default 127.0.0.1
@@ -121,11 +179,20 @@ int config_load(const char *path, struct config **config, struct config_errors *
 
 // The checks that depend on the mode finally chosen and on this host: a wildcard address where a
 // packet mode needs the VIP itself, a frontend and pool of different address families or protocols,
-// a NAT range that overlaps the kernel's ephemeral ports when nobody reserves it. Adds to `errors`,
-// whose `file` then borrows config->path. Returns 0 or -errno. Called by: control.
+// keys and addresses that the mode could only ignore, backends that could not answer in the name of
+// a VIP by the DSR method, a NAT range that overlaps the kernel's ephemeral ports when nobody
+// reserves it. Adds to `errors`, whose `file` then borrows config->path. Returns 0 or -errno.
+// Called by: control.
 int config_check_mode(const struct config *config, enum mode mode, struct config_errors *errors);
 
 void config_destroy(struct config *config);            // NULL is legal
 void config_errors_fini(struct config_errors *errors); // leaves it empty
+
+// The backend of a running number over all pools, in the order of the file; it exists.
+const struct config_backend *config_backend(const struct config *config, size_t number);
+
+// Where the backend is reached, as the file says it: "198.51.100.11:80", "unix:/run/web.sock".
+// `text` has room for CONFIG_BACKEND_TEXT_MAX. Returns `text`.
+const char *config_backend_format(const struct config_backend *backend, char *text);
 
 const char *mode_name(enum mode mode); // "proxy", "passthrough" or "dsr"

@@ -27,14 +27,22 @@ struct firewall_plan {
 	size_t n_snat_addrs;
 	uint16_t nat_port_min; // host byte order, inclusive
 	uint16_t nat_port_max;
+	// 0: the rules are this process's, and go with it. Else they outlive it: they stop working
+	// by themselves so many seconds after the last open or update.
+	unsigned lapse_s;
 };
 
-// Install the rules in one transaction. The table is named "culvert_<pid>". 0 or -errno.
+// Install the rules in one transaction. The table is named "culvert_<pid>", or "culvert_restart" if
+// its rules lapse: then it takes the place of one that an earlier process has left. 0 or -errno.
 int firewall_open(struct firewall **firewall, const struct firewall_plan *plan, struct err *err);
 // Put the rules of another plan in the place of the present ones, in one transaction: no packet
 // meets the kernel in between. 0 or -errno; on failure the present rules stay.
 int firewall_update(struct firewall *firewall, const struct firewall_plan *plan, struct err *err);
-void firewall_close(struct firewall *firewall); // removes the rules; NULL is legal
+// Removes the rules, but for those that lapse. NULL is legal.
+void firewall_close(struct firewall *firewall);
+
+// Remove lapsing rules that an earlier process has left; harmless when there are none. 0 or -errno.
+int firewall_remove_lapsing(struct err *err);
 
 // The NAT range as part of net.ipv4.ip_local_reserved_ports, so that this host's own connections
 // (health probes among them) never use a port of it. Open adds what is missing and remembers

@@ -27,4 +27,12 @@ int health_start(struct health **health, struct event_base *base, const struct c
 // NULL is legal; closes every probe. Legal in on_change when the event loop calls that.
 void health_stop(struct health *health);
 
+// The data path has met failures enough: the backend is down until `rise` probes have passed.
+// Nothing happens to a backend that is down already, or whose pool has no checks: who would ever
+// bring it up again? Calls on_change.
+void health_report_failure(struct health *health, size_t backend, const char *reason);
+
 bool health_is_up(const struct health *health, size_t backend);
+// Is the state more than the one it started with: has the backend been up once, or failed `fall`
+// times in a row?
+bool health_is_known(const struct health *health, size_t backend);

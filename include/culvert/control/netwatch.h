@@ -53,6 +53,11 @@ int netwatch_track(struct netwatch *watch, const struct ip_addr *dst, struct err
 bool netwatch_next_hop(const struct netwatch *watch, const struct ip_addr *dst,
 		       struct next_hop *hop);
 
+// The route to `dst` as it is now, once: nothing is tracked, no neighbour is looked for, and
+// is_resolved and mac are not filled in. 0 or -errno; that there is no route is an answer.
+int netwatch_look_up(struct netwatch *watch, const struct ip_addr *dst, struct next_hop *hop,
+		     struct err *err);
+
 bool netwatch_link(const struct netwatch *watch, unsigned ifindex, struct link_info *link);
 bool netwatch_link_by_name(const struct netwatch *watch, const char *name, struct link_info *link);
 // The link that holds the local address `addr`.

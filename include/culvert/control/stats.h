@@ -8,18 +8,30 @@
 #include "culvert/base/err.h"
 #include "culvert/config/config.h"
 #include "culvert/flow/packet_stats.h"
+#include "culvert/flow/proxy_stats.h"
 #include "culvert/net/addr.h"
 
 struct event_base;
 struct health;
+struct readiness;
 struct stats_server;
 
-// Fill *stats (for packet_stats_fini() by the caller). Called once per request.
-typedef int (*stats_gather_fn)(void *arg, struct packet_stats *stats);
+// What a mode has counted: the one or the other.
+struct stats {
+	enum mode mode;
+	struct packet_stats packets; // packet modes
+	struct proxy_stats sessions; // proxy mode
+};
+
+void stats_fini(struct stats *stats);
+
+// Fill *stats, which is zero (for stats_fini() by the caller). Called once per request.
+typedef int (*stats_gather_fn)(void *arg, struct stats *stats);
 
 struct stats_source {
 	const struct config *config; // borrowed, as the others
 	const struct health *health;
+	const struct readiness *readiness; // NULL: health alone says who is up
 	stats_gather_fn gather;
 	void *arg;
 };
@@ -31,4 +43,4 @@ int stats_server_start(struct stats_server **server, struct event_base *base,
 void stats_server_stop(struct stats_server *server); // NULL is legal
 
 // The body of GET /stats as a new string for free(), or NULL when memory is short.
-char *stats_to_json(const struct stats_source *source, const struct packet_stats *stats);
+char *stats_to_json(const struct stats_source *source, const struct stats *stats);

@@ -13,6 +13,7 @@ enum {
 	FLOW_RESET_BY_BACKEND = 4,
 	FLOW_FIN_BY_CLIENT = 8,
 	FLOW_FIN_BY_BACKEND = 16,
+	FLOW_SYN_AGAIN = 32, // one-sided: a SYN has come while it was live; see syn_next
 };
 
 // One connection, or one UDP conversation. Flows live in the table of one worker and are named by
@@ -21,7 +22,7 @@ struct flow {
 	// What a lookup compares.
 	struct ip_addr client;
 	uint16_t client_port_be;
-	uint16_t nat_port; // host byte order; source port towards the backend
+	uint16_t nat_port; // host byte order; source port towards the backend; one-sided: 0
 	uint16_t frontend; // index in the configuration
 	uint16_t backend;  // running number over all pools
 	uint8_t proto;
@@ -43,12 +44,16 @@ struct flow {
 	uint32_t nat_pool;
 	uint32_t expires; // second of the worker's clock; the timer may be linked earlier
 
-	// TCP: the next sequence number expected from each side, host byte order.
+	// TCP: the next sequence number expected from each side, host byte order. One-sided, the
+	// backend's is what the client has acknowledged.
 	uint32_t client_next;
 	uint32_t backend_next;
 
 	uint64_t bytes_tx; // IP bytes towards the backend
-	uint64_t bytes_rx; // and from it
+	union {
+		uint64_t bytes_rx; // and from it
+		uint32_t syn_next; // with FLOW_SYN_AGAIN: the number after that SYN
+	};
 };
 
 _Static_assert(sizeof(struct flow) == 96, "the documented memory per flow depends on this");

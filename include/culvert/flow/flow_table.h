@@ -2,6 +2,9 @@
 // The flows of one worker: found by the client's half or by NAT port, timed out by a wheel,
 // counted, and bounded. Nothing here allocates after creation.
 //
+// Where backends answer past the balancer, flows are one-sided: no NAT ports, pools that only keep
+// the flows of a backend together, and states told from the client's packets alone.
+//
 // Room is made in this order, and never from a live flow: a finished flow towards the same
 // backend, then the half-open one that has waited longest. Half-open flows have a budget (a
 // quarter of the table, and half of a NAT pool's ports); beyond it they only displace each other.
@@ -21,9 +24,10 @@ struct flow_table_params {
 	uint32_t capacity; // flows, at least 1
 	uint32_t n_frontends;
 	uint32_t n_backends;
-	uint32_t n_pools;    // NAT pools that may ever be opened
-	uint16_t first_port; // this worker's slice of the NAT range, host byte order
-	uint32_t n_ports;
+	uint32_t n_pools; // NAT pools that may ever be opened
+	bool is_one_sided;
+	uint16_t first_port;              // this worker's slice of the NAT range, host byte order
+	uint32_t n_ports;                 // one-sided: 0
 	uint64_t secret;                  // random per start
 	uint32_t timeouts[N_FLOW_STATES]; // seconds
 };
@@ -56,7 +60,9 @@ struct flow_request {
 	uint16_t backend;
 	uint8_t proto;
 	uint32_t hash;       // flow_table_hash() of the client's half
-	uint32_t seq;        // TCP: of the SYN
+	uint32_t seq;        // TCP: of the SYN; picked up: the one after the segment
+	uint32_t ack;        // picked up: of the segment
+	bool is_picked_up;   // TCP, one-sided: a segment in mid-connection makes the flow
 	uint32_t first_pool; // the backend's NAT pool for source address 0; the others follow
 	uint64_t snat_mask;  // source addresses that may be used: bit i is pool first_pool + i
 };
@@ -76,8 +82,8 @@ static inline uint32_t flow_table_find_reply(const struct flow_table *table, uin
 	return nat_pool_owner(&table->pools[pool], nat_port);
 }
 
-// Make a flow: TCP in SYN_SENT, UDP unreplied. Its client_link, client_mac and deltas are the
-// caller's to fill in. *index is set only with FLOW_MADE.
+// Make a flow: TCP in SYN_SENT or PICKED_UP, UDP unreplied. Its client_link, client_mac and deltas
+// are the caller's to fill in. *index is set only with FLOW_MADE.
 enum flow_refusal flow_table_open(struct flow_table *table, const struct flow_request *request,
 				  uint32_t *index);
 // A new SYN on a finished flow: the same backend and port serve the new connection.
@@ -87,6 +93,9 @@ void flow_table_end(struct flow_table *table, uint32_t index);
 // A packet of the flow is passed on: state, sequence numbers, timer, bytes and packets follow.
 // Returns false when its numbers cannot be the sender's own: then it is only counted.
 bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,
+		      const struct frame_view *view);
+// A packet from the client is passed on without a flow: only counted.
+void flow_table_count(struct flow_table *table, uint16_t frontend, uint16_t backend,
 		      const struct frame_view *view);
 // The flow's backend went down and its client is reset: it lingers as long as after a RST.
 void flow_table_orphan(struct flow_table *table, uint32_t index);

@@ -5,17 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "culvert/flow/traffic.h"
 #include "culvert/flow/verdict.h"
-
-// bytes_tx go to backends, bytes_rx come from them: bytes of IP packets, headers included.
-struct traffic {
-	uint64_t total_connections; // flows ever made
-	uint64_t current_connections;
-	uint64_t bytes_tx;
-	uint64_t bytes_rx;
-	uint64_t packets_tx;
-	uint64_t packets_rx;
-};
 
 struct packet_stats {
 	struct traffic total;

@@ -25,6 +25,7 @@
 	X(DROP_FLOW_TABLE_FULL, "flow_table_full", "connection_tracker_capacity reached")       \
 	X(DROP_NEIGHBOUR_UNRESOLVED, "neighbour_unresolved", "next hop's MAC is not known yet") \
 	X(DROP_NO_ROUTE, "no_route", "no route to the backend")                                 \
+	X(DROP_NO_BUFFER, "no_buffer", "no empty packet left to cut this one with")             \
 	X(DROP_RING_FULL, "ring_full", "a worker did not keep up")                              \
 	X(DROP_TX_FULL, "tx_full", "the network device did not keep up")                        \
 	X(DROP_TX_ERROR, "tx_error", "the network device refused the frame")

@@ -40,7 +40,8 @@ enum {
 	IP_PACKET_MAX = 65535,
 };
 
-// Who speaks to whom. For an ICMP error: the packet that it quotes, as quoted.
+// Who speaks to whom. For an ICMP error: the packet that it quotes, as quoted; if that one carries
+// another (RFC 2003), the one inside.
 struct frame_view {
 	struct endpoint src;
 	struct endpoint dst;
@@ -52,9 +53,13 @@ struct frame_view {
 	uint32_t ack;
 	uint8_t tcp_flags; // FIN, SYN, RST, PSH, ACK and URG
 	uint8_t ttl;
-	bool is_icmp_error; // src, dst, seq: of the quoted packet
+	bool is_icmp_error;   // src, dst, seq: of the quoted packet
+	bool is_tunnel_error; // the quoted packet was carried by another, from the error's
+			      // receiver to tunnel_end
 	uint16_t quoted_l3; // ICMP errors: offsets of the quoted headers
 	uint16_t quoted_l4;
+	uint16_t icmp_mtu; // of "fragmentation needed", host byte order; 0 in other errors
+	struct ip_addr tunnel_end;
 };
 
 // `frame` starts at the Ethernet header. On any result but PARSE_OK *view is unspecified.

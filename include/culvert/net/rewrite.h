@@ -30,6 +30,9 @@ void rewrite_deltas(const struct endpoint *from_src, const struct endpoint *from
 void rewrite_packet(uint8_t *frame, const struct frame_view *view, const struct rewrite *rewrite,
 		    bool is_partial);
 
+// Only take one from the time to live, which must be more than 1.
+void rewrite_ttl(uint8_t *frame, const struct frame_view *view);
+
 // Apply to an ICMP error about a flow: what it quotes gets the endpoints that its first sender gave
 // it, the error itself goes from `outer_src` to `outer_dst`. Every checksum that covers a changed
 // byte follows (RFC 5508 REQ-4 and REQ-5). Takes one from the time to live, as rewrite_packet().

@@ -11,6 +11,11 @@
 
 enum {
 	IP_AT = 14,
+	OUTER_LEN = 20,
+	SEGMENT_LEN = 7,
+	GSO_UDP_L4 = 5,
+	FRAGMENT_BITS = 0x3fff,
+	NARROW_MTU = 120,
 	L4_MIN = 20 + 8,
 	SECONDS_PER_DAY = 86400,
 	CLIENT = 0x0a01000b,
@@ -19,16 +24,40 @@ enum {
 	BACKEND = 0x0a020015,
 };
 
+struct way {
+	enum mode mode;
+	enum dsr_method method;
+};
+
+static const struct way ways[] = {
+	{MODE_PASSTHROUGH, DSR_NAT},
+	{MODE_DSR, DSR_NAT},
+	{MODE_DSR, DSR_L2},
+	{MODE_DSR, DSR_IPIP},
+};
+
 struct barrage {
+	struct way way;
 	struct scene scene;
 	struct pump pump;
 	uint16_t tcp_port; // NAT ports of the flows there from the start
 	uint16_t udp_port;
 };
 
-static void build_scene(struct scene *scene)
+static bool is_wrapping(const struct barrage *barrage)
 {
+	return barrage->way.mode == MODE_DSR && barrage->way.method == DSR_IPIP;
+}
+
+static void build_scene(struct barrage *barrage)
+{
+	struct scene *scene = &barrage->scene;
 	scene_init(scene, "10.2.0.1");
+	scene->config->mode = barrage->way.mode;
+	scene->config->dsr.method = barrage->way.method;
+	scene->config->dsr.mss_clamp = MSS_CLAMP_AUTO;
+	if (is_wrapping(barrage))
+		scene->mtus[SCENE_BACK] = NARROW_MTU;
 	size_t web = scene_add_pool(scene, "web", IPPROTO_TCP);
 	scene_add_backend(scene, web, "one", "10.2.0.21:8080", 1);
 	size_t dns = scene_add_pool(scene, "dns", IPPROTO_UDP);
@@ -62,6 +91,30 @@ static uint16_t port_of_last(struct barrage *barrage)
 	return port;
 }
 
+static void forget_sent(struct barrage *barrage)
+{
+	struct mem_frame *sent;
+	while ((sent = mem_io_take(barrage->pump.io)))
+		free(sent);
+}
+
+// The client's half alone.
+static void open_dsr_flows(struct barrage *barrage)
+{
+	struct frame_spec there = {.src = CLIENT, .dst = VIP, .ttl = 64, .src_port = 1000};
+	there.proto = IPPROTO_UDP;
+	there.dst_port = 53;
+	push(barrage, SCENE_FRONT, &there);
+	there.proto = IPPROTO_TCP;
+	there.dst_port = 80;
+	there.flags = TCP_FLAG_SYN;
+	push(barrage, SCENE_FRONT, &there);
+	there.flags = TCP_FLAG_ACK;
+	there.seq = there.ack = 1;
+	push(barrage, SCENE_FRONT, &there);
+	forget_sent(barrage);
+}
+
 // A TCP connection, established, and a UDP conversation, answered.
 static void open_flows(struct barrage *barrage)
 {
@@ -87,9 +140,7 @@ static void open_flows(struct barrage *barrage)
 	there.flags = TCP_FLAG_ACK;
 	there.ack = 1;
 	push(barrage, SCENE_FRONT, &there);
-	struct mem_frame *sent;
-	while ((sent = mem_io_take(barrage->pump.io)))
-		free(sent);
+	forget_sent(barrage);
 }
 
 // ---- records -----------------------------------------------------------------------------------
@@ -143,9 +194,10 @@ static void prepare(const struct barrage *barrage, uint8_t flags, uint8_t *frame
 	uint32_t room = len - IP_AT;
 	uint32_t l4_at = (ip[0] & 0x0fU) * 4;
 	uint16_t port = flags & BARRAGE_TO_UDP_FLOW ? barrage->udp_port : barrage->tcp_port;
-	if ((flags & (BARRAGE_TO_FLOW | BARRAGE_TO_UDP_FLOW)) && l4_at + 4 <= room)
+	bool has_ports = barrage->way.mode == MODE_PASSTHROUGH;
+	if (has_ports && (flags & (BARRAGE_TO_FLOW | BARRAGE_TO_UDP_FLOW)) && l4_at + 4 <= room)
 		put16(ip + l4_at + 2, port);
-	if ((flags & BARRAGE_QUOTE_FLOW) && l4_at + 8 + 24 <= room)
+	if (has_ports && (flags & BARRAGE_QUOTE_FLOW) && l4_at + 8 + 24 <= room)
 		put16(ip + l4_at + 8 + 20, port);
 	if (flags & BARRAGE_FIX_L4)
 		fix_l4(ip, room);
@@ -160,6 +212,21 @@ static const char *compare_sums(enum frame_sum before, enum frame_sum after)
 	return before == SUM_WRONG ? "a wrong checksum became right" : "a checksum was spoilt";
 }
 
+// Of what has come out. What is wrapped has been completed; of fragments there is nothing to judge.
+static enum frame_sum sum_of(const struct barrage *barrage, const struct mem_frame *sent,
+			     bool is_partial)
+{
+	const uint8_t *inner = sent->bytes + OUTER_LEN;
+	bool is_wrapped = is_wrapping(barrage) && sent->len > IP_AT + OUTER_LEN + 20 &&
+			  sent->bytes[IP_AT + 9] == IPPROTO_IPIP;
+	if (!is_wrapped)
+		return frame_transport_sum(sent->bytes, sent->len, is_partial);
+	if (((inner[IP_AT + 6] << 8 | inner[IP_AT + 7]) & FRAGMENT_BITS) != 0)
+		return SUM_UNKNOWN;
+	enum frame_sum sum = frame_transport_sum(inner, sent->len - OUTER_LEN, false);
+	return is_partial && sum == SUM_RIGHT ? SUM_PARTIAL : sum;
+}
+
 static const char *check_outputs(struct barrage *barrage, uint64_t n_forwarded,
 				 enum frame_sum before, bool is_partial)
 {
@@ -168,11 +235,28 @@ static const char *check_outputs(struct barrage *barrage, uint64_t n_forwarded,
 	while ((sent = mem_io_take(barrage->pump.io))) {
 		// Culvert's own answers are right, whatever they answer.
 		if (n_forwarded && !wrong)
-			wrong = compare_sums(before, frame_transport_sum(sent->bytes, sent->len,
-									 is_partial));
+			wrong = compare_sums(before, sum_of(barrage, sent, is_partial));
 		free(sent);
 	}
 	return wrong;
+}
+
+static struct virtio_net_hdr vnet_of(const struct barrage *barrage, uint8_t flags,
+				     const uint8_t *frame)
+{
+	struct virtio_net_hdr vnet = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.csum_start = (uint16_t)(IP_AT + (frame[IP_AT] & 0x0fU) * 4),
+		.csum_offset = frame[IP_AT + 9] == IPPROTO_TCP ? 16 : 6,
+	};
+	if (barrage->way.mode == MODE_PASSTHROUGH)
+		return vnet;
+	if (flags & BARRAGE_TCP_SUPER)
+		vnet.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+	else if (flags & BARRAGE_UDP_SUPER)
+		vnet.gso_type = GSO_UDP_L4;
+	vnet.gso_size = vnet.gso_type ? SEGMENT_LEN : 0;
+	return vnet;
 }
 
 static const char *run_frame(struct barrage *barrage, uint8_t flags, const uint8_t *data,
@@ -185,11 +269,11 @@ static const char *run_frame(struct barrage *barrage, uint8_t flags, const uint8
 	prepare(barrage, flags, frame, len);
 	bool is_partial = flags & BARRAGE_PARTIAL;
 	struct virtio_net_hdr vnet = {0};
-	if (is_partial && len > IP_AT) {
-		vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-		vnet.csum_start = (uint16_t)(IP_AT + (frame[IP_AT] & 0x0fU) * 4);
-	}
-	enum frame_sum before = frame_transport_sum(frame, len, is_partial);
+	if (is_partial && len > IP_AT + L4_MIN)
+		vnet = vnet_of(barrage, flags, frame);
+	// A super-frame that is cut gets new checksums, whatever it had.
+	bool is_new = vnet.gso_size && is_wrapping(barrage);
+	enum frame_sum before = is_new ? SUM_UNKNOWN : frame_transport_sum(frame, len, is_partial);
 	counter_t *forwarded = &barrage->pump.transmit.ledger.verdicts[VERDICT_FORWARDED];
 	uint64_t n_before = counter_read(forwarded);
 	mem_io_push(barrage->pump.io, flags & BARRAGE_BACK ? SCENE_BACK : SCENE_FRONT, frame, len,
@@ -238,14 +322,25 @@ static const char *run_records(struct barrage *barrage, const uint8_t *data, siz
 	return wrong ? wrong : pump_check_ledger(&barrage->pump);
 }
 
-const char *barrage_run(const uint8_t *data, size_t size)
+static const char *run_way(struct way way, const uint8_t *data, size_t size)
 {
-	struct barrage barrage;
-	build_scene(&barrage.scene);
+	struct barrage barrage = {.way = way};
+	build_scene(&barrage);
 	pump_open(&barrage.pump, &barrage.scene);
-	open_flows(&barrage);
+	if (way.mode == MODE_DSR)
+		open_dsr_flows(&barrage);
+	else
+		open_flows(&barrage);
 	const char *wrong = run_records(&barrage, data, size);
 	pump_close(&barrage.pump);
 	scene_fini(&barrage.scene);
+	return wrong;
+}
+
+const char *barrage_run(const uint8_t *data, size_t size)
+{
+	const char *wrong = NULL;
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]) && !wrong; i++)
+		wrong = run_way(ways[i], data, size);
 	return wrong;
 }

@@ -3,7 +3,8 @@
 // its corpus.
 //
 // The input is a list of records: a byte of BARRAGE_* flags, two bytes of length (big endian), and
-// a frame. A network with TCP and UDP frontends and a few live flows is there from the start.
+// a frame. A network with TCP and UDP frontends and a few live flows is there from the start. It
+// goes through passthrough mode and through DSR mode by each method.
 #pragma once
 
 #include <stddef.h>
@@ -17,7 +18,10 @@ enum {
 	BARRAGE_TO_FLOW = 16,     // the destination port is the NAT port of the TCP flow
 	BARRAGE_TO_UDP_FLOW = 32, // or of the UDP flow
 	BARRAGE_QUOTE_FLOW = 64,  // the same for the source port that an ICMP error quotes
-	BARRAGE_EVENT = 128,      // no frame: the first byte says what happens
+	// In DSR mode no port is translated.
+	BARRAGE_TCP_SUPER = BARRAGE_TO_FLOW,     // a super-frame of TCP segments
+	BARRAGE_UDP_SUPER = BARRAGE_TO_UDP_FLOW, // or of UDP datagrams
+	BARRAGE_EVENT = 128,                     // no frame: the first byte says what happens
 
 	BARRAGE_RECORD_HEAD = 3,
 };

@@ -12,6 +12,7 @@ enum {
 	UDP_LEN = 8,
 	ICMP_LEN = 8,
 	WRONG_BY = 0x1234,
+	MORE_FRAGMENTS = 0x2000,
 	GSO_UDP_L4 = 5, // VIRTIO_NET_HDR_GSO_UDP_L4, which older headers lack
 };
 
@@ -78,7 +79,7 @@ static uint32_t transport_len(const struct frame_spec *spec)
 static uint32_t write_payload(const struct frame_spec *spec, uint8_t *at)
 {
 	for (uint32_t i = 0; i < spec->payload_len; i++)
-		at[i] = (uint8_t)(i * 7 + 3);
+		at[i] = (uint8_t)((spec->payload_from + i) * 7 + 3);
 	return spec->payload_len;
 }
 
@@ -134,6 +135,17 @@ static void write_transport_sum(const struct frame_spec *spec, const uint8_t *ip
 	put16(l4 + offset, spec->sum == SUM_NONE ? 0 : sum);
 }
 
+// Makes a fragment of the packet. Returns what it carries.
+static uint32_t keep_part(const struct frame_spec *spec, uint8_t *ip, uint8_t *l4, uint32_t len)
+{
+	bool is_last = spec->part_at + spec->part_len >= len;
+	uint32_t kept = is_last ? len - spec->part_at : spec->part_len;
+	memmove(l4, l4 + spec->part_at, kept);
+	put16(ip + 2, (uint32_t)(l4 - ip) + kept);
+	put16(ip + 6, spec->fragment | spec->part_at / 8 | (is_last ? 0U : MORE_FRAGMENTS));
+	return kept;
+}
+
 // Returns the length of the IP packet.
 static uint32_t write_ip_packet(const struct frame_spec *spec, uint8_t *ip)
 {
@@ -153,6 +165,8 @@ static uint32_t write_ip_packet(const struct frame_spec *spec, uint8_t *ip)
 
 	if (spec->proto == IPPROTO_ICMP)
 		len = write_icmp(spec, l4);
+	else if (spec->proto == IPPROTO_IPIP && spec->quoted)
+		len = write_ip_packet(spec->quoted, l4);
 	else
 		write_payload(spec, l4 + transport_len(spec));
 	if (spec->proto == IPPROTO_TCP)
@@ -164,6 +178,9 @@ static uint32_t write_ip_packet(const struct frame_spec *spec, uint8_t *ip)
 		write_transport_sum(spec, ip, l4, len);
 	if (spec->is_corrupt)
 		l4[len - 1] ^= 0x40;
+
+	if (spec->part_len)
+		len = keep_part(spec, ip, l4, len);
 
 	uint32_t sum = 0xffff & ~(uint32_t)frame_plain_sum(ip, header_len, 0);
 	put16(ip + 10, spec->is_ip_sum_wrong ? sum ^ 0x0101 : sum);

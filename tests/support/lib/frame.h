@@ -52,7 +52,8 @@ struct frame_spec {
 	uint16_t dst_port;
 	enum frame_sum sum;
 	uint32_t payload_len;
-	bool is_corrupt; // a byte of the payload was changed after its checksum was computed
+	uint32_t payload_from; // where in an endless payload it begins
+	bool is_corrupt;       // a byte of the payload was changed after its checksum was computed
 
 	uint32_t seq; // TCP
 	uint32_t ack;
@@ -64,8 +65,12 @@ struct frame_spec {
 	uint8_t icmp_type;
 	uint8_t icmp_code;
 	uint32_t icmp_rest;              // bytes 4 to 7
-	const struct frame_spec *quoted; // NULL: payload_len bytes
+	const struct frame_spec *quoted; // or, for IPPROTO_IPIP, carried; NULL: payload_len bytes
 	uint32_t quote_len;              // bytes kept of the quoted transport header and payload
+
+	// One fragment of the packet: bytes of what follows the IP header. 0: the whole packet.
+	uint32_t part_at;
+	uint32_t part_len;
 
 	uint16_t gso_size; // 0: an ordinary frame
 	uint32_t padding;

@@ -149,15 +149,44 @@ static bool set_backend(struct scene *scene, struct names *names, const struct w
 	return names_bind(names, NAME_PORT, words->list[1], (uint32_t)id);
 }
 
+// `hash` and `scheduler` keep their values when the word says nothing about them.
+static bool choose_by(const char *word, enum hash_kind *hash, enum scheduler_kind *scheduler)
+{
+	static const char *const schedulers[] = {
+		[SCHEDULER_MAGLEV] = "maglev",
+		[SCHEDULER_ROUND_ROBIN] = "round-robin",
+		[SCHEDULER_WEIGHTED_ROUND_ROBIN] = "weighted-round-robin",
+		[SCHEDULER_LEAST_CONNECTIONS] = "least-connections",
+		[SCHEDULER_RANDOM_TWO] = "random",
+	};
+	if (strcmp(word, "source-ip") == 0) {
+		*hash = HASH_SOURCE_IP;
+		return true;
+	}
+	for (size_t i = 0; i < sizeof(schedulers) / sizeof(schedulers[0]); i++) {
+		if (strcmp(word, schedulers[i]) == 0) {
+			*scheduler = (enum scheduler_kind)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool set_frontend(struct scene *scene, const struct names *names, const struct words *words)
 {
 	char endpoint[2 * WORD_MAX];
+	enum hash_kind hash = HASH_5_TUPLE;
+	enum scheduler_kind scheduler = SCHEDULER_MAGLEV;
 	int pool = pool_at(scene, words, 1);
 	if (pool < 0)
 		return false;
+	for (int i = 2; i < words->n; i++) {
+		if (!choose_by(words->list[i], &hash, &scheduler))
+			return false;
+	}
 	expand(names, words->list[0], endpoint, sizeof(endpoint));
-	scene_add_frontend(scene, endpoint, (size_t)pool,
-			   word_is(words, 2, "source-ip") ? HASH_SOURCE_IP : HASH_5_TUPLE);
+	scene_add_frontend(scene, endpoint, (size_t)pool, hash);
+	scene->config->frontends[scene->config->n_frontends - 1].scheduler = scheduler;
 	return true;
 }
 
@@ -170,6 +199,25 @@ static bool set_pool(struct scene *scene, const struct words *words)
 	if (word_is(words, 2, "keep"))
 		scene->config->pools[pool].on_backend_down = ON_DOWN_KEEP;
 	return true;
+}
+
+static bool set_mode(struct config *config, const struct words *words)
+{
+	static const char *const methods[] = {
+		[DSR_NAT] = "nat",
+		[DSR_L2] = "l2",
+		[DSR_IPIP] = "ipip",
+	};
+	if (!word_is(words, 0, "dsr"))
+		return false;
+	config->mode = MODE_DSR;
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+		if (!word_is(words, 1, methods[i]))
+			continue;
+		config->dsr.method = (enum dsr_method)i;
+		return true;
+	}
+	return false;
 }
 
 static bool set_one(struct scene *scene, struct names *names, const char *line)
@@ -186,12 +234,21 @@ static bool set_one(struct scene *scene, struct names *names, const char *line)
 		return set_backend(scene, names, &words);
 	if (golden_after(verb, "frontend"))
 		return set_frontend(scene, names, &words);
-	if (golden_after(verb, "snat")) {
+	if (golden_after(verb, "mode"))
+		return set_mode(scene->config, &words);
+	if (golden_after(verb, "mss")) {
+		scene->config->dsr.mss_clamp =
+			word_is(&words, 0, "auto") ? MSS_CLAMP_AUTO : (int)number_at(&words, 0);
+	} else if (golden_after(verb, "unchecked")) {
+		scene->is_unchecked = true;
+	} else if (golden_after(verb, "snat")) {
 		expand(names, words.list[0], text, sizeof(text));
 		scene_add_snat(scene, text);
 	} else if (golden_after(verb, "ports")) {
 		passthrough->nat_port_min = (uint16_t)number_at(&words, 0);
 		passthrough->nat_port_max = (uint16_t)number_at(&words, 1);
+	} else if (golden_after(verb, "workers")) {
+		passthrough->workers = (int)number_at(&words, 0);
 	} else if (golden_after(verb, "capacity")) {
 		passthrough->connection_tracker_capacity = number_at(&words, 0);
 	} else if (golden_after(verb, "mtu")) {

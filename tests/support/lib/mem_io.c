@@ -71,7 +71,7 @@ static struct mem_frame *frame_new(uint32_t link, const uint8_t *bytes, uint32_t
 	frame->link = link;
 	frame->len = len;
 	frame->vnet = *vnet;
-	if (n_bytes)
+	if (n_bytes && bytes)
 		memcpy(frame->bytes, bytes, n_bytes);
 	return frame;
 }
@@ -155,6 +155,19 @@ static void memory_wait(struct io *io, int wake_fd, int timeout_ms)
 	(void)poll(fds, 2, timeout_ms);
 }
 
+static void keep_sent(struct io *io, uint32_t link, const struct packet *packet)
+{
+	for (uint32_t i = 0; i < packet_n_frames(packet); i++) {
+		struct packet_frame from = packet_frame_at(packet, i);
+		uint32_t len = from.header_len + from.piece_len;
+		struct mem_frame *frame = frame_new(link, NULL, len, &packet->vnet);
+		memcpy(frame->bytes, from.header, from.header_len);
+		if (from.piece_len)
+			memcpy(frame->bytes + from.header_len, from.piece, from.piece_len);
+		queue_push(&io->tx, frame);
+	}
+}
+
 static void memory_send_burst(struct io *io, uint32_t link, struct packet *const *packets,
 			      uint32_t n)
 {
@@ -165,8 +178,7 @@ static void memory_send_burst(struct io *io, uint32_t link, struct packet *const
 			continue;
 		}
 		if (!io->is_forgetting)
-			queue_push(&io->tx, frame_new(link, packets[i]->frame, packets[i]->len,
-						      &packets[i]->vnet));
+			keep_sent(io, link, packets[i]);
 		io->n_sent++;
 	}
 	pthread_cond_broadcast(&io->has_sent);

@@ -15,6 +15,7 @@ enum {
 	DEFAULT_WINDOW = 1000,
 	DEFAULT_QUOTED_TTL = 60,
 	DEFAULT_QUOTE_LEN = 8,
+	TUNNEL_TTL = 64,
 	DONT_FRAGMENT = 0x4000,
 	MORE_FRAGMENTS = 0x2000,
 };
@@ -24,7 +25,7 @@ struct parser {
 	struct names *names;
 	const struct notation_source *source;
 	struct notation *out;
-	bool is_quoted; // between the braces
+	uint32_t depth; // of braces
 	bool has_via;
 	char *why;
 	size_t why_size;
@@ -66,7 +67,7 @@ static int read_number(struct parser *parser, uint32_t *value)
 
 static struct frame_spec *spec_of(struct parser *parser)
 {
-	return parser->is_quoted ? &parser->out->quoted : &parser->out->spec;
+	return parser->depth ? &parser->out->inner[parser->depth - 1] : &parser->out->spec;
 }
 
 // ---- hosts and ports ---------------------------------------------------------------------------
@@ -76,7 +77,7 @@ static bool observe(const struct parser *parser, enum name_kind kind, bool is_sr
 {
 	const uint8_t *frame = parser->source->frame;
 	uint32_t len = parser->source->len;
-	if (parser->is_quoted || len < ETH_HEADER_LEN + 20)
+	if (parser->depth || len < ETH_HEADER_LEN + 20)
 		return false;
 	if (kind == NAME_HOST) {
 		uint32_t addr;
@@ -188,6 +189,11 @@ static int read_protocol(struct parser *parser)
 		spec->proto = IPPROTO_UDP;
 		return 0;
 	}
+	if (strcmp(word, "ipip") == 0) {
+		spec->proto = IPPROTO_IPIP;
+		spec->ttl = TUNNEL_TTL;
+		return 0;
+	}
 	if (strcmp(word, "icmp") == 0) {
 		spec->proto = IPPROTO_ICMP;
 		return read_icmp_kind(parser, spec);
@@ -207,7 +213,9 @@ struct named_bytes {
 };
 
 static const struct named_bytes tcp_option_list[] = {
-	{"mss", 4, {2, 4, 0x05, 0xb4}},
+	{"mss", 4, {2, 4, 0x05, 0xb4}}, // 1460
+	{"mss1440", 4, {2, 4, 0x05, 0xa0}},
+	{"mss1000", 4, {2, 4, 0x03, 0xe8}},
 	{"ws", 3, {3, 3, 7}},
 	{"sack", 2, {4, 2}},
 	{"ts", 10, {8, 10, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08}},
@@ -324,14 +332,14 @@ static int read_number_word(struct parser *parser, struct frame_spec *spec, cons
 		return fail(parser, "unknown word \"%s\", or no number behind it", word);
 	if (strcmp(word, "ttl") == 0)
 		spec->ttl = (uint8_t)value;
-	else if (strcmp(word, "id") == 0)
-		spec->id = (uint16_t)value;
 	else if (strcmp(word, "tos") == 0)
 		spec->tos = (uint8_t)value;
 	else if (strcmp(word, "frag") == 0)
 		spec->fragment |= (uint16_t)value;
 	else if (strcmp(word, "len") == 0)
 		spec->payload_len = value;
+	else if (strcmp(word, "from") == 0)
+		spec->payload_from = value;
 	else if (strcmp(word, "seq") == 0)
 		spec->seq = value;
 	else if (strcmp(word, "ack") == 0)
@@ -350,6 +358,26 @@ static int read_number_word(struct parser *parser, struct frame_spec *spec, cons
 		spec->quote_len = value;
 	else
 		return fail(parser, "unknown word \"%s\"", word);
+	return 0;
+}
+
+// A number, or a name that begins with $ for the one that the outer header has.
+static int read_id(struct parser *parser, struct frame_spec *spec)
+{
+	const uint8_t *ip = parser->source->frame + ETH_HEADER_LEN;
+	char *word = next_word(parser);
+	char *end = NULL;
+	if (!word)
+		return fail(parser, "id: a number is wanted");
+	if (*word != '$') {
+		spec->id = (uint16_t)strtoul(word, &end, 0);
+		return *end ? fail(parser, "id: no number \"%s\"", word) : 0;
+	}
+	if (parser->depth || !parser->source->frame || parser->source->len < ETH_HEADER_LEN + 20)
+		return fail(parser, "id: nothing to see");
+	spec->id = (uint16_t)(ip[4] << 8 | ip[5]);
+	if (!names_bind(parser->names, NAME_PORT, word, spec->id))
+		return fail(parser, "too many names with \"%s\"", word);
 	return 0;
 }
 
@@ -372,6 +400,10 @@ static int read_word(struct parser *parser, const char *word)
 				    COUNT(ip_option_list));
 	if (strcmp(word, "poke") == 0)
 		return read_poke(parser, spec);
+	if (strcmp(word, "id") == 0)
+		return read_id(parser, spec);
+	if (strcmp(word, "part") == 0)
+		return read_number(parser, &spec->part_at) || read_number(parser, &spec->part_len);
 	if (strcmp(word, "via") == 0)
 		return read_via(parser);
 	return read_number_word(parser, spec, word);
@@ -382,9 +414,11 @@ static int read_word(struct parser *parser, const char *word)
 static int read_packet(struct parser *parser)
 {
 	struct frame_spec *spec = spec_of(parser);
+	bool is_carried = parser->depth == 1 && parser->out->spec.proto == IPPROTO_IPIP;
+	bool is_seen_here = parser->depth == 0 || is_carried;
 	*spec = (struct frame_spec){
 		.id = DEFAULT_ID,
-		.ttl = parser->is_quoted ? DEFAULT_QUOTED_TTL : parser->source->default_ttl,
+		.ttl = is_seen_here ? parser->source->default_ttl : DEFAULT_QUOTED_TTL,
 	};
 	if (read_endpoint(parser, true))
 		return -1;
@@ -400,18 +434,19 @@ static int read_rest(struct parser *parser)
 {
 	char *word;
 	while ((word = next_word(parser))) {
-		if (strcmp(word, "{") == 0 && !parser->is_quoted) {
-			parser->is_quoted = true;
+		if (strcmp(word, "{") == 0 && parser->depth + 1 < NOTATION_DEPTH) {
+			struct frame_spec *outer = spec_of(parser);
+			parser->depth++;
 			if (read_packet(parser))
 				return -1;
-			parser->out->spec.quoted = &parser->out->quoted;
-		} else if (strcmp(word, "}") == 0 && parser->is_quoted) {
-			parser->is_quoted = false;
+			outer->quoted = spec_of(parser);
+		} else if (strcmp(word, "}") == 0 && parser->depth) {
+			parser->depth--;
 		} else if (read_word(parser, word)) {
 			return -1;
 		}
 	}
-	return parser->is_quoted ? fail(parser, "\"}\" is missing") : 0;
+	return parser->depth ? fail(parser, "\"}\" is missing") : 0;
 }
 
 static void set_macs(const struct parser *parser)

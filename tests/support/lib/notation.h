@@ -8,10 +8,13 @@
 #include "frame.h"
 #include "names.h"
 
+enum { NOTATION_DEPTH = 3 };
+
 struct notation {
 	struct frame_spec spec;
-	struct frame_spec quoted; // spec.quoted points here when the line quotes a packet
-	uint32_t link;            // 0 front, 1 back
+	struct frame_spec
+		inner[NOTATION_DEPTH - 1]; // between braces; each is quoted by the one before
+	uint32_t link;                     // 0 front, 1 back
 };
 
 // Where the values of names come from that are bound at first sight. Zero bytes: nowhere, such a

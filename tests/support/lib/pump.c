@@ -23,7 +23,9 @@ static void open_worker(struct pump *pump)
 	const struct config_timeouts *timeouts = &config->timeouts;
 	struct err err = {0};
 	struct worker_params params = {
+		.config = config,
 		.flows = {
+			.is_one_sided = config->mode == MODE_DSR,
 			.capacity = config->passthrough.connection_tracker_capacity,
 			.n_frontends = (uint32_t)config->n_frontends,
 			.n_backends = registry_n_backends(registry),

@@ -147,9 +147,11 @@ void scene_build(struct scene *scene)
 			.state = HOP_READY,
 			.link = SCENE_BACK,
 			.mac = frame_mac_of(ntohl(ip_addr_v4_be(&endpoint->addr))),
+			.source = scene->config->passthrough.snat_addrs[0],
 		};
 		registry_set_hop(scene->registry, i, &hop, all_snats);
-		registry_set_up(scene->registry, i, true);
+		if (!scene->is_unchecked)
+			registry_set_up(scene->registry, i, true);
 	}
 }
 

@@ -15,6 +15,7 @@ struct scene {
 	struct registry *registry;
 	struct mac_addr link_macs[SCENE_N_LINKS];
 	uint32_t mtus[SCENE_N_LINKS];
+	bool is_unchecked; // set it before scene_build()
 };
 
 // A configuration with the defaults, NAT ports 40000 to 40999, room for 1000 flows, small Maglev
@@ -30,7 +31,7 @@ void scene_add_frontend(struct scene *scene, const char *endpoint, size_t pool,
 			enum hash_kind hash);
 void scene_add_snat(struct scene *scene, const char *addr);
 
-// The registry over what has been added: every backend up and reachable.
+// The registry over what has been added: every backend reachable, and up unless nobody has checked.
 void scene_build(struct scene *scene);
 struct snapshot *scene_snapshot(struct scene *scene);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// When may an old snapshot be freed? Threads of the packet path are readers of read-copy-update in
+// When may an old snapshot be freed? Threads of the data path are readers of read-copy-update in
 // its quiescent-state flavour (liburcu): once per batch each says that it holds no snapshot.
 #pragma once
 

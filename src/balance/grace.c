@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "packet/grace.h"
+#include "culvert/balance/grace.h"
 
 #ifdef GRACE_TSAN
 char grace_order;

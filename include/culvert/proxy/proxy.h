@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Proxy mode's data path as a whole: threads that accept connections from clients, connect to
+// backends by snapshots, and relay bytes between the two.
+// Called by: control.
+#pragma once
+
+#include "culvert/balance/snapshot.h"
+#include "culvert/flow/proxy_stats.h"
+
+struct proxy;
+
+// Open every listener, one per frontend and thread. `config` is borrowed, as long as the proxy;
+// `snapshot` is owned by the proxy on success. No thread runs yet. 0 or -errno.
+int proxy_create(struct proxy **proxy, const struct config *config, uint64_t secret,
+		 struct snapshot *snapshot, struct err *err);
+int proxy_start(struct proxy *proxy, struct err *err);
+
+// Decide by `snapshot` from now on, and free the one before when nobody holds it any more. Sessions
+// of backends that went down are reset where the pool says so.
+void proxy_publish(struct proxy *proxy, struct snapshot *snapshot);
+
+// Connections go to the thread of the processor that they arrive on, while that gives every thread
+// its share; when it did not, this tries again. To be called now and then.
+void proxy_steer(struct proxy *proxy);
+
+// Take what is in the listen queues, then close the listeners; sessions go on. It is drained when
+// that has happened and the last of them has ended.
+void proxy_drain(struct proxy *proxy);
+bool proxy_is_drained(const struct proxy *proxy);
+uint64_t proxy_n_sessions(const struct proxy *proxy); // of now
+
+// Reset what is left, and join the threads. Harmless when nothing runs.
+void proxy_stop(struct proxy *proxy);
+void proxy_destroy(struct proxy *proxy); // stops; NULL is legal
+
+// Readable when a backend has refused or ignored `fall` connects in a row; proxy_take_suspect()
+// then gives such backends one by one (running number over all pools), each once, then -1.
+int proxy_alarm_fd(const struct proxy *proxy);
+int32_t proxy_take_suspect(struct proxy *proxy);
+
+// Sums over all threads, for proxy_stats_fini(). 0 or -ENOMEM.
+int proxy_stats(const struct proxy *proxy, struct proxy_stats *stats);
+
+uint32_t proxy_n_threads(const struct proxy *proxy);
+uint32_t proxy_max_sessions(const struct proxy *proxy);

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "culvert/balance/scheduler.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "balance/sched.h"
+
+static const struct sched_ops *const all_ops[] = {
+	[SCHEDULER_MAGLEV] = &sched_maglev,
+	[SCHEDULER_ROUND_ROBIN] = &sched_round_robin,
+	[SCHEDULER_WEIGHTED_ROUND_ROBIN] = &sched_weighted_round_robin,
+	[SCHEDULER_LEAST_CONNECTIONS] = &sched_least_connections,
+	[SCHEDULER_RANDOM_TWO] = &sched_random_two,
+};
+
+int scheduler_create(struct scheduler **scheduler, enum scheduler_kind kind, uint32_t n_backends,
+		     uint64_t seed, struct err *err)
+{
+	const struct sched_ops *ops = all_ops[kind];
+	struct scheduler *made = calloc(1, ops->fixed_bytes + n_backends * ops->bytes_per_backend);
+	if (!made)
+		return err_set(err, -ENOMEM, "not enough memory for a scheduler");
+	made->ops = ops;
+	made->n_backends = n_backends;
+	if (ops->init)
+		ops->init(made, seed);
+	*scheduler = made;
+	return 0;
+}
+
+void scheduler_destroy(struct scheduler *scheduler)
+{
+	free(scheduler);
+}
+
+int32_t scheduler_pick(struct scheduler *scheduler, const struct scheduler_pick *pick)
+{
+	return scheduler->ops->pick(scheduler, pick);
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "culvert/flow/traffic.h"
+
+void traffic_gather(struct traffic *sum, const struct traffic_counters *counters)
+{
+	sum->total_connections += counter_read(&counters->flows_opened);
+	sum->current_connections += counter_read(&counters->flows_current);
+	sum->bytes_tx += counter_read(&counters->bytes_tx);
+	sum->bytes_rx += counter_read(&counters->bytes_rx);
+	sum->packets_tx += counter_read(&counters->packets_tx);
+	sum->packets_rx += counter_read(&counters->packets_rx);
+}

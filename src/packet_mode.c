@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+// A packet mode, passthrough or DSR, as a whole. Everything here runs on the main thread, which is
+// control: it owns the event loop, builds the packet path, and hands it a new snapshot whenever
+// health or the network has changed. What the modes have in common is here; what they differ in is
+// decided by config->mode where it belongs: topology.c, guard.c, and below src/packet.
+#include "packet_mode.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "culvert/base/clock.h"
+#include "culvert/base/log.h"
+#include "culvert/control/instance.h"
+#include "culvert/packet/engine.h"
+#include "culvert/packet/filter.h"
+#include "guard.h"
+#include "service.h"
+#include "settling.h"
+#include "topology.h"
+
+enum { NEIGHBOUR_WAIT_MS = 1000 };
+
+struct packet_mode {
+	const struct config *config; // borrowed; everything else is owned
+	struct service service;
+	struct event *totals;
+	struct event *guarding;
+	struct netwatch *netwatch;
+	struct topology topology;
+	struct guard guard;
+	struct engine *engine;
+	struct readiness *readiness; // NULL: what is healthy gets traffic
+	struct settling *settling;   // NULL in other modes than DSR
+	uint64_t received_at_last_totals;
+	bool is_stopping;
+	bool has_failed;
+	int instance_fd; // holds this network namespace for us
+};
+
+// ---- events ------------------------------------------------------------------------------------
+
+static int on_publish(void *arg, struct snapshot *snapshot, struct err *err)
+{
+	struct packet_mode *self = arg;
+	int code = guard_update(&self->guard, &self->topology, snapshot, err);
+	engine_publish(self->engine, snapshot);
+	return code;
+}
+
+static void stop(struct packet_mode *self)
+{
+	self->is_stopping = true;
+	event_base_loopbreak(self->service.base);
+}
+
+static void on_network_change(void *arg)
+{
+	struct packet_mode *self = arg;
+	// The first changes can come while the rest is still being built.
+	if (!self->engine)
+		return;
+	if (topology_refresh(&self->topology))
+		service_publish_soon(&self->service);
+	if (!self->topology.lost_link)
+		return;
+	log_error("network",
+		  "interface %s is gone, and what culvert had opened on it with it; start culvert "
+		  "again when it is back",
+		  self->topology.lost_link);
+	self->has_failed = true;
+	stop(self);
+}
+
+static void on_stop(void *arg, int signal_number)
+{
+	log_info("culvert", "SIG%s: stopping", sigabbrev_np(signal_number));
+	stop(arg);
+}
+
+static void on_guarding(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct packet_mode *self = arg;
+	struct err err = {0};
+	if (guard_refresh(&self->guard, &err))
+		log_warn("firewall", "a restart may cost connections, next try in %d s: %s",
+			 GUARD_REFRESH_S, err.message);
+}
+
+static int gather_stats(void *arg, struct stats *stats)
+{
+	struct packet_mode *self = arg;
+	stats->mode = self->config->mode;
+	return engine_stats(self->engine, &stats->packets);
+}
+
+static void on_totals(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct packet_mode *self = arg;
+	struct packet_stats stats;
+	if (engine_stats(self->engine, &stats))
+		return;
+	if (stats.received != self->received_at_last_totals)
+		log_debug("stats",
+			  "received %llu forwarded %llu flows %llu bytes_tx %llu bytes_rx %llu",
+			  (unsigned long long)stats.received,
+			  (unsigned long long)stats.verdicts[VERDICT_FORWARDED],
+			  (unsigned long long)stats.flows, (unsigned long long)stats.total.bytes_tx,
+			  (unsigned long long)stats.total.bytes_rx);
+	self->received_at_last_totals = stats.received;
+	packet_stats_fini(&stats);
+}
+
+// ---- building ----------------------------------------------------------------------------------
+
+// Said before anything else is tried, where it would sound like several different troubles.
+static int check_privileges(const struct config *config, struct err *err)
+{
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (fd < 0 && errno == EPERM)
+		return err_set(err, -EPERM,
+			       "%s mode needs CAP_NET_RAW and CAP_NET_ADMIN: run as root (sudo), "
+			       "or by the systemd unit",
+			       mode_name(config->mode));
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}
+
+static int open_timers(struct packet_mode *self, struct err *err)
+{
+	struct event_base *base = self->service.base;
+	uint32_t ms = self->config->passthrough.stats_update_frequency_ms;
+	struct timeval period = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+	self->totals = event_new(base, -1, EV_PERSIST, on_totals, self);
+	self->guarding = event_new(base, -1, EV_PERSIST, on_guarding, self);
+	if (!self->totals || !self->guarding || event_add(self->totals, &period))
+		return err_set(err, -ENOMEM, "not enough memory for timers");
+	return 0;
+}
+
+static int open_network(struct packet_mode *self, struct err *err)
+{
+	int code =
+		netwatch_create(&self->netwatch, self->service.base, on_network_change, self, err);
+	if (code)
+		return code;
+	self->topology = (struct topology){
+		.config = self->config,
+		.netwatch = self->netwatch,
+		.registry = self->service.registry,
+	};
+	return topology_find(&self->topology, err);
+}
+
+// The exact filter, or a broader one when it has more instructions than the kernel takes.
+static char *make_filter(const struct config *config)
+{
+	char *text = filter_text(config);
+	if (text && filter_check(text, NULL) == 0)
+		return text;
+	free(text);
+	return filter_text_coarse();
+}
+
+static int open_engine(struct packet_mode *self, const struct io_link *links,
+		       struct snapshot *snapshot, struct err *err)
+{
+	struct engine_params params = {
+		.config = self->config,
+		.driver = &io_afpacket,
+		.links = links,
+		.n_links = self->topology.n_links,
+		.registry = self->service.registry,
+		.secret = self->service.secret,
+	};
+	return engine_create(&self->engine, &params, snapshot, err);
+}
+
+// On success the snapshot belongs to the engine.
+static int open_packet_path_with(struct packet_mode *self, struct snapshot *snapshot,
+				 struct err *err)
+{
+	const struct topology *topology = &self->topology;
+	struct io_link links[CONFIG_MAX_INTERFACES];
+	int code = guard_open(&self->guard, topology, snapshot, err);
+	if (code)
+		return code;
+	char *filter = make_filter(self->config);
+	if (!filter)
+		return err_set(err, -ENOMEM, "not enough memory for the capture filter");
+	for (uint32_t i = 0; i < topology->n_links; i++) {
+		links[i] =
+			(struct io_link){topology->names[i], topology->ifindexes[i], filter, NULL};
+		log_info("network", "capturing on %s", topology->names[i]);
+	}
+	code = open_engine(self, links, snapshot, err);
+	free(filter);
+	return code;
+}
+
+static int open_packet_path(struct packet_mode *self, struct err *err)
+{
+	struct snapshot *snapshot;
+	int code = registry_snapshot(self->service.registry, &snapshot, err);
+	if (code)
+		return code;
+	code = open_packet_path_with(self, snapshot, err);
+	if (code) {
+		snapshot_destroy(snapshot);
+		return code;
+	}
+	return engine_start(self->engine, err);
+}
+
+// Between health and traffic, when the configuration wants it.
+static int open_readiness(struct packet_mode *self, struct err *err)
+{
+	struct readiness_params params = {
+		.base = self->service.base,
+		.netwatch = self->netwatch,
+		.config = self->config,
+		.on_change = service_take_health,
+		.arg = &self->service,
+	};
+	if (self->config->mode != MODE_DSR || !self->config->dsr.require_ready)
+		return 0;
+	return readiness_open(&self->readiness, &params, err);
+}
+
+static void on_settling_news(void *arg)
+{
+	struct packet_mode *self = arg;
+	service_publish_soon(&self->service);
+}
+
+// What keeps connections alive from one run of DSR mode to the next.
+static int open_restart_care(struct packet_mode *self, struct err *err)
+{
+	static const struct timeval period = {.tv_sec = GUARD_REFRESH_S};
+	struct settling_params params = {
+		.base = self->service.base,
+		.registry = self->service.registry,
+		.health = self->service.health,
+		.readiness = self->readiness,
+		.on_news = on_settling_news,
+		.arg = self,
+	};
+	if (event_add(self->guarding, &period))
+		return err_set(err, -ENOMEM, "not enough memory for timers");
+	return settling_start(&self->settling, &params, err);
+}
+
+static int open_health(struct packet_mode *self, struct err *err)
+{
+	int code = open_readiness(self, err);
+	self->service.readiness = self->readiness;
+	if (!code)
+		code = service_open_health(&self->service, err);
+	if (code || self->config->mode != MODE_DSR)
+		return code;
+	return open_restart_care(self, err);
+}
+
+static int open_all(struct packet_mode *self, struct err *err)
+{
+	int code = check_privileges(self->config, err);
+	if (code)
+		return code;
+	self->instance_fd = instance_claim(err);
+	code = self->instance_fd < 0 ? self->instance_fd : service_open(&self->service, err);
+	if (!code)
+		code = open_timers(self, err);
+	if (!code)
+		code = open_network(self, err);
+	if (!code)
+		code = open_packet_path(self, err);
+	if (!code)
+		code = open_health(self, err);
+	if (!code)
+		code = service_open_stats(&self->service, err);
+	return code;
+}
+
+// ---- taking down, last opened first ------------------------------------------------------------
+
+static void free_event(struct event *event)
+{
+	if (event)
+		event_free(event);
+}
+
+static void close_all(struct packet_mode *self)
+{
+	settling_stop(self->settling);
+	service_close_outward(&self->service);
+	readiness_close(self->readiness);
+	engine_destroy(self->engine);
+	guard_close(&self->guard);
+	netwatch_destroy(self->netwatch);
+	free_event(self->guarding);
+	free_event(self->totals);
+	service_close(&self->service);
+	if (self->instance_fd >= 0)
+		close(self->instance_fd);
+}
+
+// "passthrough", or "dsr (nat)".
+static const char *describe_mode(const struct config *config)
+{
+	static const char *const dsr[] = {
+		[DSR_NAT] = "dsr (nat)",
+		[DSR_L2] = "dsr (l2)",
+		[DSR_IPIP] = "dsr (ipip)",
+	};
+	return config->mode == MODE_DSR ? dsr[config->dsr.method] : mode_name(config->mode);
+}
+
+static void log_ready(const struct packet_mode *self)
+{
+	const char *mode = describe_mode(self->config);
+	uint32_t workers = engine_n_workers(self->engine);
+	service_log_frontends(&self->service);
+	if (workers)
+		log_info("culvert", "ready: %s, %u worker threads", mode, workers);
+	else
+		log_info("culvert", "ready: %s, one thread for all stages", mode);
+}
+
+// ---- running -----------------------------------------------------------------------------------
+
+static bool is_awaiting_neighbour(const struct packet_mode *self)
+{
+	for (uint32_t i = 0; i < registry_n_backends(self->service.registry); i++) {
+		if (registry_backend(self->service.registry, i)->hop.state == HOP_UNRESOLVED)
+			return true;
+	}
+	return false;
+}
+
+// "Ready" should mean that the first packet is forwarded, so backends are first looked for on their
+// networks. One that is not there holds up the others for no longer than NEIGHBOUR_WAIT_MS.
+static void await_neighbours(struct packet_mode *self)
+{
+	uint64_t deadline = clock_now_ns() + NEIGHBOUR_WAIT_MS * NS_PER_MS;
+	const struct timeval step = {.tv_usec = 10000};
+	while (!self->is_stopping && is_awaiting_neighbour(self) && clock_now_ns() < deadline) {
+		event_base_loopexit(self->service.base, &step);
+		if (event_base_dispatch(self->service.base) < 0)
+			return;
+	}
+	// What has been found is published before anything else happens.
+	if (!self->is_stopping)
+		event_base_loop(self->service.base, EVLOOP_NONBLOCK);
+}
+
+// Returns 0 when a signal ended it.
+static int serve(struct packet_mode *self, struct err *err)
+{
+	int code = 0;
+	await_neighbours(self);
+	if (!self->is_stopping) {
+		log_ready(self);
+		code = service_run(&self->service, err);
+	}
+	if (code)
+		log_error("culvert", "%s", err->message);
+	return code || !self->has_failed ? code : -ENODEV;
+}
+
+int packet_mode_run(const struct config *config)
+{
+	static const struct service_hooks hooks = {on_stop, on_publish, gather_stats};
+	struct packet_mode self = {.config = config, .instance_fd = -1};
+	self.service = (struct service){.config = config, .hooks = &hooks, .arg = &self};
+	log_info("culvert", "version " CULVERT_VERSION ", configuration %s", config->path);
+	struct err err = {0};
+	int code = open_all(&self, &err);
+	if (code)
+		log_error("culvert", "cannot start: %s", err.message);
+	else
+		code = serve(&self, &err);
+	close_all(&self);
+	return code;
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thread for each processor, which accepts what arrives there: a connection's packets, sockets
+// and thread then share a cache, and nobody is woken across processors.
+//
+// Connections that arrive on few processors (a network card with one receive queue, one local
+// client) would burden few threads. The first thread that is far above the mean ends the steering:
+// the kernel spreads connections by hash then, until control tries again.
+#pragma once
+
+#include <stdint.h>
+
+struct proxy;
+struct proxy_thread;
+
+// When there are as many threads as processors: steer connections. Needs every listener bound, in
+// the order of the threads. Called by: control, before the threads run.
+void affinity_steer(struct proxy *proxy);
+
+// Bind a running thread to its processor. Called by: control.
+void affinity_pin(const struct proxy *proxy, uint32_t number);
+
+// After an accept: is the burden shared? Called by: the thread.
+void affinity_check(struct proxy_thread *thread);

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "culvert/proxy/proxy.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "culvert/balance/grace.h"
+#include "culvert/base/thread.h"
+#include "culvert/net/sockaddr.h"
+#include "proxy/affinity.h"
+#include "proxy/loop.h"
+#include "proxy/thread.h"
+
+enum {
+	DESCRIPTORS_APART = 64, // for everything that is no session: log, control, statistics
+	DESCRIPTORS_PER_SESSION = 2,
+	PIPE_SHARE = 8, // a pipe for one session in so many
+	SESSIONS_MIN = 16,
+	SESSIONS_MAX = 10 * 1000 * 1000,
+};
+
+// ---- limits ------------------------------------------------------------------------------------
+
+static uint32_t count_threads(const struct config *config)
+{
+	cpu_set_t usable;
+	if (config->proxy.threads != THREADS_AUTO)
+		return (uint32_t)config->proxy.threads;
+	if (sched_getaffinity(0, sizeof(usable), &usable))
+		return 1;
+	int n = CPU_COUNT(&usable);
+	return n < CONFIG_MAX_WORKERS ? (uint32_t)n : CONFIG_MAX_WORKERS;
+}
+
+// Descriptors that are there for sessions and their pipes, when health checks and listeners have
+// had theirs.
+static uint64_t count_descriptors(const struct proxy *proxy)
+{
+	struct rlimit limit;
+	uint64_t apart = DESCRIPTORS_APART + proxy->n_backends +
+			 proxy->n_threads * (proxy->config->n_frontends + 2);
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return 0;
+	return limit.rlim_cur > apart ? limit.rlim_cur - apart : 0;
+}
+
+static int set_limits(struct proxy *proxy, struct err *err)
+{
+	uint32_t wanted = proxy->config->proxy.max_connections;
+	uint64_t n_descriptors = count_descriptors(proxy);
+	// Per eight sessions: two descriptors each, and those of a pipe.
+	uint64_t possible = n_descriptors * PIPE_SHARE / (PIPE_SHARE * DESCRIPTORS_PER_SESSION + 2);
+	if (possible > SESSIONS_MAX)
+		possible = SESSIONS_MAX;
+	if (wanted > possible)
+		return err_set(err, -EMFILE,
+			       "[proxy] max_connections = %u needs about %u open files, and the "
+			       "limit allows %llu connections; raise it (LimitNOFILE=, ulimit -n), "
+			       "or lower max_connections",
+			       wanted, wanted * 2 + wanted / 4 + DESCRIPTORS_APART,
+			       (unsigned long long)possible);
+	if (possible < SESSIONS_MIN)
+		return err_set(err, -EMFILE,
+			       "the limit of open files leaves room for %llu connections only; "
+			       "raise it (LimitNOFILE=, ulimit -n)",
+			       (unsigned long long)possible);
+	proxy->all.max = wanted ? wanted : (uint32_t)possible;
+	proxy->max_pipes = proxy->all.max / PIPE_SHARE / proxy->n_threads + 1;
+	for (size_t i = 0; i < proxy->config->n_frontends; i++) {
+		uint32_t own = proxy->config->frontends[i].max_connections;
+		proxy->frontends[i].max = own ? own : proxy->all.max;
+	}
+	return 0;
+}
+
+// A connection from an address that is not here would fail, as if it lacked a port.
+static int check_sources(const struct config *config, struct err *err)
+{
+	int code = 0;
+	for (size_t i = 0; i < config->proxy.n_source_addrs && !code; i++) {
+		struct endpoint source = {.addr = config->proxy.source_addrs[i],
+					  .proto = IPPROTO_TCP};
+		struct sockaddr_storage addr;
+		char text[IP_ADDR_TEXT_MAX];
+		socklen_t size = sockaddr_from_endpoint(&source, &addr);
+		int fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+		if (fd < 0 || bind(fd, (const struct sockaddr *)&addr, size))
+			code = err_sys(err, -errno,
+				       "[proxy] source_addrs: cannot connect from %s (add it to an "
+				       "interface, or take it out)",
+				       ip_addr_format(&source.addr, text));
+		if (fd >= 0)
+			close(fd);
+	}
+	return code;
+}
+
+// The first port that the kernel may give to a connection of this host. Without /proc: any.
+static uint16_t first_local_port(void)
+{
+	char line[32];
+	FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+	bool is_read = file && fgets(line, sizeof(line), file);
+	if (file)
+		fclose(file);
+	return is_read ? (uint16_t)strtoul(line, NULL, 10) : 0;
+}
+
+// ---- making ------------------------------------------------------------------------------------
+
+static int allocate(struct proxy *proxy, struct err *err)
+{
+	const struct config *config = proxy->config;
+	for (size_t i = 0; i < config->n_pools; i++)
+		proxy->n_backends += (uint32_t)config->pools[i].n_backends;
+	proxy->frontends = calloc(config->n_frontends + 1, sizeof(*proxy->frontends));
+	proxy->n_failures = calloc(proxy->n_backends + 1, sizeof(*proxy->n_failures));
+	proxy->threads =
+		aligned_alloc(PROXY_CACHE_LINE, proxy->n_threads * sizeof(*proxy->threads));
+	if (!proxy->frontends || !proxy->n_failures || !proxy->threads)
+		return err_set(err, -ENOMEM, "not enough memory for %u threads", proxy->n_threads);
+	for (uint32_t i = 0; i < proxy->n_threads; i++)
+		proxy->threads[i] = (struct proxy_thread){.epoll_fd = -1, .wake_fd = -1};
+	proxy->alarm_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return proxy->alarm_fd < 0 ? err_sys(err, -errno, "cannot open an eventfd") : 0;
+}
+
+static int open_threads(struct proxy *proxy, uint64_t secret, struct err *err)
+{
+	int code = 0;
+	for (size_t i = 0; i < proxy->config->n_frontends && !code; i++)
+		code = listener_probe(proxy->config, (uint16_t)i, err);
+	for (uint32_t i = 0; i < proxy->n_threads && !code; i++)
+		code = proxy_thread_init(&proxy->threads[i], proxy, i,
+					 secret + (uint64_t)i * CONFIG_MAX_FRONTENDS, err);
+	return code;
+}
+
+int proxy_create(struct proxy **proxy, const struct config *config, uint64_t secret,
+		 struct snapshot *snapshot, struct err *err)
+{
+	struct proxy *made = calloc(1, sizeof(*made));
+	if (!made)
+		return err_set(err, -ENOMEM, "not enough memory for the proxy");
+	made->config = config;
+	made->alarm_fd = -1;
+	made->n_threads = count_threads(config);
+	made->self_port_min = first_local_port();
+	int code = allocate(made, err);
+	if (!code)
+		code = set_limits(made, err);
+	if (!code)
+		code = check_sources(config, err);
+	if (!code)
+		code = open_threads(made, secret, err);
+	if (code) {
+		proxy_destroy(made);
+		return code;
+	}
+	affinity_steer(made);
+	atomic_store_explicit(&made->snapshot, snapshot, memory_order_release);
+	*proxy = made;
+	return 0;
+}
+
+// ---- running -----------------------------------------------------------------------------------
+
+int proxy_start(struct proxy *proxy, struct err *err)
+{
+	for (uint32_t i = 0; i < proxy->n_threads; i++) {
+		struct proxy_thread *thread = &proxy->threads[i];
+		char name[16];
+		snprintf(name, sizeof(name), "cv-proxy-%u", i % 1000);
+		int code = thread_start(&thread->pthread, name, loop_run, thread, err);
+		if (code)
+			return code;
+		affinity_pin(proxy, i);
+		proxy->n_running++;
+	}
+	return 0;
+}
+
+static void wake_all(struct proxy *proxy)
+{
+	for (uint32_t i = 0; i < proxy->n_running; i++)
+		proxy_thread_wake(&proxy->threads[i]);
+}
+
+void proxy_publish(struct proxy *proxy, struct snapshot *snapshot)
+{
+	// Pairs with the acquire in a thread's round.
+	struct snapshot *before =
+		atomic_exchange_explicit(&proxy->snapshot, snapshot, memory_order_acq_rel);
+	wake_all(proxy);
+	grace_wait();
+	snapshot_destroy(before);
+}
+
+void proxy_steer(struct proxy *proxy)
+{
+	affinity_steer(proxy);
+}
+
+void proxy_drain(struct proxy *proxy)
+{
+	// Pairs with the acquire in a thread's loop.
+	atomic_store_explicit(&proxy->is_draining, true, memory_order_release);
+	wake_all(proxy);
+}
+
+bool proxy_is_drained(const struct proxy *proxy)
+{
+	// Pairs with the release in a thread's drain().
+	return atomic_load_explicit(&proxy->n_drained, memory_order_acquire) == proxy->n_running &&
+	       proxy_n_sessions(proxy) == 0;
+}
+
+void proxy_stop(struct proxy *proxy)
+{
+	// Pairs with the acquire in a thread's loop.
+	atomic_store_explicit(&proxy->is_stopping, true, memory_order_release);
+	wake_all(proxy);
+	for (uint32_t i = 0; i < proxy->n_running; i++)
+		pthread_join(proxy->threads[i].pthread, NULL);
+	proxy->n_running = 0;
+}
+
+void proxy_destroy(struct proxy *proxy)
+{
+	if (!proxy)
+		return;
+	proxy_stop(proxy);
+	for (uint32_t i = 0; proxy->threads && i < proxy->n_threads; i++)
+		proxy_thread_fini(&proxy->threads[i]);
+	free(proxy->threads);
+	free(proxy->frontends);
+	free(proxy->n_failures);
+	if (proxy->alarm_fd >= 0)
+		close(proxy->alarm_fd);
+	snapshot_destroy(atomic_load_explicit(&proxy->snapshot, memory_order_relaxed));
+	free(proxy);
+}
+
+// ---- what control asks -------------------------------------------------------------------------
+
+int proxy_alarm_fd(const struct proxy *proxy)
+{
+	return proxy->alarm_fd;
+}
+
+// The pool's `fall` was met: by whoever rang; all are looked at, for bells can be rung together.
+int32_t proxy_take_suspect(struct proxy *proxy)
+{
+	const struct config *config = proxy->config;
+	uint64_t rung;
+	(void)!read(proxy->alarm_fd, &rung, sizeof(rung));
+	uint32_t backend = 0;
+	for (size_t i = 0; i < config->n_pools; i++) {
+		for (size_t j = 0; j < config->pools[i].n_backends; j++, backend++) {
+			_Atomic uint32_t *n = &proxy->n_failures[backend];
+			if (atomic_load_explicit(n, memory_order_relaxed) < config->pools[i].fall)
+				continue;
+			atomic_store_explicit(n, 0, memory_order_relaxed);
+			return (int32_t)backend;
+		}
+	}
+	return -1;
+}
+
+static void add_thread(struct proxy_stats *stats, const struct proxy_thread *thread)
+{
+	stats->accepted += counter_read(&thread->accepted);
+	stats->accept_pauses += counter_read(&thread->accept_pauses);
+	for (size_t i = 0; i < stats->n_frontends; i++) {
+		const struct frontend_counters *from = &thread->frontends[i];
+		struct proxy_frontend_stats *to = &stats->frontends[i];
+		traffic_gather(&to->traffic, &from->traffic);
+		traffic_gather(&stats->total, &from->traffic);
+		histogram_gather(&to->session_time, &from->session_time);
+		for (unsigned k = 0; k < N_SESSION_ENDS; k++) {
+			to->ends[k] += counter_read(&from->ends[k]);
+			stats->ends[k] += counter_read(&from->ends[k]);
+		}
+	}
+	for (size_t i = 0; i < stats->n_backends; i++) {
+		const struct backend_counters *from = &thread->backends[i];
+		struct proxy_backend_stats *to = &stats->backends[i];
+		traffic_gather(&to->traffic, &from->traffic);
+		histogram_gather(&to->connect_time, &from->connect_time);
+		for (unsigned k = 0; k < N_CONNECT_RESULTS; k++)
+			to->connects[k] += counter_read(&from->connects[k]);
+	}
+}
+
+int proxy_stats(const struct proxy *proxy, struct proxy_stats *stats)
+{
+	size_t n_frontends = proxy->config->n_frontends;
+	*stats = (struct proxy_stats){
+		.frontends = calloc(n_frontends + 1, sizeof(*stats->frontends)),
+		.n_frontends = n_frontends,
+		.backends = calloc(proxy->n_backends + 1, sizeof(*stats->backends)),
+		.n_backends = proxy->n_backends,
+	};
+	if (!stats->frontends || !stats->backends) {
+		proxy_stats_fini(stats);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < proxy->n_threads; i++)
+		add_thread(stats, &proxy->threads[i]);
+	return 0;
+}
+
+uint64_t proxy_n_sessions(const struct proxy *proxy)
+{
+	return atomic_load_explicit(&proxy->all.used, memory_order_relaxed);
+}
+
+uint32_t proxy_n_threads(const struct proxy *proxy)
+{
+	return proxy->n_threads;
+}
+
+uint32_t proxy_max_sessions(const struct proxy *proxy)
+{
+	return proxy->all.max;
+}

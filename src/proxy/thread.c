@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/thread.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "culvert/base/clock.h"
+#include "culvert/base/log.h"
+
+enum {
+	TIMER_SLOTS = 4096,
+	BRISK_BELOW_MS = 10000,
+	SPARE_SESSIONS = 4 * EVENTS_AT_ONCE, // ended in a round, but not free before its end
+};
+
+// ---- helpers of the others ---------------------------------------------------------------------
+
+void proxy_thread_wake(struct proxy_thread *thread)
+{
+	static const uint64_t ring = 1;
+	(void)!write(thread->wake_fd, &ring, sizeof(ring));
+}
+
+static int watch(int epoll_fd, int fd, uint32_t events, enum subject subject, uint32_t number)
+{
+	struct epoll_event event = {
+		.events = events | EPOLLET,
+		.data.u64 = (uint64_t)subject << NUMBER_BITS | number,
+	};
+	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+int proxy_thread_watch(struct proxy_thread *thread, int fd, uint32_t session, unsigned end)
+{
+	return watch(thread->epoll_fd, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI,
+		     (enum subject)end, session);
+}
+
+bool proxy_thread_may_log(const struct proxy_thread *thread, uint64_t *logged_ns)
+{
+	if (*logged_ns && thread->now_ns - *logged_ns < PROXY_LOG_PERIOD_S * NS_PER_SEC)
+		return false;
+	*logged_ns = thread->now_ns;
+	return true;
+}
+
+void proxy_thread_log_lack(struct proxy_thread *thread, const char *what, int error)
+{
+	char detail[128];
+	const char *advice = "";
+	if (!proxy_thread_may_log(thread, &thread->lack_logged_ns))
+		return;
+	if (error == EMFILE)
+		advice = "; raise the limit of open files (LimitNOFILE=, ulimit -n), or lower "
+			 "[proxy] max_connections";
+	else if (error == ENFILE)
+		advice = "; raise the sysctl fs.file-max";
+	else if (error == EADDRNOTAVAIL || error == EAGAIN)
+		advice =
+			"; every source port towards it is in use: widen the sysctl "
+			"net.ipv4.ip_local_port_range, set net.ipv4.tcp_tw_reuse = 1, or name more "
+			"addresses in [proxy] source_addrs";
+	log_error("proxy", "%s: %s%s (said once in %d s)", what,
+		  strerror_r(error, detail, sizeof(detail)), advice, PROXY_LOG_PERIOD_S);
+}
+
+// ---- setting up --------------------------------------------------------------------------------
+
+static int open_descriptors(struct proxy_thread *thread, struct err *err)
+{
+	thread->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	thread->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (thread->epoll_fd < 0 || thread->wake_fd < 0)
+		return err_sys(err, -errno, "cannot open an event loop");
+	int code = watch(thread->epoll_fd, thread->wake_fd, EPOLLIN, ABOUT_WAKE, 0);
+	return code ? err_sys(err, code, "cannot open an event loop") : 0;
+}
+
+// Address space for all that there may ever be; memory only for as many as there were at once.
+static int map_sessions(struct proxy_thread *thread, struct err *err)
+{
+	thread->capacity = thread->proxy->all.max + SPARE_SESSIONS;
+	thread->n_touched = 1; // 0 names none
+	void *mapped = mmap(NULL, thread->capacity * sizeof(struct session), PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mapped == MAP_FAILED)
+		return err_sys(err, -errno, "cannot map memory for %u sessions", thread->capacity);
+	thread->sessions = mapped;
+	thread->tick = (uint32_t)(clock_now_ns() / (MS_PER_TICK * NS_PER_MS));
+	int code = wheel_init(&thread->timers, TIMER_SLOTS,
+			      (unsigned char *)mapped + offsetof(struct session, timer),
+			      sizeof(struct session), thread->tick);
+	return code ? err_sys(err, code, "cannot make timers") : 0;
+}
+
+static int allocate(struct proxy_thread *thread, struct err *err)
+{
+	const struct config *config = thread->proxy->config;
+	size_t n_frontends = config->n_frontends;
+	thread->listeners = calloc(n_frontends + 1, sizeof(*thread->listeners));
+	thread->schedulers = calloc(n_frontends + 1, sizeof(struct scheduler *));
+	thread->frontends = calloc(n_frontends + 1, sizeof(*thread->frontends));
+	thread->backends = calloc(thread->proxy->n_backends + 1, sizeof(*thread->backends));
+	thread->was_up = calloc(thread->proxy->n_backends + 1, sizeof(bool));
+	thread->has_gone_down = calloc(thread->proxy->n_backends + 1, sizeof(bool));
+	for (size_t i = 0; thread->listeners && i < n_frontends; i++)
+		thread->listeners[i].fd = -1;
+	if (!thread->listeners || !thread->schedulers || !thread->frontends || !thread->backends ||
+	    !thread->was_up || !thread->has_gone_down)
+		return err_set(err, -ENOMEM, "not enough memory for a thread");
+	return 0;
+}
+
+static int open_frontend(struct proxy_thread *thread, uint16_t frontend, uint64_t seed,
+			 struct err *err)
+{
+	const struct config *config = thread->proxy->config;
+	const struct config_frontend *from = &config->frontends[frontend];
+	struct listener *listener = &thread->listeners[frontend];
+	int code = scheduler_create(&thread->schedulers[frontend], from->scheduler,
+				    (uint32_t)config->pools[from->pool].n_backends, seed + frontend,
+				    err);
+	if (!code)
+		code = listener_open(listener, config, frontend, err);
+	if (code)
+		return code;
+	code = watch(thread->epoll_fd, listener->fd, EPOLLIN, ABOUT_LISTENER, frontend);
+	return code ? err_sys(err, code, "cannot watch a listener") : 0;
+}
+
+static bool is_brisk_config(const struct config_proxy *config)
+{
+	return config->idle_timeout_ms < BRISK_BELOW_MS ||
+	       config->client_timeout_ms < BRISK_BELOW_MS;
+}
+
+int proxy_thread_init(struct proxy_thread *thread, struct proxy *proxy, uint32_t number,
+		      uint64_t seed, struct err *err)
+{
+	const struct config *config = proxy->config;
+	*thread = (struct proxy_thread){
+		.proxy = proxy,
+		.number = number,
+		.epoll_fd = -1,
+		.wake_fd = -1,
+		.is_brisk_config = is_brisk_config(&config->proxy),
+	};
+	int code = open_descriptors(thread, err);
+	if (!code)
+		code = map_sessions(thread, err);
+	if (!code)
+		code = allocate(thread, err);
+	if (!code && relay_init(&thread->relay, proxy->max_pipes, config->proxy.splice))
+		code = err_set(err, -ENOMEM, "not enough memory for a thread's buffer");
+	for (size_t i = 0; i < config->n_frontends && !code; i++)
+		code = open_frontend(thread, (uint16_t)i, seed, err);
+	if (code)
+		proxy_thread_fini(thread);
+	return code;
+}
+
+void proxy_thread_fini(struct proxy_thread *thread)
+{
+	size_t n_frontends = thread->proxy ? thread->proxy->config->n_frontends : 0;
+	for (size_t i = 0; i < n_frontends; i++) {
+		if (thread->listeners)
+			listener_close(&thread->listeners[i]);
+		if (thread->schedulers)
+			scheduler_destroy(thread->schedulers[i]);
+	}
+	free(thread->listeners);
+	free(thread->schedulers);
+	free(thread->frontends);
+	free(thread->backends);
+	free(thread->was_up);
+	free(thread->has_gone_down);
+	relay_fini(&thread->relay);
+	wheel_fini(&thread->timers);
+	if (thread->sessions)
+		munmap(thread->sessions, thread->capacity * sizeof(struct session));
+	if (thread->epoll_fd >= 0)
+		close(thread->epoll_fd);
+	if (thread->wake_fd >= 0)
+		close(thread->wake_fd);
+	*thread = (struct proxy_thread){.epoll_fd = -1, .wake_fd = -1};
+}

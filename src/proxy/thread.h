@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thread of proxy mode: an event loop, the listeners it accepts from, and its sessions. Nothing
+// here is locked; what other threads may read says so.
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "culvert/balance/scheduler.h"
+#include "culvert/base/histogram.h"
+#include "culvert/config/config.h"
+#include "culvert/flow/session_end.h"
+#include "culvert/flow/traffic.h"
+#include "proxy/listener.h"
+#include "proxy/quota.h"
+#include "proxy/relay.h"
+#include "proxy/session.h"
+
+enum { PROXY_LOG_PERIOD_S = 10 };
+enum { TICKS_PER_SECOND = 10, MS_PER_TICK = 1000 / TICKS_PER_SECOND };
+
+enum { PROXY_CACHE_LINE = 64 };
+
+// What an event is about: the upper half of epoll's number says which kind, the lower which of
+// them.
+enum subject { ABOUT_CLIENT = CLIENT, ABOUT_BACKEND = BACKEND, ABOUT_LISTENER, ABOUT_WAKE };
+
+enum { NUMBER_BITS = 32, EVENTS_AT_ONCE = 256 };
+
+struct frontend_counters { // w: the thread, r: any
+	struct traffic_counters traffic;
+	counter_t ends[N_SESSION_ENDS];
+	struct histogram session_time;
+};
+
+struct backend_counters { // w: the thread, r: any
+	struct traffic_counters traffic;
+	counter_t connects[N_CONNECT_RESULTS];
+	struct histogram connect_time;
+};
+
+// What the threads share.
+struct proxy {
+	const struct config *config;  // borrowed
+	struct proxy_thread *threads; // owned
+	uint32_t n_threads;
+	uint32_t n_backends;
+	uint32_t n_running;     // threads that were started
+	uint32_t max_pipes;     // per thread
+	uint16_t self_port_min; // backend ports from here on may be a connection's own source port
+	struct quota all;
+	struct quota *frontends;      // owned
+	_Atomic uint32_t *n_failures; // owned; by backend: failed connects in a row; any thread
+	int alarm_fd;                 // owned; eventfd: a backend's n_failures has come to `fall`
+	_Atomic(struct snapshot *) snapshot; // w: control (release); r: threads (acquire)
+	_Atomic bool is_draining;            // w: control (release), r: threads (acquire)
+	_Atomic bool is_stopping;            // likewise
+	_Atomic bool is_steered;    // connections go to the processor they arrive on: affinity.h
+	_Atomic uint32_t n_drained; // w: threads (release); r: control (acquire)
+};
+
+struct proxy_thread { // one after another in memory, and none in the lines of the next
+	_Alignas(PROXY_CACHE_LINE) struct proxy *proxy; // borrowed
+	uint32_t number;
+	pthread_t pthread;
+	int epoll_fd;
+	int wake_fd;                   // eventfd: control has something new
+	struct listener *listeners;    // owned; one per frontend
+	struct scheduler **schedulers; // owned; by frontend
+	struct relay relay;
+	uint32_t next_source;   // in config->proxy.source_addrs
+	uint32_t next_listener; // the first to accept what had to wait
+
+	struct session *sessions; // owned; mapped, touched only as far as they were ever used
+	uint32_t n_touched;       // indices below have been used, but for 0
+	uint32_t capacity;
+	uint32_t free_head;
+	uint32_t ended_head;   // ended in this round: epoll may have events of them still
+	uint32_t resumed_head; // budget used up: to go on after the others
+	struct wheel timers;
+	counter_t n_sessions; // w: the thread, r: any
+	uint32_t n_brisk;     // in a phase whose time is counted in ticks, not in minutes
+
+	uint64_t swept_version; // of the snapshot that the next two are of
+	bool *was_up;           // owned; by backend
+	bool *has_gone_down;    // owned; by backend; those whose sessions were reset for it
+
+	// Of this round.
+	const struct snapshot *snapshot; // borrowed
+	uint64_t now_ns;
+	uint32_t tick;
+	bool is_brisk_config; // some idle timeout is short
+	bool is_drained;
+	bool is_woken;
+
+	struct frontend_counters *frontends; // owned
+	struct backend_counters *backends;   // owned
+	counter_t accepted;
+	counter_t accept_pauses;
+	uint64_t lack_logged_ns;   // 0: never
+	uint64_t header_logged_ns; // likewise
+};
+
+int proxy_thread_init(struct proxy_thread *thread, struct proxy *proxy, uint32_t number,
+		      uint64_t seed, struct err *err);
+void proxy_thread_fini(struct proxy_thread *thread); // after its loop has ended
+
+// Wake the loop, for it to look at what control has changed. Called by: control.
+void proxy_thread_wake(struct proxy_thread *thread);
+
+// Watch `fd`, edge-triggered, for everything that can happen to it. 0 or -errno.
+int proxy_thread_watch(struct proxy_thread *thread, int fd, uint32_t session, unsigned end);
+
+// May a line be logged that was logged at *logged_ns the last time? Once in PROXY_LOG_PERIOD_S.
+bool proxy_thread_may_log(const struct proxy_thread *thread, uint64_t *logged_ns);
+
+// A line about something that this host lacks, as seldom.
+void proxy_thread_log_lack(struct proxy_thread *thread, const char *what, int error);

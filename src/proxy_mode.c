@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// Proxy mode as a whole. Everything here runs on the main thread, which is control: it owns the
+// event loop, starts the threads that relay, and hands them a new snapshot whenever health changes.
+#include "proxy_mode.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "culvert/base/clock.h"
+#include "culvert/base/log.h"
+#include "culvert/control/firewall.h"
+#include "culvert/proxy/proxy.h"
+#include "service.h"
+
+enum { DRAIN_LOOK_US = 20000, FIRST_CHECKS_MS = 1000, REASON_MAX = 128, SESSIONS_TEXT_MAX = 32 };
+
+struct proxy_mode {
+	const struct config *config; // borrowed; everything else is owned
+	struct service service;
+	struct proxy *proxy;
+	struct event *alarm;    // the data path suspects a backend
+	struct event *steering; // every minute
+	struct event *draining; // while sessions are let finish
+	uint64_t drain_end_ns;  // 0: not draining
+};
+
+// ---- stopping ----------------------------------------------------------------------------------
+
+static const char *format_sessions(uint64_t count, char *text)
+{
+	snprintf(text, SESSIONS_TEXT_MAX, "%llu session%s", (unsigned long long)count,
+		 count == 1 ? "" : "s");
+	return text;
+}
+
+static void look_at_drain(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct proxy_mode *self = arg;
+	char text[SESSIONS_TEXT_MAX];
+	bool is_drained = proxy_is_drained(self->proxy);
+	if (!is_drained && clock_now_ns() < self->drain_end_ns)
+		return;
+	if (!is_drained)
+		log_warn("culvert", "drain_timeout is over: resetting %s",
+			 format_sessions(proxy_n_sessions(self->proxy), text));
+	event_base_loopbreak(self->service.base);
+}
+
+static void start_drain(struct proxy_mode *self, int signal_number, uint64_t n_sessions)
+{
+	const struct timeval look = {.tv_usec = DRAIN_LOOK_US};
+	uint32_t drain_ms = self->config->proxy.drain_timeout_ms;
+	char text[SESSIONS_TEXT_MAX];
+	if (n_sessions)
+		log_info("culvert",
+			 "SIG%s: no new connections; waiting up to %g s for %s (a second signal "
+			 "stops at once)",
+			 sigabbrev_np(signal_number), drain_ms / 1000.0,
+			 format_sessions(n_sessions, text));
+	else
+		log_info("culvert", "SIG%s: stopping, no session is open",
+			 sigabbrev_np(signal_number));
+	self->drain_end_ns = clock_now_ns() + drain_ms * NS_PER_MS;
+	proxy_drain(self->proxy);
+	event_add(self->draining, &look);
+}
+
+static void on_stop(void *arg, int signal_number)
+{
+	struct proxy_mode *self = arg;
+	char text[SESSIONS_TEXT_MAX];
+	uint64_t n_sessions = proxy_n_sessions(self->proxy);
+	bool is_again = self->drain_end_ns != 0;
+	if (!is_again && self->config->proxy.drain_timeout_ms > 0) {
+		start_drain(self, signal_number, n_sessions);
+		return;
+	}
+	log_info("culvert", "SIG%s%s: stopping, resetting %s", sigabbrev_np(signal_number),
+		 is_again ? " again" : "", format_sessions(n_sessions, text));
+	event_base_loopbreak(self->service.base);
+}
+
+// ---- running -----------------------------------------------------------------------------------
+
+static int on_publish(void *arg, struct snapshot *snapshot, struct err *err)
+{
+	(void)err;
+	struct proxy_mode *self = arg;
+	proxy_publish(self->proxy, snapshot);
+	return 0;
+}
+
+static int gather(void *arg, struct stats *stats)
+{
+	const struct proxy_mode *self = arg;
+	stats->mode = MODE_PROXY;
+	return proxy_stats(self->proxy, &stats->sessions);
+}
+
+static void on_alarm(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct proxy_mode *self = arg;
+	int32_t backend;
+	while ((backend = proxy_take_suspect(self->proxy)) >= 0) {
+		char reason[REASON_MAX];
+		const struct snapshot_backend *b =
+			registry_backend(self->service.registry, (uint32_t)backend);
+		snprintf(reason, sizeof(reason), "%u connects of clients in a row failed",
+			 self->config->pools[b->pool].fall);
+		health_report_failure(self->service.health, (size_t)backend, reason);
+	}
+}
+
+static void on_steering(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct proxy_mode *self = arg;
+	proxy_steer(self->proxy);
+}
+
+static int open_events(struct proxy_mode *self, struct err *err)
+{
+	static const struct timeval minute = {.tv_sec = 60};
+	struct event_base *base = self->service.base;
+	self->alarm =
+		event_new(base, proxy_alarm_fd(self->proxy), EV_READ | EV_PERSIST, on_alarm, self);
+	self->draining = event_new(base, -1, EV_PERSIST, look_at_drain, self);
+	self->steering = event_new(base, -1, EV_PERSIST, on_steering, self);
+	if (!self->alarm || !self->draining || !self->steering || event_add(self->alarm, NULL) ||
+	    event_add(self->steering, &minute))
+		return err_set(err, -ENOMEM, "not enough memory for events");
+	return 0;
+}
+
+static int open_proxy(struct proxy_mode *self, struct err *err)
+{
+	struct snapshot *snapshot;
+	// What DSR mode leaves for its next start would keep clients out. Not with no privilege for
+	// it.
+	if (self->config->firewall_manage)
+		(void)firewall_remove_lapsing(NULL);
+	int code = registry_snapshot(self->service.registry, &snapshot, err);
+	if (code)
+		return code;
+	code = proxy_create(&self->proxy, self->config, self->service.secret, snapshot, err);
+	if (code)
+		snapshot_destroy(snapshot);
+	return code;
+}
+
+// Listeners come before health: clients that are early wait in the listen queue until the first
+// checks have passed, and are not turned away.
+static int open_all(struct proxy_mode *self, struct err *err)
+{
+	int code = service_open(&self->service, err);
+	if (!code)
+		code = open_proxy(self, err);
+	if (!code)
+		code = open_events(self, err);
+	if (!code)
+		code = service_open_health(&self->service, err);
+	if (!code)
+		code = service_open_stats(&self->service, err);
+	return code;
+}
+
+static void close_all(struct proxy_mode *self)
+{
+	service_close_outward(&self->service);
+	if (self->draining)
+		event_free(self->draining);
+	if (self->steering)
+		event_free(self->steering);
+	if (self->alarm)
+		event_free(self->alarm);
+	proxy_destroy(self->proxy);
+	service_close(&self->service);
+}
+
+static bool has_backend(const struct proxy_mode *self, size_t pool)
+{
+	uint32_t n_backends = registry_n_backends(self->service.registry);
+	for (uint32_t i = 0; i < n_backends; i++) {
+		const struct snapshot_backend *backend =
+			registry_backend(self->service.registry, i);
+		if (backend->pool == pool && backend->is_up)
+			return true;
+	}
+	return false;
+}
+
+static bool has_backends(const struct proxy_mode *self)
+{
+	for (size_t i = 0; i < self->config->n_pools; i++) {
+		if (!has_backend(self, i))
+			return false;
+	}
+	return true;
+}
+
+static void log_empty_pools(const struct proxy_mode *self)
+{
+	for (size_t i = 0; i < self->config->n_pools; i++) {
+		if (!has_backend(self, i))
+			log_warn("culvert",
+				 "pool %s has no backend that is up yet; until it has, its clients "
+				 "are reset",
+				 self->config->pools[i].name);
+	}
+}
+
+// "Ready" should mean that the first client is served, so the first checks are awaited. A pool that
+// has nobody holds up the others for no longer than FIRST_CHECKS_MS.
+static void await_backends(struct proxy_mode *self)
+{
+	struct event_base *base = self->service.base;
+	uint64_t deadline = clock_now_ns() + FIRST_CHECKS_MS * NS_PER_MS;
+	const struct timeval step = {.tv_usec = 10000};
+	while (!self->drain_end_ns && !has_backends(self) && clock_now_ns() < deadline) {
+		event_base_loopexit(base, &step);
+		if (event_base_dispatch(base) < 0 || event_base_got_break(base))
+			return;
+	}
+	// What has been found is published before anything else happens.
+	event_base_loop(base, EVLOOP_NONBLOCK);
+}
+
+static int serve(struct proxy_mode *self, struct err *err)
+{
+	await_backends(self);
+	if (self->drain_end_ns || event_base_got_break(self->service.base))
+		return 0; // told to stop before it began
+	int code = proxy_start(self->proxy, err);
+	if (code)
+		return code;
+	service_log_frontends(&self->service);
+	log_empty_pools(self);
+	log_info("culvert", "ready: proxy, %u threads, at most %u connections",
+		 proxy_n_threads(self->proxy), proxy_max_sessions(self->proxy));
+	return service_run(&self->service, err);
+}
+
+int proxy_mode_run(const struct config *config)
+{
+	static const struct service_hooks hooks = {on_stop, on_publish, gather};
+	struct proxy_mode self = {.config = config};
+	self.service = (struct service){.config = config, .hooks = &hooks, .arg = &self};
+	log_info("culvert", "version " CULVERT_VERSION ", configuration %s", config->path);
+	struct err err = {0};
+	int code = open_all(&self, &err);
+	if (!code)
+		code = serve(&self, &err);
+	if (code)
+		log_error("culvert", "cannot go on: %s", err.message);
+	close_all(&self);
+	return code;
+}

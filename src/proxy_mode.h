@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "culvert/config/config.h"
+
+// Build everything that proxy mode needs, run until SIGTERM or SIGINT, let sessions finish, take it
+// down again. Returns 0, or -errno after the reason has been logged.
+int proxy_mode_run(const struct config *config);

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+#include "culvert/base/log.h"
+
+// A terminal that closes stops what was started in it.
+static const int stop_signals[SERVICE_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+
+// ---- events ------------------------------------------------------------------------------------
+
+void service_publish_soon(struct service *service)
+{
+	static const struct timeval now;
+	event_add(service->publishing, &now);
+}
+
+// What could not be had now, memory mostly, may be had in a second.
+static void publish_later(struct service *service, const struct err *err)
+{
+	static const struct timeval second = {.tv_sec = 1};
+	log_error("culvert", "a change could not be carried out, next try in 1 s: %s",
+		  err->message);
+	event_add(service->publishing, &second);
+}
+
+static void on_publish(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct service *service = arg;
+	struct snapshot *snapshot;
+	struct err err = {0};
+	int code = registry_snapshot(service->registry, &snapshot, &err);
+	if (!code)
+		code = service->hooks->publish(service->arg, snapshot, &err);
+	if (code)
+		publish_later(service, &err);
+}
+
+static void on_signal(evutil_socket_t signal_number, short what, void *arg)
+{
+	(void)what;
+	struct service *service = arg;
+	service->hooks->stop(service->arg, signal_number);
+}
+
+void service_take_health(void *arg, size_t backend, bool is_up, const char *reason)
+{
+	struct service *service = arg;
+	const struct snapshot_backend *b = registry_backend(service->registry, (uint32_t)backend);
+	const struct config_pool *pool = &service->config->pools[b->pool];
+	char text[CONFIG_BACKEND_TEXT_MAX];
+	log_write(is_up ? LOG_INFO : LOG_WARN, "health", "backend %s of pool %s is %s: %s",
+		  config_backend_format(config_backend(service->config, backend), text), pool->name,
+		  is_up ? "up" : "down", reason);
+	registry_set_up(service->registry, (uint32_t)backend, is_up);
+	service_publish_soon(service);
+}
+
+// ---- building ----------------------------------------------------------------------------------
+
+// Health probes hold a descriptor each, relayed connections two. The hard limit is the
+// administrator's word; the soft one is only a default.
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int open_events(struct service *service, struct err *err)
+{
+	service->base = event_base_new();
+	if (!service->base)
+		return err_set(err, -ENOMEM, "cannot create an event loop");
+	for (int i = 0; i < SERVICE_SIGNALS; i++) {
+		service->signals[i] =
+			evsignal_new(service->base, stop_signals[i], on_signal, service);
+		if (!service->signals[i] || event_add(service->signals[i], NULL))
+			return err_set(err, -ENOMEM, "cannot watch for signals");
+	}
+	service->publishing = evtimer_new(service->base, on_publish, service);
+	if (!service->publishing)
+		return err_set(err, -ENOMEM, "not enough memory for timers");
+	return 0;
+}
+
+int service_open(struct service *service, struct err *err)
+{
+	raise_descriptor_limit();
+	if (getrandom(&service->secret, sizeof(service->secret), 0) != sizeof(service->secret))
+		return err_sys(err, -errno, "cannot get random bytes");
+	int code = open_events(service, err);
+	if (!code)
+		code = registry_create(&service->registry, service->config, service->secret, err);
+	return code;
+}
+
+int service_open_health(struct service *service, struct err *err)
+{
+	if (service->readiness)
+		return health_start(&service->health, service->base, service->config,
+				    readiness_take_health, service->readiness, err);
+	return health_start(&service->health, service->base, service->config, service_take_health,
+			    service, err);
+}
+
+int service_open_stats(struct service *service, struct err *err)
+{
+	const struct config *config = service->config;
+	struct stats_source source = {
+		.config = config,
+		.health = service->health,
+		.readiness = service->readiness,
+		.gather = service->hooks->gather,
+		.arg = service->arg,
+	};
+	if (config->stats_port == 0)
+		return 0;
+	return stats_server_start(&service->stats_server, service->base, &config->stats_listen_addr,
+				  config->stats_port, &source, err);
+}
+
+// ---- taking down, last opened first ------------------------------------------------------------
+
+static void free_event(struct event *event)
+{
+	if (event)
+		event_free(event);
+}
+
+void service_close_outward(struct service *service)
+{
+	stats_server_stop(service->stats_server);
+	health_stop(service->health);
+	service->stats_server = NULL;
+	service->health = NULL;
+}
+
+void service_close(struct service *service)
+{
+	service_close_outward(service);
+	registry_destroy(service->registry);
+	free_event(service->publishing);
+	for (int i = 0; i < SERVICE_SIGNALS; i++)
+		free_event(service->signals[i]);
+	if (service->base)
+		event_base_free(service->base);
+	*service = (struct service){0};
+}
+
+// ---- running -----------------------------------------------------------------------------------
+
+void service_log_frontends(const struct service *service)
+{
+	const struct config *config = service->config;
+	char text[ENDPOINT_TEXT_MAX];
+	for (size_t i = 0; i < config->n_frontends; i++) {
+		const struct config_frontend *frontend = &config->frontends[i];
+		log_info("culvert", "frontend %s: %s %s to pool %s", frontend->name,
+			 frontend->endpoint.proto == IPPROTO_TCP ? "tcp" : "udp",
+			 endpoint_format(&frontend->endpoint, text),
+			 config->pools[frontend->pool].name);
+	}
+	if (config->stats_port)
+		log_info("culvert", "statistics at http://%s:%u/stats",
+			 ip_addr_format(&config->stats_listen_addr, text), config->stats_port);
+}
+
+int service_run(struct service *service, struct err *err)
+{
+	if (event_base_dispatch(service->base) == 0)
+		return 0;
+	return err_set(err, -EIO, "the event loop broke down");
+}

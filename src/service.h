@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every mode has around its data path: an event loop on the main thread, signals, health
+// checks, the registry and its snapshots, statistics.
+// Called by: the main thread, which is control.
+#pragma once
+
+#include "culvert/balance/registry.h"
+#include "culvert/control/health.h"
+#include "culvert/control/readiness.h"
+#include "culvert/control/stats.h"
+
+struct event;
+struct event_base;
+
+enum { SERVICE_SIGNALS = 3 };
+
+// The mode's answers, with its own object as `arg`.
+struct service_hooks {
+	// A signal says to stop, again perhaps.
+	void (*stop)(void *arg, int signal_number);
+	// Decide by this snapshot from now on; it belongs to the callee. Return 0, or -errno when
+	// something has to be tried again in a second.
+	int (*publish)(void *arg, struct snapshot *snapshot, struct err *err);
+	stats_gather_fn gather;
+};
+
+struct service {
+	const struct config *config;       // borrowed; all that follows is owned
+	const struct service_hooks *hooks; // borrowed
+	void *arg;
+	struct event_base *base;
+	struct event *signals[SERVICE_SIGNALS];
+	struct event *publishing; // pending: the registry has news for the data path
+	struct registry *registry;
+	struct readiness *readiness; // borrowed; NULL: who is healthy gets traffic
+	struct health *health;
+	struct stats_server *stats_server;
+	uint64_t secret; // random
+};
+
+// In this order; each 0 or -errno, and after a failure service_close() takes down what is there.
+int service_open(struct service *service, struct err *err);        // event loop, signals, registry
+int service_open_health(struct service *service, struct err *err); // service->readiness first
+int service_open_stats(struct service *service, struct err *err);
+void service_close_outward(struct service *service); // statistics and health: before the data path
+void service_close(struct service *service);
+
+// Have hooks->publish called in the event loop's next round: changes that come in a burst go out as
+// one snapshot.
+void service_publish_soon(struct service *service);
+
+// What health, or what stands between it and the registry, has found out: a health_change_fn whose
+// `arg` is the service.
+void service_take_health(void *service, size_t backend, bool is_up, const char *reason);
+
+// Run the event loop until event_base_loopbreak(). 0 or -errno.
+int service_run(struct service *service, struct err *err);
+
+// Lines about frontends and statistics, for whoever reads what has come up.
+void service_log_frontends(const struct service *service);
