@@ -135,7 +135,7 @@ reserve() { # RANGE
 up() {
 	local plan
 	find_culvert
-	plan=$("$culvert" --passthrough --config "$config" --print-firewall) ||
+	plan=$("$culvert" --config "$config" --print-firewall) ||
 		die 'nothing is changed' $?
 	if [[ -z $plan ]]; then die "$culvert printed no rules for $config"; fi
 	rules_from "$plan" | iptables-restore -w 5 --noflush

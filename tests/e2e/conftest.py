@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures. Every test has labs and processes of its own, removed however it ends."""
+"""Fixtures. Every test has processes of its own, and labs but where it says otherwise, removed
+however it ends."""
 
 import contextlib
 import os
 import pathlib
 import signal
 import subprocess
+import tempfile
 
 import pytest
 
-from harness import lab as lab_module
+from harness import lab as lab_module, streams
 from harness.config import UDP_PORT
 from harness.culvert import BINARY, Culvert
 from harness.lab import ROOT, Lab
+from harness.proxy import Proxy
 
 SUPPORT = pathlib.Path(os.path.abspath(os.environ.get("SUPPORT", ROOT / "build/tests/support")))
 TEST_SECONDS = 180
@@ -75,15 +78,24 @@ def lab(make_lab, request):
     return make_lab(**getattr(request, "param", {}))
 
 
+@pytest.fixture(scope="module")
+def shared_lab(request):
+    """One lab for those tests of a file that leave it as they found it; LAB of the file is a
+    dictionary of Lab's arguments."""
+    lab = Lab(**getattr(request.module, "LAB", {}))
+    yield lab
+    lab.down()
+
+
 @pytest.fixture
 def make_culvert(make_lab, tmp_path):  # torn down before the labs
-    """Call it with a lab. At the end each must stop cleanly."""
+    """Call it with a lab, and with what it is. At the end each must stop cleanly."""
     running = []
 
-    def make(lab, binary=BINARY):
+    def make(lab, binary=BINARY, kind=Culvert):
         directory = tmp_path / f"culvert{len(running)}"
         directory.mkdir()
-        running.append(Culvert(lab, directory, binary))
+        running.append(kind(lab, directory, binary))
         return running[-1]
 
     yield make
@@ -93,7 +105,8 @@ def make_culvert(make_lab, tmp_path):  # torn down before the labs
 
 
 def finish(culvert):
-    """The ledger balances, the process stops cleanly, and its table is gone with it."""
+    """The ledger balances, the process stops cleanly, and its table is gone with it. What DSR mode leaves
+    for the next start lapses by itself."""
     if culvert.process is None:
         return
     try:
@@ -101,7 +114,8 @@ def finish(culvert):
             culvert.ledger()
     finally:
         culvert.stop()
-    assert culvert.lab.nft_tables() == []
+    expected = ["table netdev culvert_restart"] if culvert.mode == "dsr" else []
+    assert culvert.lab.nft_tables() == expected
     assert_no_bad_checksum(culvert.lab)
 
 
@@ -124,6 +138,31 @@ def culvert(lab, make_culvert):
 
 
 @pytest.fixture
+def make_proxy(make_culvert):
+    """Call it with a lab: culvert in proxy mode."""
+    return lambda lab: make_culvert(lab, kind=Proxy)
+
+
+@pytest.fixture
+def proxy(lab, make_proxy):
+    """culvert in proxy mode for `lab`, not started."""
+    return make_proxy(lab)
+
+
+@pytest.fixture
+def servers(tmp_path):
+    """Call it with a class of harness.servers, a lab and its arguments: a server, stopped at the
+    end."""
+    with contextlib.ExitStack() as stack:
+        def start(kind, lab, *args, **options):
+            directory = pathlib.Path(tempfile.mkdtemp(dir=tmp_path))
+            server = kind(lab, directory, *args, **options)
+            stack.callback(server.kill)
+            return server
+        yield start
+
+
+@pytest.fixture
 def support():
     """The path of a program from tests/support."""
     return lambda name: str(SUPPORT / name)
@@ -140,4 +179,26 @@ def echo_servers(support):
                 stack.callback(process.wait)
                 stack.callback(process.kill)
                 assert process.stdout.readline() == "ready\n"
+        yield start
+
+
+@pytest.fixture
+def stream_peer(support):
+    """Call it with a lab, one of its hosts, a behaviour and its number: a streams.Peer."""
+    with contextlib.ExitStack() as stack:
+        def start(lab, *args, **options):
+            peer = streams.Peer(lab, support("stream_peer"), *args, **options)
+            stack.callback(peer.kill)
+            return peer
+        yield start
+
+
+@pytest.fixture
+def stream_load(support):
+    """Call it with a lab, an address, a number of connections and options: a streams.Load."""
+    with contextlib.ExitStack() as stack:
+        def start(lab, *args, **options):
+            load = streams.Load(lab, support("stream_load"), *args, **options)
+            stack.callback(load.kill)
+            return load
         yield start

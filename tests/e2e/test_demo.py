@@ -15,8 +15,8 @@ from harness.lab import ROOT
 DEMO = str(ROOT / "tools" / "demo")
 
 
-def run_demo(interrupt_after=None):
-    process = subprocess.Popen([DEMO], env={**os.environ, "CULVERT": BINARY}, text=True,
+def run_demo(mode="passthrough", interrupt_after=None):
+    process = subprocess.Popen([DEMO], env={**os.environ, "CULVERT": BINARY, "MODE": mode}, text=True,
                                start_new_session=True, stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if interrupt_after is not None:
@@ -32,8 +32,9 @@ def remains(process):
             *pathlib.Path("/run/culvert-lab").glob(f"demo{process.pid}")]
 
 
-def test_demo_goes_as_it_says():
-    process, output = run_demo()
+@pytest.mark.parametrize("mode", ["passthrough", "dsr", "proxy"])
+def test_demo_goes_as_it_says(mode):
+    process, output = run_demo(mode)
     assert process.returncode == 0, output
     assert "WRONG" not in output
     assert "nothing is left behind" in output
@@ -41,7 +42,7 @@ def test_demo_goes_as_it_says():
     assert remains(process) == []
 
 
-@pytest.mark.parametrize("delay", [0.1, 2.5])
+@pytest.mark.parametrize("delay", [0.5, 2.5])
 def test_an_interrupted_demo_leaves_nothing(delay):
     process, output = run_demo(interrupt_after=delay)
     assert process.returncode == 130, output

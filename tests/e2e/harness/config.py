@@ -7,6 +7,12 @@ STATS_PORT = 9000
 UDP_PORT = 5353
 
 
+def _leave_unchecked(pool):
+    for key in ("health_check_interval", "health_check_timeout", "rise", "fall"):
+        del pool[key]
+    pool["health_check"] = "none"
+
+
 def passthrough(lab, *, weights=None, workers=0, protocol=None, port=80, **overrides):
     """A pool of all backends of the lab behind the virtual address. `overrides` are merged into
     the sections of the same name, deeply: backends={"web": {"fall": 1}}."""
@@ -26,9 +32,7 @@ def passthrough(lab, *, weights=None, workers=0, protocol=None, port=80, **overr
     if protocol:
         frontend["protocol"] = protocol
     if protocol == "udp":
-        for key in ("health_check_interval", "health_check_timeout", "rise", "fall"):
-            del pool[key]
-        pool["health_check"] = "none"
+        _leave_unchecked(pool)
     config = {
         "mode": "passthrough",
         "stats": {"port": STATS_PORT},
@@ -37,6 +41,40 @@ def passthrough(lab, *, weights=None, workers=0, protocol=None, port=80, **overr
         "backends": {"web": pool},
     }
     merge(config, overrides)
+    return config
+
+
+def proxy(lab, *, weights=None, port=80, backend_port=80, checked=True, **overrides):
+    """As passthrough(), for the mode that runs when none is named. Not `checked`, backends see no
+    connections but those of clients."""
+    names = lab.backend_names()
+    weights = weights or [1] * len(names)
+    config = {
+        "stats": {"port": STATS_PORT},
+        "proxy": {"threads": 2},
+        "frontends": {"web": {"listen_addr": f"{VIP}:{port}", "backend": "web"}},
+        "backends": {"web": {
+            "health_check_interval": 0.2,
+            "health_check_timeout": 0.2,
+            "rise": 1,
+            "fall": 2,
+            "servers": {
+                name: {"addr": f"{lab.backend_addr(name)}:{backend_port}", "weight": weight}
+                for name, weight in zip(names, weights)
+            },
+        }},
+    }
+    if not checked:
+        _leave_unchecked(config["backends"]["web"])
+    merge(config, overrides)
+    return config
+
+
+def dsr(lab, method="nat", **overrides):
+    """As passthrough(): that section says how DSR captures packets and keeps flows, too."""
+    config = passthrough(lab, **overrides)
+    config["mode"] = "dsr"
+    config["dsr"] = {"method": method, **config.get("dsr", {})}
     return config
 
 
@@ -56,6 +94,16 @@ def _value(value):
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def to_yaml(config, depth=0):
+    lines = []
+    for key, value in config.items():
+        if isinstance(value, dict):
+            lines += [f"{'  ' * depth}{key}:", to_yaml(value, depth + 1)]
+        else:
+            lines.append(f"{'  ' * depth}{key}: {_value(value)}")
+    return "\n".join(lines)
 
 
 def to_toml(config, path=()):

@@ -30,17 +30,20 @@ class Culvert:
         self.directory = pathlib.Path(directory)
         self.binary = str(binary)
         self.process = None
+        self.mode = None
         self.starts = 0
 
-    def start(self, config, *args, await_ready=True):
-        """`config` is a dictionary, or the text of a TOML file."""
+    def start(self, config, *args, await_ready=True, wrapper=()):
+        """`config` is a dictionary, or the text of a TOML file. `wrapper` is the start of a command
+        line that goes on with the program's."""
         assert self.process is None
         self.starts += 1
+        self.mode = self.mode_of(config)
         path = self.write_config(config)
         self.log_path = self.directory / f"culvert.{self.starts}.log"
         with open(self.log_path, "wb") as log:
             self.process = self.lab.spawn(
-                "lb", *self.prefix(), self.binary, "--passthrough", "--config", path, *args,
+                "lb", *wrapper, *self.prefix(), self.binary, *self.mode_flags(), "--config", path, *args,
                 stdout=log, stderr=log)
         if await_ready:
             await_condition(self._ready_or_dead, "a line with \"ready\" in the log", READY_TIMEOUT)
@@ -49,6 +52,12 @@ class Culvert:
                 self.process = None
                 raise AssertionError(f"ended with {status}:\n{self.log()}")
         return self
+
+    def mode_of(self, config):
+        return config.get("mode", "passthrough") if isinstance(config, dict) else "passthrough"
+
+    def mode_flags(self):
+        return [f"--{self.mode}"]
 
     def prefix(self):
         """ThreadSanitizer's shadow memory and the kernel's address randomisation do not agree."""

@@ -14,7 +14,7 @@ CHUNK = 1 << 18
 
 def connect(lab, addr=VIP, port=80, timeout=5.0, host="client", source=None, receive_buffer=None):
     with lab.inside(host):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET)
     try:
         sock.settimeout(timeout)
         if receive_buffer:

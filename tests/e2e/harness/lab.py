@@ -12,6 +12,7 @@ from . import netns
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 TOOL = str(ROOT / "tools" / "lab")
 VIP = "10.0.0.1"
+VIP6 = "fd00::1"
 
 _numbers = itertools.count(1)
 
@@ -71,6 +72,17 @@ class Lab:
     def backend_addr(self, host):
         net = "10.0.0" if self.topology == "one-arm" else "10.1.0"
         return f"{net}.{100 + int(host[1:])}"
+
+    def add_ipv6(self):
+        """Everybody of a one-arm lab gets an address of fd00::/64, the balancer VIP6 too."""
+        addrs = {"client": ["fd00::10"], "lb": ["fd00::2", VIP6]}
+        addrs |= {name: [self.backend_addr6(name)] for name in self.backend_names()}
+        for host, own in addrs.items():
+            for addr in own:
+                self.run(host, "ip", "addr", "add", f"{addr}/64", "dev", "eth0", "nodad")
+
+    def backend_addr6(self, host):
+        return f"fd00::{100 + int(host[1:])}"
 
     def backend_facing_addr(self):
         """The balancer's address that backends see in passthrough."""

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labs whose backends answer clients directly: the backends' half of DSR, made by hand."""
+
+import contextlib
+import subprocess
+
+from .lab import VIP
+
+TOPOLOGIES = ("one-arm", "two-arm", "routed")
+
+
+def open_path(lab):
+    """A way from the backends to the client past the balancer. one-arm and routed labs have it when
+    they are made with direct=True; two-arm gets a router of its own."""
+    if lab.topology != "two-arm":
+        return
+    net, router = lab.namespace("net"), lab.namespace("rr")
+    lines = f"netns add {router}\n"
+    for bridge, dev in (("front", "eth0"), ("back", "eth1")):
+        port = f"rr-{dev}"
+        lines += f"-n {net} link add {port} type veth peer name {dev} netns {router}\n"
+        lines += f"-n {net} link set {port} master {bridge} up\n"
+    for line in lines.splitlines():
+        subprocess.run(["ip", *line.split()], check=True, timeout=60)
+    lab.run("rr", "sh", "-ec", """
+        echo 1 >/proc/sys/net/ipv4/ip_forward
+        echo 2 >/proc/sys/net/ipv4/conf/all/rp_filter
+        ip link set eth0 up; ip addr add 10.0.0.253/24 dev eth0
+        ip link set eth1 up; ip addr add 10.1.0.253/24 dev eth1""")
+    for name in lab.backend_names():
+        lab.run(name, "ip", "route", "replace", "default", "via", "10.1.0.253")
+
+
+def translate_answers(lab, backend_port=80, port=80, proto="tcp", hosts=None):
+    """method nat: what a backend answers from its port leaves as the frontend's, but for what goes to
+    the balancer, which checks the backend's health."""
+    for name in hosts or lab.backend_names():
+        rules = f"""
+            table netdev dsr {{
+                chain egress {{
+                    type filter hook egress device "eth0" priority 0;
+                    ip saddr {lab.backend_addr(name)} {proto} sport {backend_port} \
+                        ip daddr != {lab.backend_facing_addr()} \
+                        counter ip saddr set {VIP} {proto} sport set {port}
+                }}
+            }}
+        """
+        subprocess.run(lab.command(name, "nft", "-f", "-"), input=rules, text=True, check=True,
+                       timeout=60)
+
+
+def hold_vip(lab, hosts=None):
+    """method l2: a backend has the virtual address, and no neighbour hears of it."""
+    for name in hosts or lab.backend_names():
+        lab.run(name, "sh", "-ec", f"""
+            ip addr add {VIP}/32 dev lo
+            echo 1 >/proc/sys/net/ipv4/conf/eth0/arp_ignore
+            echo 2 >/proc/sys/net/ipv4/conf/eth0/arp_announce""")
+
+
+def narrow_the_way_back(lab, mtu):
+    """A router between the backends and the client passes on no more: it says so to the VIP."""
+    router, net, dev, source = {
+        "two-arm": ("rr", "10.0.0.0/24", "eth0", "10.0.0.253"),
+        "routed": ("r1", "10.2.0.0/24", "eth0", "10.2.0.1"),
+    }[lab.topology]
+    lab.run(router, "ip", "route", "change", net, "dev", dev, "src", source, "mtu", "lock", mtu)
+
+
+def assert_narrow(lab, mtu):
+    """Some backend has learnt what reaches the client."""
+    client = "10.2.0.10" if lab.topology == "routed" else "10.0.0.10"
+    routes = [lab.run(name, "ip", "route", "get", client).stdout for name in lab.backend_names()]
+    assert any(f"mtu {mtu}" in route for route in routes), routes
+
+
+@contextlib.contextmanager
+def tunnels_end(lab, program):
+    """method ipip: each backend has the virtual address, and takes packets out of the tunnel."""
+    hold_vip(lab)
+    with contextlib.ExitStack() as stack:
+        for name in lab.backend_names():
+            process = lab.spawn(name, program, "tun0", stdout=subprocess.PIPE, text=True)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            assert process.stdout.readline() == "ready\n"
+            # Nobody would answer by this device, so its source addresses cannot be checked.
+            lab.run(name, "sh", "-c", "echo 0 >/proc/sys/net/ipv4/conf/tun0/rp_filter")
+        yield
+
+
+def sent_bytes(lab, host):
+    return int(lab.run(host, "cat", "/sys/class/net/eth0/statistics/tx_bytes").stdout)
+
+
+def answered_bytes(lab, host):
+    """What a backend has sent as the frontend."""
+    words = lab.run(host, "nft", "list", "chain", "netdev", "dsr", "egress").stdout.split()
+    return int(words[words.index("bytes") + 1])
+
+
+def received_bytes(lab, host, devs=("eth0",)):
+    return sum(int(lab.run(host, "cat", f"/sys/class/net/{dev}/statistics/rx_bytes").stdout)
+               for dev in devs)
