@@ -291,9 +291,13 @@ enum flow_refusal flow_table_open(struct flow_table *table, const struct flow_re
 void flow_table_reopen(struct flow_table *table, uint32_t index, uint32_t seq)
 {
 	struct flow *flow = &table->flows[index];
-	flow->marks = 0;
-	flow->client_next = seq + 1;
-	flow->backend_next = 0;
+	if (table->params.is_one_sided) {
+		flow_begin_again(flow, seq + 1);
+	} else {
+		flow->marks = 0;
+		flow->client_next = seq + 1;
+		flow->backend_next = 0;
+	}
 	flow_table_set_state(table, index, FLOW_SYN_SENT);
 	flow_table_refresh(table, index);
 	count_opened(table, flow);

@@ -177,15 +177,48 @@ Test(one_sided, the_handshakes_last_segment_may_be_lost_and_its_data_comes_first
 	flow_table_destroy(table);
 }
 
-Test(one_sided, another_SYN_begins_the_handshake_again)
+Test(one_sided, another_SYN_may_begin_the_handshake_again)
 {
 	struct flow_table *table = make_table();
 	uint32_t index = open_syn(table, 1);
 	uint32_t lower = CLIENT_ISN - FAR;
 	cr_expect(track(table, index, S, lower, 0));
-	cr_expect_not(track(table, index, A, C1, B1), "the first one is given up");
 	cr_expect(track(table, index, A, lower + 1, B1));
 	cr_expect_eq(table->flows[index].state, FLOW_ESTABLISHED);
+	cr_expect(track(table, index, FA, lower + 1, B1));
+	cr_expect_eq(table->flows[index].class, CLASS_FINISHED, "the first one was given up");
+	flow_table_destroy(table);
+}
+
+Test(one_sided, an_invented_SYN_does_not_touch_a_handshake)
+{
+	struct flow_table *table = make_table();
+	uint32_t index = open_syn(table, 1);
+	uint32_t invented = CLIENT_ISN + FAR;
+	track(table, index, S, invented, 0);
+	cr_expect(track(table, index, A, C1, B1));
+	cr_expect_eq(table->flows[index].state, FLOW_ESTABLISHED);
+
+	index = open_syn(table, 2);
+	track(table, index, S, invented, 0);
+	track(table, index, A, invented + 1, B1 + FAR);
+	track(table, index, R, invented + 1, 0);
+	cr_expect(track(table, index, A, C1, B1));
+	cr_expect_eq(table->flows[index].state, FLOW_ESTABLISHED);
+	flow_table_destroy(table);
+}
+
+Test(one_sided, a_SYN_with_data_is_acknowledged_with_or_without_it)
+{
+	struct flow_table *table = make_table();
+	for (unsigned i = 0; i < 2; i++) {
+		struct flow_request request = request_of(i);
+		uint32_t index = open_request(table, &request);
+		track_len(table, index, S, CLIENT_ISN, 0, 500);
+		cr_expect(track_len(table, index, A, C1 + 500 * i, B1, 10));
+		cr_expect_eq(table->flows[index].state, FLOW_ESTABLISHED);
+		cr_expect_eq(table->flows[index].marks, 0);
+	}
 	flow_table_destroy(table);
 }
 
@@ -312,8 +345,86 @@ Test(one_sided, a_SYN_that_the_client_goes_on_from_is_a_new_connection)
 	cr_expect_eq(flow->state, FLOW_ESTABLISHED);
 	cr_expect_eq(flow->client_next, anew + 1);
 	cr_expect_eq(flow->backend_next, (uint32_t)B1 + FAR);
+	cr_expect_not(track(table, index, A, C1 + FAR / 2, B1 + FAR / 2), "of neither");
+	track(table, index, R, C1, 0);
+	cr_expect_eq(flow->state, FLOW_ESTABLISHED, "the end of the old one, late");
+	cr_expect_eq(flow->client_next, anew + 1);
 	cr_expect_eq(flow->marks, 0);
-	cr_expect_not(track(table, index, R, C1, 0), "the old numbers are nobody's");
+	track(table, index, FA, anew + 1, B1 + FAR);
+	cr_expect_eq(flow->class, CLASS_FINISHED);
+	flow_table_destroy(table);
+}
+
+// Somebody who sees nothing plays a whole connection with numbers of his own, and ends it.
+Test(one_sided, an_invented_connection_does_not_end_a_live_flow)
+{
+	struct flow_table *table = make_table();
+	static const uint8_t ends[] = {R, FA, R | A};
+	uint32_t anew = CLIENT_ISN + FAR;
+	for (unsigned i = 0; i < sizeof(ends); i++) {
+		uint32_t index = open_established(table, i);
+		const struct flow *flow = &table->flows[index];
+		track(table, index, S, anew, 0);
+		track(table, index, A, anew + 1, B1 + FAR);
+		track(table, index, S, anew + FAR, 0); // nor by a third one
+		track(table, index, A, anew + FAR + 1, B1 - FAR);
+		track(table, index, ends[i], anew + 1, B1 + FAR);
+		cr_expect_eq(flow->class, CLASS_LIVE, "end %u", i);
+		cr_expect(track_len(table, index, A, C1, B1, 5), "the client goes on");
+		cr_expect_eq(flow->state, FLOW_ESTABLISHED);
+		cr_expect_eq(flow->client_next, C1 + 5);
+		track(table, index, R, C1 + 5, 0);
+		cr_expect_eq(flow->state, FLOW_RESET, "and ends it");
+	}
+	flow_table_destroy(table);
+}
+
+Test(one_sided, both_of_two_connections_keep_a_flow_alive)
+{
+	struct flow_table *table = make_table();
+	uint32_t index = open_established(table, 1);
+	const struct flow *flow = &table->flows[index];
+	uint32_t anew = CLIENT_ISN + FAR;
+	track(table, index, S, anew, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		cr_expect(track(table, index, A, anew + 1, B1 + FAR));
+		cr_expect(track(table, index, A, C1 + i, B1));
+	}
+	cr_expect_eq(flow->client_next, C1 + 2);
+	cr_expect_eq(flow->state, FLOW_ESTABLISHED);
+	flow_table_destroy(table);
+}
+
+Test(one_sided, a_client_that_reads_on_keeps_its_flow_from_an_invented_SYN)
+{
+	struct flow_table *table = make_table();
+	uint32_t index = open_established(table, 1);
+	const struct flow *flow = &table->flows[index];
+	track(table, index, FA, C1, B1);
+	cr_expect_eq(flow->class, CLASS_FINISHED);
+	flow_table_reopen(table, index, CLIENT_ISN + FAR);
+	track(table, index, S, CLIENT_ISN + FAR, 0);
+	cr_expect(track(table, index, A, C1 + 1, B1 + 3000));
+	cr_expect_eq(flow->class, CLASS_LIVE);
+	cr_expect_eq(flow->client_next, C1 + 1);
+	flow_table_destroy(table);
+}
+
+Test(one_sided, a_port_used_again_ends_like_any_other)
+{
+	struct flow_table *table = make_table();
+	uint32_t index = open_established(table, 1);
+	const struct flow *flow = &table->flows[index];
+	uint32_t isn = CLIENT_ISN;
+	for (unsigned i = 0; i < 5; i++) {
+		track(table, index, i % 2 ? R : FA, isn + 1, B1);
+		cr_expect_eq(flow->class, CLASS_FINISHED, "connection %u", i);
+		isn += FAR;
+		flow_table_reopen(table, index, isn);
+		track(table, index, S, isn, 0);
+		cr_expect(track(table, index, A, isn + 1, B1));
+		cr_expect_eq(flow->state, FLOW_ESTABLISHED);
+	}
 	flow_table_destroy(table);
 }
 

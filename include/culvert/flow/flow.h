@@ -13,7 +13,9 @@ enum {
 	FLOW_RESET_BY_BACKEND = 4,
 	FLOW_FIN_BY_CLIENT = 8,
 	FLOW_FIN_BY_BACKEND = 16,
-	FLOW_SYN_AGAIN = 32, // one-sided: a SYN has come while it was live; see syn_next
+	FLOW_SYN_AGAIN = 32, // one-sided: another SYN has come; see other_client_next
+	FLOW_IS_DOUBLE = 64, // one-sided: a client went on from that SYN; see other_client_next
+	FLOW_OTHER_IS_OVER = 128, // with FLOW_IS_DOUBLE: the other connection had ended before
 };
 
 // One connection, or one UDP conversation. Flows live in the table of one worker and are named by
@@ -45,14 +47,19 @@ struct flow {
 	uint32_t expires; // second of the worker's clock; the timer may be linked earlier
 
 	// TCP: the next sequence number expected from each side, host byte order. One-sided, the
-	// backend's is what the client has acknowledged.
+	// backend's is what the client has acknowledged; 0 is nothing yet.
 	uint32_t client_next;
 	uint32_t backend_next;
 
 	uint64_t bytes_tx; // IP bytes towards the backend
 	union {
 		uint64_t bytes_rx; // and from it
-		uint32_t syn_next; // with FLOW_SYN_AGAIN: the number after that SYN
+		// One-sided: with FLOW_SYN_AGAIN the number after that SYN; with FLOW_IS_DOUBLE
+		// the numbers of another connection between the same two, one of which is invented.
+		struct {
+			uint32_t other_client_next;
+			uint32_t other_backend_next;
+		};
 	};
 };
 
