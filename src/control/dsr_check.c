@@ -88,6 +88,13 @@ static void drop(struct dsr_check *self, struct trial **place)
 	free(trial);
 }
 
+// Another balancer may have the same configuration, and needs the source for checks of its own.
+static void release_source(struct dsr_check *self)
+{
+	if (!self->first)
+		arp_claim_stop(&self->claim);
+}
+
 static void on_over(struct trial *trial)
 {
 	struct dsr_check *self = trial->owner;
@@ -98,6 +105,7 @@ static void on_over(struct trial *trial)
 		place = &(*place)->next;
 	drop(self, place);
 	begin_waiting(self);
+	release_source(self);
 	// Last: the callee may close all of it.
 	params.on_result(params.arg, &result);
 }
@@ -204,8 +212,7 @@ static int start(struct dsr_check *self, struct err *err)
 		.arg = self,
 	};
 	arp_claim_init(&self->claim, self->params.base);
-	code = claim_source(self);
-	return code ? err_sys(err, code, "readiness check") : 0;
+	return 0;
 }
 
 int dsr_check_open(struct dsr_check **check, const struct dsr_check_params *params, struct err *err)
@@ -240,12 +247,14 @@ void dsr_check_close(struct dsr_check *check)
 
 int dsr_check_start(struct dsr_check *check, size_t frontend, size_t backend)
 {
-	int code = claim_source(check);
-	if (code)
-		return code;
 	struct trial *trial = create_trial(check, frontend, backend);
 	if (!trial)
 		return -ENOMEM;
+	int code = claim_source(check);
+	if (code) {
+		free(trial);
+		return code;
+	}
 	*check->end = trial;
 	check->end = &trial->next;
 	begin_waiting(check);
@@ -261,4 +270,5 @@ void dsr_check_cancel(struct dsr_check *check, size_t backend)
 			place = &(*place)->next;
 	}
 	begin_waiting(check);
+	release_source(check);
 }

@@ -11,11 +11,13 @@ enum {
 	ETHERTYPE_OFFSET = 12,
 	ETHERTYPE_IPV4 = 0x0800,
 	IP_HEADER_MIN = 20,
+	IP_LEN_OFFSET = 2,
 	IP_ID_OFFSET = 4,
 	IP_PROTO_OFFSET = 9,
 	ICMP_HEADER_LEN = 8,
 	ICMP_UNREACHABLE = 3,
-	QUOTED_PORTS_LEN = 2,
+	QUOTED_TCP_LEN = 8,
+	TCP_SEQ_OFFSET = 4,
 };
 
 static bool is_intact(const uint8_t *frame, const struct frame_view *view)
@@ -48,26 +50,38 @@ static bool take_tcp(const uint8_t *frame, const struct frame_view *view, bool i
 
 // The quoted packet is ours, or the one that ours was in: that bears the port as its
 // identification, because few routers quote more of the inner one than eight bytes.
-static bool find_port(const uint8_t *quoted, uint32_t len, const struct ip_addr *source,
-		      uint16_t *port_be)
+static bool read_quoted(const uint8_t *quoted, uint32_t len, struct dsr_reply *reply)
 {
 	uint32_t header_len = (quoted[0] & 0x0fU) * 4;
 	if (quoted[0] >> 4 != 4 || header_len < IP_HEADER_MIN)
 		return false;
-	if (quoted[IP_PROTO_OFFSET] == IPPROTO_IPIP) {
-		*port_be = load_raw16(quoted + IP_ID_OFFSET);
+	reply->quoted_src = ip_addr_from_v4(load_raw32(quoted + IP_SRC_OFFSET));
+	reply->quoted_dst = ip_addr_from_v4(load_raw32(quoted + IP_DST_OFFSET));
+	reply->is_tunnel_quoted = quoted[IP_PROTO_OFFSET] == IPPROTO_IPIP;
+	if (reply->is_tunnel_quoted) {
+		reply->probe_port_be = load_raw16(quoted + IP_ID_OFFSET);
 		return true;
 	}
-	if (quoted[IP_PROTO_OFFSET] != IPPROTO_TCP || len < header_len + QUOTED_PORTS_LEN ||
-	    load_raw32(quoted + IP_SRC_OFFSET) != ip_addr_v4_be(source))
+	if (quoted[IP_PROTO_OFFSET] != IPPROTO_TCP || len < header_len + QUOTED_TCP_LEN)
 		return false;
-	*port_be = load_raw16(quoted + header_len);
+	reply->probe_port_be = load_raw16(quoted + header_len);
+	reply->quoted_seq = load_be32(quoted + header_len + TCP_SEQ_OFFSET);
 	return true;
 }
 
+// The length of the ICMP message at `icmp`, or 0 when it is not whole and intact.
+static uint32_t icmp_len(const uint8_t *ip, const uint8_t *icmp, const uint8_t *end)
+{
+	uint32_t header_len = (uint32_t)(icmp - ip);
+	uint32_t total_len = load_be16(ip + IP_LEN_OFFSET);
+	if (total_len < header_len || total_len > (size_t)(end - ip))
+		return 0;
+	uint32_t len = total_len - header_len;
+	return csum_fold(csum_add_bytes(0, icmp, len)) == 0xffff ? len : 0;
+}
+
 // parse_frame() does not take errors about tunnels.
-static bool take_icmp(const uint8_t *frame, uint32_t len, const struct ip_addr *source,
-		      struct dsr_reply *reply)
+static bool take_icmp(const uint8_t *frame, uint32_t len, struct dsr_reply *reply)
 {
 	const uint8_t *ip = frame + ETH_HEADER_LEN;
 	if (len < ETH_HEADER_LEN + IP_HEADER_MIN ||
@@ -75,20 +89,18 @@ static bool take_icmp(const uint8_t *frame, uint32_t len, const struct ip_addr *
 	    ip[IP_PROTO_OFFSET] != IPPROTO_ICMP)
 		return false;
 	uint32_t header_len = (ip[0] & 0x0fU) * 4;
-	uint32_t quoted_at = ETH_HEADER_LEN + header_len + ICMP_HEADER_LEN;
+	if (header_len < IP_HEADER_MIN)
+		return false;
 	const uint8_t *icmp = ip + header_len;
-	uint16_t port_be;
-	if (header_len < IP_HEADER_MIN || len < quoted_at + IP_HEADER_MIN ||
-	    icmp[0] != ICMP_UNREACHABLE ||
-	    !find_port(frame + quoted_at, len - quoted_at, source, &port_be))
+	uint32_t message_len = icmp_len(ip, icmp, frame + len);
+	if (message_len < ICMP_HEADER_LEN + IP_HEADER_MIN || icmp[0] != ICMP_UNREACHABLE)
 		return false;
 	*reply = (struct dsr_reply){
 		.kind = DSR_REPLY_ICMP,
 		.from = {.addr = ip_addr_from_v4(load_raw32(ip + IP_SRC_OFFSET))},
-		.probe_port_be = port_be,
 		.icmp_code = icmp[1],
 	};
-	return true;
+	return read_quoted(icmp + ICMP_HEADER_LEN, message_len - ICMP_HEADER_LEN, reply);
 }
 
 bool dsr_reply_parse(const uint8_t *frame, uint32_t len, bool is_partial,
@@ -98,7 +110,27 @@ bool dsr_reply_parse(const uint8_t *frame, uint32_t len, bool is_partial,
 	if (parse_frame(frame, len, &view) == PARSE_OK && view.src.proto == IPPROTO_TCP &&
 	    !view.is_icmp_error && ip_addr_equal(&view.dst.addr, source))
 		return take_tcp(frame, &view, is_partial, reply);
-	return take_icmp(frame, len, source, reply);
+	return take_icmp(frame, len, reply);
+}
+
+// An ICMP error is about what was sent: few know what to quote.
+static bool is_quoted(const struct dsr_reply *reply, const struct dsr_evidence *e, uint32_t seq)
+{
+	if (reply->is_tunnel_quoted)
+		return e->method == DSR_IPIP && ip_addr_equal(&reply->quoted_src, &e->hop.source) &&
+		       ip_addr_equal(&reply->quoted_dst, &e->backend.addr);
+	const struct ip_addr *dst = e->method == DSR_NAT ? &e->backend.addr : &e->vip.addr;
+	return ip_addr_equal(&reply->quoted_src, &e->source) &&
+	       ip_addr_equal(&reply->quoted_dst, dst) && reply->quoted_seq == seq;
+}
+
+bool dsr_reply_is_to(const struct dsr_reply *reply, const struct dsr_evidence *evidence,
+		     uint32_t seq)
+{
+	if (reply->kind == DSR_REPLY_ICMP)
+		return is_quoted(reply, evidence, seq);
+	// An acknowledgement of another number answers something else.
+	return reply->ack == seq + 1;
 }
 
 static enum dsr_verdict judge_syn_ack(const struct dsr_evidence *evidence)

@@ -10,4 +10,8 @@
 bool dsr_reply_parse(const uint8_t *frame, uint32_t len, bool is_partial,
 		     const struct ip_addr *source, struct dsr_reply *reply);
 
+// Whether it is about the SYN with number `seq` that was sent on this evidence.
+bool dsr_reply_is_to(const struct dsr_reply *reply, const struct dsr_evidence *evidence,
+		     uint32_t seq);
+
 enum dsr_verdict dsr_judge(const struct dsr_evidence *evidence);

@@ -205,8 +205,7 @@ void trial_begin(struct trial *trial, uint16_t port_be)
 
 void trial_take(struct trial *trial, const struct dsr_reply *reply)
 {
-	// An acknowledgement of another number answers something else.
-	bool is_ours = reply->kind == DSR_REPLY_ICMP || reply->ack == trial->seq + 1;
+	bool is_ours = dsr_reply_is_to(reply, &trial->result.evidence, trial->seq);
 	if (!is_ours || trial->is_heard || !trial->n_tried)
 		return;
 	trial->result.evidence.reply = *reply;

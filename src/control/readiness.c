@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <event2/util.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,7 +16,8 @@
 
 enum { REASON_MAX = 256, SEEN_MAX = 640 };
 
-static const struct timeval round_interval = {.tv_sec = 5};
+// Balancers with the same check source do not meet every round.
+enum { ROUND_MIN_MS = 4000, ROUND_SPREAD_MS = 2000 };
 
 struct candidate {
 	struct readiness *readiness; // borrowed, as the rest
@@ -63,7 +65,11 @@ static void stop_round(struct candidate *candidate)
 
 static void schedule_round(struct candidate *candidate)
 {
-	if (event_add(&candidate->timer, &round_interval))
+	uint16_t random;
+	evutil_secure_rng_get_bytes(&random, sizeof(random));
+	long ms = ROUND_MIN_MS + random % ROUND_SPREAD_MS;
+	struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	if (event_add(&candidate->timer, &wait))
 		log_error("dsr", "no memory for a timer: backend %s is not checked again",
 			  candidate->config->name);
 }

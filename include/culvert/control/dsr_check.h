@@ -54,6 +54,11 @@ struct dsr_reply {
 	uint32_t ack;           // the number acknowledged, but for ICMP; host byte order
 	bool is_corrupt;        // the TCP checksum is wrong
 	uint8_t icmp_code;      // of destination unreachable (RFC 792, RFC 1812 section 5.2.7.1)
+	// Of the packet that an ICMP error quotes: a tunnel's, or a segment.
+	bool is_tunnel_quoted;
+	struct ip_addr quoted_src;
+	struct ip_addr quoted_dst;
+	uint32_t quoted_seq; // of a segment; host byte order
 };
 
 // How the plain connection ended.
