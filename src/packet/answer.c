@@ -193,15 +193,18 @@ static void refuse_unreachable(const struct answer_templates *templates, struct 
 	write_unreachable(templates, packet, link_mac, &unreachable);
 }
 
-// Whether the transport checksum is right, or not there to be judged: the ports and numbers of a
-// damaged packet are no reason to reset anybody's connection (RFC 9293 section 3.10.7).
+// Whether the transport checksum is right (to hardware, perhaps), or not there to be judged: the
+// ports and numbers of a damaged packet are no reason to reset anybody's connection (RFC 9293
+// section 3.10.7).
 static bool is_intact(const struct packet *packet)
 {
 	const struct frame_view *view = &packet->view;
 	const uint8_t *ip = packet->frame + view->l3;
 	const uint8_t *l4 = packet->frame + view->l4;
 	bool is_udp = view->src.proto == IPPROTO_UDP;
-	if (packet_is_partial(packet) || (is_udp && load_raw16(l4 + UDP_CSUM_OFFSET) == 0))
+	bool is_checked = packet->vnet.flags & VIRTIO_NET_HDR_F_DATA_VALID;
+	if (is_checked || packet_is_partial(packet) ||
+	    (is_udp && load_raw16(l4 + UDP_CSUM_OFFSET) == 0))
 		return true;
 	uint16_t len =
 		(uint16_t)(is_udp ? load_be16(l4 + UDP_LEN_OFFSET) : view->frame_len - view->l4);

@@ -19,11 +19,13 @@ enum { IP_FRAGMENT_OFFSET = 6, IP_DONT_FRAGMENT = 0x4000 };
 
 // ---- the way there -----------------------------------------------------------------------------
 
-// Too long for the way: the client is told, unless it lets others cut its packets.
+// Too long for the way: the client is told, unless it lets others cut its packets. Datagrams in one
+// super-frame have the length that their sender has chosen for them.
 static bool can_be_cut(struct worker *worker, struct packet *packet, uint32_t room)
 {
 	const uint8_t *ip = packet->frame + packet->view.l3;
-	if (load_be16(ip + IP_FRAGMENT_OFFSET) & IP_DONT_FRAGMENT) {
+	bool is_forbidden = load_be16(ip + IP_FRAGMENT_OFFSET) & IP_DONT_FRAGMENT;
+	if (is_forbidden || packet_gso_type(packet) == PACKET_GSO_UDP_L4) {
 		forward_refuse_too_big(worker, packet, room);
 		return false;
 	}
@@ -60,12 +62,6 @@ void forward_dsr_unchanged(struct worker *worker, struct packet *packet,
 }
 
 // ---- which backend -----------------------------------------------------------------------------
-
-// Whether a packet without a flow is worth one. A connection that ends needs none.
-static bool is_worth_a_flow(const struct frame_view *view)
-{
-	return view->src.proto == IPPROTO_UDP || !(view->tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST));
-}
 
 // Returns the new flow, or 0 when there is no room for one.
 static uint32_t open_flow(struct worker *worker, const struct packet *packet, uint16_t id)
@@ -105,6 +101,16 @@ static bool is_too_early(const struct worker *worker, const struct packet *packe
 	return snapshot->pools[frontend->pool].n_unknown != 0;
 }
 
+// Whether a packet without a flow is worth one. A connection that ends needs none; a datagram does
+// not tell whether it is the first, so that too early a flow could hold it to a wrong backend.
+static bool is_worth_a_flow(const struct worker *worker, const struct packet *packet, bool has_hash)
+{
+	const struct frame_view *view = &packet->view;
+	if (view->src.proto == IPPROTO_UDP)
+		return !has_hash || !is_too_early(worker, packet);
+	return !(view->tcp_flags & (TCP_FLAG_FIN | TCP_FLAG_RST));
+}
+
 // Drop what belongs to no flow and cannot be given one. In mid-connection nobody is told that there
 // is no backend: the one that knows the connection may be up again soon.
 static void drop_unplaced(struct worker *worker, struct packet *packet, bool is_new)
@@ -138,7 +144,7 @@ static bool place(struct worker *worker, struct packet *packet, struct target *t
 	if (!forward_dsr_can_reach(worker, packet, &worker->snapshot->backends[id]))
 		return false;
 	target->backend = (uint16_t)id;
-	if (is_worth_a_flow(view))
+	if (is_worth_a_flow(worker, packet, has_hash))
 		target->flow = open_flow(worker, packet, target->backend);
 	if (target->flow || has_hash)
 		return true;

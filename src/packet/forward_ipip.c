@@ -20,7 +20,6 @@ enum {
 	ETHERTYPE_IPV4 = 0x0800,
 	TCP_AND_IP_HEADER_LEN = 40,
 	OUTER_LEN = ETH_HEADER_LEN + IPIP_HEADER_LEN,
-	GSO_UDP_L4 = 5, // VIRTIO_NET_HDR_GSO_UDP_L4, which older headers lack
 };
 
 static struct ipip_tunnel tunnel_to(struct worker *worker, const struct snapshot_backend *backend)
@@ -85,15 +84,15 @@ static bool choose_cut(struct packet *packet, uint32_t room, struct cut *cut)
 {
 	const struct frame_view *view = &packet->view;
 	const struct virtio_net_hdr *vnet = &packet->vnet;
-	uint8_t gso_type = vnet->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+	uint8_t gso_type = packet_gso_type(packet);
 	uint32_t headers = (uint32_t)view->payload - view->l3;
 	uint32_t ip_header = (uint32_t)view->l4 - view->l3;
-	bool is_planned;
+	bool is_planned; // and the pieces' headers have room in one spare
 	if (gso_type == VIRTIO_NET_HDR_GSO_TCPV4 && view->src.proto == IPPROTO_TCP) {
 		uint32_t most = room > headers ? room - headers : 0;
 		uint32_t len = vnet->gso_size < most ? vnet->gso_size : most;
 		is_planned = cut_plan(cut, CUT_TCP_SEGMENTS, view, len);
-	} else if (gso_type == GSO_UDP_L4 && view->src.proto == IPPROTO_UDP) {
+	} else if (gso_type == PACKET_GSO_UDP_L4 && view->src.proto == IPPROTO_UDP) {
 		is_planned = headers + vnet->gso_size <= room &&
 			     cut_plan(cut, CUT_UDP_DATAGRAMS, view, vnet->gso_size);
 	} else if (view->frame_len - view->l3 > room) {
@@ -102,6 +101,7 @@ static bool choose_cut(struct packet *packet, uint32_t room, struct cut *cut)
 	} else {
 		return false;
 	}
+	is_planned = is_planned && cut->n * (OUTER_LEN + cut->header_len) <= PACKET_FRAME_MAX;
 	if (!is_planned)
 		packet_drop(packet, VERDICT_DROP_TOO_BIG);
 	return is_planned;
@@ -126,7 +126,7 @@ static void wrap_pieces(struct worker *worker, struct packet *packet,
 			const struct snapshot_backend *backend, const struct cut *cut)
 {
 	uint32_t header_len = OUTER_LEN + cut->header_len;
-	if (worker->n_spares == 0 || cut->n * header_len > PACKET_FRAME_MAX) {
+	if (worker->n_spares == 0) {
 		packet_drop(packet, VERDICT_DROP_NO_BUFFER);
 		return;
 	}

@@ -250,17 +250,18 @@ static uint32_t send_some(struct io *io, int fd, uint32_t first, uint32_t n, boo
 	return 1;
 }
 
-static void send_messages(struct io *io, int fd, uint32_t n, bool *has_waited)
+// Waits once for room: the link may stay full.
+static void send_messages(struct io *io, int fd, uint32_t n)
 {
+	bool has_waited = false;
 	for (uint32_t done = 0; done < n;)
-		done += send_some(io, fd, done, n - done, has_waited);
+		done += send_some(io, fd, done, n - done, &has_waited);
 }
 
 static void afpacket_send_burst(struct io *io, uint32_t link, struct packet *const *packets,
 				uint32_t n)
 {
 	int fd = io->links[link].tx_fd;
-	bool has_waited = false;
 	uint32_t n_messages = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		for (uint32_t k = 0; k < packet_n_frames(packets[i]); k++) {
@@ -268,11 +269,11 @@ static void afpacket_send_burst(struct io *io, uint32_t link, struct packet *con
 			set_message(&io->tx, n_messages++, packets[i], &frame);
 			if (n_messages < PACKET_BURST)
 				continue;
-			send_messages(io, fd, n_messages, &has_waited);
+			send_messages(io, fd, n_messages);
 			n_messages = 0;
 		}
 	}
-	send_messages(io, fd, n_messages, &has_waited);
+	send_messages(io, fd, n_messages);
 }
 
 // Reading the socket's numbers resets them.

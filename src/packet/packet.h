@@ -50,6 +50,15 @@ struct packet {
 	struct packet_train train;
 };
 
+// What kind of super-frame it is: VIRTIO_NET_HDR_GSO_..., or PACKET_GSO_UDP_L4, that of several
+// datagrams, whose name older headers lack.
+enum { PACKET_GSO_UDP_L4 = 5 };
+
+static inline uint8_t packet_gso_type(const struct packet *packet)
+{
+	return packet->vnet.gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+}
+
 // One of the frames that a packet leaves as.
 struct packet_frame {
 	uint8_t *header;

@@ -114,7 +114,7 @@ Test(forward_ipip, more_segments_than_one_buffer_has_room_for_headers_of)
 	bench_open(&bench);
 	push(&bench, 60000, 60);
 	pump_round(&bench.pump);
-	cr_expect_eq(count(&bench, VERDICT_DROP_NO_BUFFER), 1);
+	cr_expect_eq(count(&bench, VERDICT_DROP_TOO_BIG), 1);
 	push(&bench, 60000, 100);
 	pump_round(&bench.pump);
 	cr_expect_eq(count(&bench, VERDICT_FORWARDED), 1);
