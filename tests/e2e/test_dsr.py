@@ -183,7 +183,7 @@ def test_no_connection_breaks_when_culvert_is_killed_and_started_again(make_dsr,
         time.sleep(1)  # acknowledgements of all downloads come in the meantime
         culvert.start(settings)
 
-    run_downloads(lab, files, restart)
+    run_downloads(lab, files, restart, count=200 if end == "kill" else 50)
     assert dropped(culvert) <= OVERLOAD | {"no_flow", "no_backend", "neighbour_unresolved"}
     assert culvert.stats()["flows"]["current"] > 0
 
