@@ -61,9 +61,10 @@ static int add_link_of_address(struct topology *topology, const struct ip_addr *
 		return err_set(
 			err, -EADDRNOTAVAIL,
 			"%s %s: no interface of this host has the address %s; add it (ip "
-			"address add %s/32 dev INTERFACE), or name the interface it is routed "
+			"address add %s/%d dev INTERFACE), or name the interface it is routed "
 			"to under [passthrough] interfaces",
-			what, name, ip_addr_format(addr, text), text);
+			what, name, ip_addr_format(addr, text), text,
+			ip_addr_is_v4(addr) ? 32 : 128);
 	return add_link(topology, &info, err);
 }
 
@@ -98,9 +99,9 @@ static int check_snat_addrs(struct topology *topology, struct err *err)
 		return err_set(
 			err, -EADDRNOTAVAIL,
 			"[passthrough] snat_addrs: no interface of this host has the address "
-			"%s, so replies would not come back; add it (ip address add %s/32 dev "
+			"%s, so replies would not come back; add it (ip address add %s/%d dev "
 			"INTERFACE)",
-			ip_addr_format(addr, text), text);
+			ip_addr_format(addr, text), text, ip_addr_is_v4(addr) ? 32 : 128);
 	}
 	return 0;
 }
@@ -176,15 +177,28 @@ static int find_link(const struct topology *topology, unsigned ifindex)
 	return -1;
 }
 
+// The configured source addresses of one family, which are the registry's first.
+static uint64_t configured_snats(const struct config_passthrough *passthrough, bool is_v4)
+{
+	uint64_t mask = 0;
+	for (size_t i = 0; i < passthrough->n_snat_addrs; i++) {
+		if (ip_addr_is_v4(&passthrough->snat_addrs[i]) == is_v4)
+			mask |= UINT64_C(1) << i;
+	}
+	return mask;
+}
+
 // Which source addresses to use towards a backend: the configured ones, or the route's; the
 // client's own in DSR mode. 0 with the reason in `err` when it cannot be used.
 static uint64_t snat_mask(struct topology *topology, const struct next_hop *hop, struct err *err)
 {
-	size_t n = topology->config->passthrough.n_snat_addrs;
-	if (topology->config->mode == MODE_DSR)
+	const struct config *config = topology->config;
+	if (config->mode == MODE_DSR)
 		return 1;
-	if (n)
-		return n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+	uint64_t configured =
+		configured_snats(&config->passthrough, ip_addr_is_v4(&hop->source));
+	if (configured)
+		return configured;
 	int index = registry_add_snat(topology->registry, &hop->source, err);
 	return index < 0 ? 0 : UINT64_C(1) << index;
 }

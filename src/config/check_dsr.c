@@ -81,8 +81,6 @@ static void check_unchanged(const struct config_frontend *frontend,
 			    struct report *report)
 {
 	char text[CONFIG_BACKEND_TEXT_MAX];
-	if (!ip_addr_is_v4(&backend->endpoint.addr))
-		return; // it has been reported
 	if (ip_addr_equal(&frontend->endpoint.addr, &backend->endpoint.addr)) {
 		report_add(report, backend_position(backend),
 			   "addr: %s has the virtual address of frontend \"%s\" (line %u), and "
@@ -194,6 +192,20 @@ static void check_nat(const struct config *config, struct report *report)
 	free(answers);
 }
 
+// The tunnel's own packets are IPv4 (RFC 2003).
+static void check_tunnel_family(const struct config *config, struct report *report)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	for (size_t i = 0; i < config->n_frontends && !report->is_full; i++) {
+		const struct config_frontend *frontend = &config->frontends[i];
+		if (!ip_addr_is_v4(&frontend->endpoint.addr))
+			report_add(report, (struct position){frontend->line, frontend->column},
+				   "listen_addr: %s is IPv6, and method \"ipip\" carries IPv4 only; "
+				   "choose method \"nat\" or \"l2\"",
+				   endpoint_format(&frontend->endpoint, text));
+	}
+}
+
 void check_mode_dsr(const struct config *config, struct report *report)
 {
 	if (config->dsr.require_ready && ip_addr_is_unspecified(&config->dsr.check_source))
@@ -203,6 +215,8 @@ void check_mode_dsr(const struct config *config, struct report *report)
 			   "none would be used; write it in the section dsr: an address of the "
 			   "clients' "
 			   "network that no host has");
+	if (config->dsr.method == DSR_IPIP)
+		check_tunnel_family(config, report);
 	if (config->dsr.method == DSR_NAT)
 		check_nat(config, report);
 	else

@@ -68,12 +68,7 @@ static void check_packet_frontend(const struct config_frontend *frontend, enum m
 {
 	char text[ENDPOINT_TEXT_MAX];
 	endpoint_format(&frontend->endpoint, text);
-	if (!ip_addr_is_v4(&frontend->endpoint.addr))
-		report_add(report, frontend_position(frontend),
-			   "listen_addr: %s is IPv6, which mode %s does not forward yet; write an "
-			   "IPv4 address",
-			   text, mode_name(mode));
-	else if (ip_addr_is_unspecified(&frontend->endpoint.addr))
+	if (ip_addr_is_unspecified(&frontend->endpoint.addr))
 		report_add(report, frontend_position(frontend),
 			   "listen_addr: %s stands for every address, and mode %s would capture "
 			   "what this host itself sends and receives; write the virtual address "
@@ -99,11 +94,6 @@ static void check_packet_backend(const struct config_pool *pool,
 			   "addr: %s of pool \"%s\" is a local socket, to which mode %s cannot "
 			   "send packets; write ADDRESS:PORT, or choose mode proxy",
 			   text, pool->name, mode_name(mode));
-	else if (!ip_addr_is_v4(&backend->endpoint.addr))
-		report_add(report, at,
-			   "addr: %s of pool \"%s\" is IPv6, which mode %s does not forward yet; "
-			   "write an IPv4 address",
-			   text, pool->name, mode_name(mode));
 }
 
 static void check_packet_pool(const struct config_pool *pool, enum mode mode, struct report *report)
@@ -115,17 +105,52 @@ static void check_packet_pool(const struct config_pool *pool, enum mode mode, st
 				 "send_proxy of pool", pool->name, mode);
 }
 
-static void check_packet_snat(const struct config_passthrough *passthrough, struct report *report)
+static const char *family_name(const struct ip_addr *addr)
 {
-	char text[IP_ADDR_TEXT_MAX];
-	for (size_t i = 0; i < passthrough->n_snat_addrs; i++) {
-		const struct ip_addr *addr = &passthrough->snat_addrs[i];
-		if (!ip_addr_is_v4(addr))
-			report_add(report, (struct position){0},
-				   "snat_addrs: %s is IPv6, which mode passthrough does not "
-				   "forward yet; take it out",
-				   ip_addr_format(addr, text));
+	return ip_addr_is_v4(addr) ? "IPv4" : "IPv6";
+}
+
+// Packets are rewritten, not translated between families (RFC 6145 is another box).
+static void check_packet_family(const struct config_frontend *frontend,
+				const struct config_pool *pool, enum mode mode,
+				struct report *report)
+{
+	char listen_text[ENDPOINT_TEXT_MAX];
+	char text[CONFIG_BACKEND_TEXT_MAX];
+	const struct ip_addr *listen = &frontend->endpoint.addr;
+	for (size_t i = 0; i < pool->n_backends && !report->is_full; i++) {
+		const struct config_backend *backend = &pool->backends[i];
+		const struct ip_addr *addr = &backend->endpoint.addr;
+		if (backend->unix_path || ip_addr_is_v4(addr) == ip_addr_is_v4(listen))
+			continue;
+		report_add(report, frontend_position(frontend),
+			   "frontend \"%s\" listens at %s, and addr %s of its pool \"%s\" (line %u) "
+			   "is %s: mode %s does not translate between families; give each family a "
+			   "frontend and a pool of its own, or choose mode proxy",
+			   frontend->name, endpoint_format(&frontend->endpoint, listen_text),
+			   config_backend_format(backend, text), pool->name, backend->line,
+			   family_name(addr), mode_name(mode));
+		return;
 	}
+}
+
+// Source addresses that are given are all there are.
+static void check_packet_snat(const struct config *config, const struct config_frontend *frontend,
+			      struct report *report)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	const struct config_passthrough *passthrough = &config->passthrough;
+	const struct ip_addr *listen = &frontend->endpoint.addr;
+	for (size_t i = 0; i < passthrough->n_snat_addrs; i++) {
+		if (ip_addr_is_v4(&passthrough->snat_addrs[i]) == ip_addr_is_v4(listen))
+			return;
+	}
+	if (passthrough->n_snat_addrs)
+		report_add(report, frontend_position(frontend),
+			   "frontend \"%s\" listens at %s, and snat_addrs has no %s address to "
+			   "speak to its backends from; add one",
+			   frontend->name, endpoint_format(&frontend->endpoint, text),
+			   family_name(listen));
 }
 
 static void check_proxy(const struct config *config, struct report *report)
@@ -145,10 +170,13 @@ void check_mode_addresses(const struct config *config, enum mode mode, struct re
 	}
 	for (size_t i = 0; i < config->n_frontends; i++)
 		check_packet_frontend(&config->frontends[i], mode, report);
+	for (size_t i = 0; i < config->n_frontends; i++)
+		check_packet_family(&config->frontends[i],
+				    &config->pools[config->frontends[i].pool], mode, report);
+	for (size_t i = 0; mode == MODE_PASSTHROUGH && i < config->n_frontends; i++)
+		check_packet_snat(config, &config->frontends[i], report);
 	for (size_t i = 0; i < config->n_pools; i++)
 		check_packet_pool(&config->pools[i], mode, report);
-	if (mode == MODE_PASSTHROUGH)
-		check_packet_snat(&config->passthrough, report);
 }
 
 void check_mode_nat_ports(const struct config *config, const struct local_ports *ports,

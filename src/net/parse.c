@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every length is checked against the frame before the bytes behind it are read, and against the
-// IP total length before they are believed: what an Ethernet frame carries beyond that is padding.
+// length of the IP packet before they are believed: what an Ethernet frame carries beyond that is
+// padding.
 #include "culvert/net/parse.h"
 
 #include <arpa/inet.h>
+#include <string.h>
 
 #include "culvert/net/bytes.h"
 #include "culvert/net/checksum.h"
@@ -11,6 +13,7 @@
 enum {
 	ETHERTYPE_OFFSET = 12,
 	ETHERTYPE_IPV4 = 0x0800,
+	ETHERTYPE_IPV6 = 0x86dd,
 	IP_HEADER_MIN = 20,
 	IP_OPTION_END = 0,
 	IP_OPTION_NOP = 1,
@@ -26,6 +29,14 @@ enum {
 	ICMP_UNREACHABLE = 3,
 	ICMP_TIME_EXCEEDED = 11,
 	ICMP_PARAMETER_PROBLEM = 12,
+	ICMP6_UNREACHABLE = 1,
+	ICMP6_TOO_BIG = 2,
+	ICMP6_TIME_EXCEEDED = 3,
+	ICMP6_PARAMETER_PROBLEM = 4,
+	IPV6_NEXT_HEADER_OFFSET = 6,
+	IPV6_FRAGMENT_LEN = 8,
+	IPV6_FRAGMENT_OFFSET = 0xfff8,
+	EXTENSIONS_MAX = 8,
 	QUOTED_L4_MIN = 8, // RFC 792: the error quotes at least 64 bits of the transport header
 	TCP_FLAGS_LOOKED_AT =
 		TCP_FLAG_FIN | TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK | TCP_FLAG_URG,
@@ -88,6 +99,121 @@ static enum parse_result parse_ipv4(const uint8_t *frame, uint32_t len, struct f
 		return PARSE_BAD_SOURCE;
 	return PARSE_OK;
 }
+
+// ---- IPv6 ---------------------------------------------------------------------------------------
+
+static struct ip_addr addr_at(const uint8_t *bytes)
+{
+	struct ip_addr addr;
+	memcpy(addr.bytes, bytes, sizeof(addr.bytes));
+	return addr;
+}
+
+// What follows the fixed header (RFC 8200 section 4).
+struct chain {
+	uint32_t at;  // in the frame, of the header that `proto` names
+	uint8_t proto;
+	bool is_fragment;
+	uint16_t fragment_offset; // in bytes
+};
+
+// A routing header that names a next stop is the sender's way to make others his relays (RFC 5095);
+// one that has none left is read past.
+static enum parse_result step_over(const uint8_t *frame, uint32_t end, struct chain *chain)
+{
+	const uint8_t *header = frame + chain->at;
+	uint32_t room = end - chain->at;
+	if (room < IPV6_FRAGMENT_LEN)
+		return PARSE_TRUNCATED;
+	uint32_t len = (header[1] + 1U) * 8;
+	if (chain->proto == IPPROTO_FRAGMENT) {
+		len = IPV6_FRAGMENT_LEN;
+		chain->is_fragment = true;
+		chain->fragment_offset = load_be16(header + 2) & IPV6_FRAGMENT_OFFSET;
+	}
+	if (len > room)
+		return PARSE_TRUNCATED;
+	if (chain->proto == IPPROTO_ROUTING && header[3] != 0)
+		return PARSE_SOURCE_ROUTE;
+	chain->proto = header[0];
+	chain->at += len;
+	return PARSE_OK;
+}
+
+// From the fixed header at `at` to what is no extension header: a transport protocol, or what only
+// the endpoints can read (RFC 4302, RFC 4303). What a later fragment carries is no header.
+static enum parse_result walk_chain(const uint8_t *frame, uint32_t at, uint32_t end,
+				    struct chain *chain)
+{
+	*chain = (struct chain){
+		.at = at + IPV6_HEADER_LEN,
+		.proto = frame[at + IPV6_NEXT_HEADER_OFFSET],
+	};
+	for (unsigned n = 0; n <= EXTENSIONS_MAX; n++) {
+		bool is_first = n == 0;
+		switch (chain->proto) {
+		case IPPROTO_HOPOPTS:
+			if (!is_first)
+				return PARSE_MALFORMED;
+			break;
+		case IPPROTO_ROUTING:
+		case IPPROTO_DSTOPTS:
+		case IPPROTO_FRAGMENT:
+			break;
+		default:
+			return PARSE_OK;
+		}
+		if (chain->fragment_offset)
+			return PARSE_OK;
+		enum parse_result result = step_over(frame, end, chain);
+		if (result != PARSE_OK)
+			return result;
+	}
+	return PARSE_HEADER_CHAIN;
+}
+
+// Nobody speaks from ::, ::1 or multicast, and a router passes nothing on from a link's own
+// addresses (RFC 4291 sections 2.5 and 2.7). IPv4 addresses in this form are never on a wire
+// (RFC 4942 section 2.2), and here they are the IPv4 addresses themselves.
+static bool is_possible_source_v6(const struct ip_addr *addr)
+{
+	static const struct ip_addr loopback = {{[15] = 1}};
+	bool is_link_local = addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80;
+	return addr->bytes[0] != 0xff && !is_link_local && !ip_addr_is_unspecified(addr) &&
+	       !ip_addr_equal(addr, &loopback) && !ip_addr_is_v4(addr);
+}
+
+static enum parse_result parse_ipv6(const uint8_t *frame, uint32_t len, struct frame_view *view)
+{
+	const uint8_t *ip = frame + view->l3;
+	uint32_t room = len - view->l3;
+	struct chain chain;
+	if (room < IPV6_HEADER_LEN)
+		return PARSE_TRUNCATED;
+	uint32_t total_len = IPV6_HEADER_LEN + load_be16(ip + 4);
+	if (ip[0] >> 4 != 6)
+		return PARSE_MALFORMED;
+	if (total_len > room)
+		return PARSE_TRUNCATED;
+	view->is_v6 = true;
+	view->frame_len = view->l3 + total_len;
+	view->ttl = ip[IPV6_HOP_LIMIT_OFFSET];
+	view->src.addr = addr_at(ip + IPV6_SRC_OFFSET);
+	view->dst.addr = addr_at(ip + IPV6_DST_OFFSET);
+	enum parse_result result = walk_chain(frame, view->l3, view->frame_len, &chain);
+	if (result != PARSE_OK)
+		return result;
+	if (chain.is_fragment)
+		return PARSE_FRAGMENT;
+	view->l4 = (uint16_t)chain.at;
+	view->src.proto = view->dst.proto = chain.proto;
+	if (!is_possible_source_v6(&view->src.addr) || ip_addr_is_v4(&view->dst.addr) ||
+	    ip_addr_equal(&view->src.addr, &view->dst.addr))
+		return PARSE_BAD_SOURCE;
+	return PARSE_OK;
+}
+
+// ---- TCP and UDP --------------------------------------------------------------------------------
 
 static void read_ports(const uint8_t *l4, struct frame_view *view)
 {
@@ -152,6 +278,8 @@ static enum parse_result parse_udp(const uint8_t *frame, struct frame_view *view
 	return view->src.port_be ? PARSE_OK : PARSE_BAD_SOURCE;
 }
 
+// ---- ICMP errors --------------------------------------------------------------------------------
+
 // The length of the quoted header at `ip`, with `room` for it and the least of what follows.
 static enum parse_result parse_quoted_header(const uint8_t *ip, uint32_t room, uint32_t *len)
 {
@@ -161,6 +289,13 @@ static enum parse_result parse_quoted_header(const uint8_t *ip, uint32_t room, u
 	if (ip[0] >> 4 != 4 || *len < IP_HEADER_MIN)
 		return PARSE_MALFORMED;
 	return room < *len + QUOTED_L4_MIN ? PARSE_TRUNCATED : PARSE_OK;
+}
+
+static void read_quoted_transport(const uint8_t *frame, uint8_t proto, struct frame_view *view)
+{
+	view->src.proto = view->dst.proto = proto;
+	read_ports(frame + view->quoted_l4, view);
+	view->seq = load_be32(frame + view->quoted_l4 + 4);
 }
 
 // What is quoted at offset `at`, or the packet that it carries.
@@ -187,9 +322,29 @@ static enum parse_result parse_quote(const uint8_t *frame, uint32_t at, struct f
 	view->quoted_l4 = (uint16_t)(at + header_len);
 	view->src.addr = ip_addr_from_v4(load_raw32(ip + IP_SRC_OFFSET));
 	view->dst.addr = ip_addr_from_v4(load_raw32(ip + IP_DST_OFFSET));
-	view->src.proto = view->dst.proto = ip[9];
-	read_ports(frame + view->quoted_l4, view);
-	view->seq = load_be32(frame + view->quoted_l4 + 4);
+	read_quoted_transport(frame, ip[9], view);
+	return PARSE_OK;
+}
+
+static enum parse_result parse_quote_v6(const uint8_t *frame, uint32_t at, struct frame_view *view)
+{
+	struct chain chain;
+	if (view->frame_len - at < IPV6_HEADER_LEN)
+		return PARSE_TRUNCATED;
+	if (frame[at] >> 4 != 6)
+		return PARSE_MALFORMED;
+	enum parse_result result = walk_chain(frame, at, view->frame_len, &chain);
+	if (result != PARSE_OK)
+		return result;
+	if (chain.fragment_offset || (chain.proto != IPPROTO_TCP && chain.proto != IPPROTO_UDP))
+		return PARSE_NOT_OURS;
+	if (view->frame_len - chain.at < QUOTED_L4_MIN)
+		return PARSE_TRUNCATED;
+	view->quoted_l3 = (uint16_t)at;
+	view->quoted_l4 = (uint16_t)chain.at;
+	view->src.addr = addr_at(frame + at + IPV6_SRC_OFFSET);
+	view->dst.addr = addr_at(frame + at + IPV6_DST_OFFSET);
+	read_quoted_transport(frame, chain.proto, view);
 	return PARSE_OK;
 }
 
@@ -219,15 +374,47 @@ static enum parse_result parse_icmp(const uint8_t *frame, struct frame_view *vie
 	return PARSE_OK;
 }
 
+static enum parse_result parse_icmp6(const uint8_t *frame, struct frame_view *view)
+{
+	const uint8_t *icmp = frame + view->l4;
+	if (view->frame_len - view->l4 < ICMP_HEADER_LEN)
+		return PARSE_TRUNCATED;
+	if (icmp[0] < ICMP6_UNREACHABLE || icmp[0] > ICMP6_PARAMETER_PROBLEM)
+		return PARSE_NOT_OURS;
+	struct ip_addr receiver = view->dst.addr;
+	enum parse_result result = parse_quote_v6(frame, view->l4 + ICMP_HEADER_LEN, view);
+	if (result != PARSE_OK)
+		return result;
+	if (!ip_addr_equal(&view->src.addr, &receiver))
+		return PARSE_NOT_OURS;
+	view->is_icmp_error = true;
+	view->payload = (uint16_t)(view->l4 + ICMP_HEADER_LEN);
+	uint32_t mtu = load_be32(icmp + 4);
+	if (icmp[0] == ICMP6_TOO_BIG)
+		view->icmp_mtu = (uint16_t)(mtu < IP_PACKET_MAX ? mtu : IP_PACKET_MAX);
+	return PARSE_OK;
+}
+
+// ---- the whole ----------------------------------------------------------------------------------
+
+static enum parse_result parse_ip(const uint8_t *frame, uint32_t len, struct frame_view *view)
+{
+	switch (load_be16(frame + ETHERTYPE_OFFSET)) {
+	case ETHERTYPE_IPV4:
+		return parse_ipv4(frame, len, view);
+	case ETHERTYPE_IPV6:
+		return parse_ipv6(frame, len, view);
+	default:
+		return PARSE_NOT_OURS;
+	}
+}
+
 enum parse_result parse_frame(const uint8_t *frame, uint32_t len, struct frame_view *view)
 {
 	if (len < ETH_HEADER_LEN)
 		return PARSE_TRUNCATED;
-	if (load_be16(frame + ETHERTYPE_OFFSET) != ETHERTYPE_IPV4)
-		return PARSE_NOT_OURS;
-
 	*view = (struct frame_view){.l3 = ETH_HEADER_LEN};
-	enum parse_result result = parse_ipv4(frame, len, view);
+	enum parse_result result = parse_ip(frame, len, view);
 	if (result != PARSE_OK)
 		return result;
 	switch (view->src.proto) {
@@ -236,8 +423,27 @@ enum parse_result parse_frame(const uint8_t *frame, uint32_t len, struct frame_v
 	case IPPROTO_UDP:
 		return parse_udp(frame, view);
 	case IPPROTO_ICMP:
-		return parse_icmp(frame, view);
+		return view->is_v6 ? PARSE_NOT_OURS : parse_icmp(frame, view);
+	case IPPROTO_ICMPV6:
+		return view->is_v6 ? parse_icmp6(frame, view) : PARSE_NOT_OURS;
 	default:
 		return PARSE_NOT_OURS;
 	}
+}
+
+uint64_t frame_pseudo_sum(const uint8_t *frame, const struct frame_view *view, uint8_t proto,
+			  uint32_t len)
+{
+	uint32_t addrs_len;
+	uint32_t at = frame_view_addrs(view, &addrs_len);
+	uint64_t sum = csum_add_bytes(0, frame + at, addrs_len);
+	uint32_t len_be = htonl(len);
+	return csum_add_bytes(sum + htons(proto), &len_be, sizeof(len_be));
+}
+
+struct ip_addr frame_outer_src(const uint8_t *frame, const struct frame_view *view)
+{
+	uint32_t addrs_len;
+	const uint8_t *addr = frame + frame_view_addrs(view, &addrs_len);
+	return view->is_v6 ? addr_at(addr) : ip_addr_from_v4(load_raw32(addr));
 }

@@ -6,7 +6,6 @@
 
 enum {
 	ICMP_CSUM_OFFSET = 2,
-	IPV4_ADDRS_LEN = 8,
 };
 
 void rewrite_deltas(const struct endpoint *from_src, const struct endpoint *from_dst,
@@ -49,21 +48,36 @@ static void update_transport(uint8_t *l4, uint8_t proto, const struct rewrite *r
 		update_udp(field, delta);
 }
 
-static void store_endpoints(uint8_t *ip, uint8_t *l4, const struct endpoint *src,
-			    const struct endpoint *dst)
+static void store_addrs(uint8_t *ip, bool is_v6, const struct ip_addr *src,
+			const struct ip_addr *dst)
 {
-	store_raw32(ip + IP_SRC_OFFSET, ip_addr_v4_be(&src->addr));
-	store_raw32(ip + IP_DST_OFFSET, ip_addr_v4_be(&dst->addr));
+	if (is_v6) {
+		memcpy(ip + IPV6_SRC_OFFSET, src->bytes, IPV6_ADDR_LEN);
+		memcpy(ip + IPV6_DST_OFFSET, dst->bytes, IPV6_ADDR_LEN);
+	} else {
+		store_raw32(ip + IP_SRC_OFFSET, ip_addr_v4_be(src));
+		store_raw32(ip + IP_DST_OFFSET, ip_addr_v4_be(dst));
+	}
+}
+
+static void store_ports(uint8_t *l4, const struct endpoint *src, const struct endpoint *dst)
+{
 	store_raw16(l4, src->port_be);
 	store_raw16(l4 + 2, dst->port_be);
 }
 
-// The word that holds the time to live also holds the protocol. Returns the delta.
-static uint16_t decrement_ttl(uint8_t *ip)
+// IPv4: the header's checksum follows, in which the word of the time to live also holds the
+// protocol; `addr_delta` is what the addresses change in it. IPv6 has none.
+static void pass_hop(uint8_t *ip, bool is_v6, uint16_t addr_delta)
 {
+	if (is_v6) {
+		ip[IPV6_HOP_LIMIT_OFFSET]--;
+		return;
+	}
 	uint16_t before = load_raw16(ip + IP_TTL_OFFSET);
 	ip[IP_TTL_OFFSET]--;
-	return csum_delta16(before, load_raw16(ip + IP_TTL_OFFSET));
+	uint16_t ttl_delta = csum_delta16(before, load_raw16(ip + IP_TTL_OFFSET));
+	update_stored(ip + IP_CSUM_OFFSET, csum_add(addr_delta, ttl_delta));
 }
 
 void rewrite_packet(uint8_t *frame, const struct frame_view *view, const struct rewrite *rewrite,
@@ -72,14 +86,14 @@ void rewrite_packet(uint8_t *frame, const struct frame_view *view, const struct 
 	uint8_t *ip = frame + view->l3;
 	uint8_t *l4 = frame + view->l4;
 	update_transport(l4, view->src.proto, rewrite, is_partial);
-	store_endpoints(ip, l4, rewrite->src, rewrite->dst);
-	update_stored(ip + IP_CSUM_OFFSET, csum_add(rewrite->addr_delta, decrement_ttl(ip)));
+	store_addrs(ip, view->is_v6, &rewrite->src->addr, &rewrite->dst->addr);
+	store_ports(l4, rewrite->src, rewrite->dst);
+	pass_hop(ip, view->is_v6, rewrite->addr_delta);
 }
 
 void rewrite_ttl(uint8_t *frame, const struct frame_view *view)
 {
-	uint8_t *ip = frame + view->l3;
-	update_stored(ip + IP_CSUM_OFFSET, decrement_ttl(ip));
+	pass_hop(frame + view->l3, view->is_v6, 0);
 }
 
 // The quoted transport checksum is there only when the quote is long enough.
@@ -104,14 +118,15 @@ static uint64_t quote_sum(const uint8_t *frame, const struct frame_view *view)
 	return csum_add_bytes(0, frame + view->quoted_l3, end - view->quoted_l3);
 }
 
-static void rewrite_outer(uint8_t *ip, const struct ip_addr *src, const struct ip_addr *dst)
+static uint16_t addrs_delta(const uint8_t *frame, const struct frame_view *view,
+			    const struct ip_addr *src, const struct ip_addr *dst)
 {
-	uint8_t addrs[IPV4_ADDRS_LEN];
-	store_raw32(addrs, ip_addr_v4_be(src));
-	store_raw32(addrs + 4, ip_addr_v4_be(dst));
-	uint16_t delta = csum_delta_bytes(ip + IP_SRC_OFFSET, addrs, sizeof(addrs));
-	memcpy(ip + IP_SRC_OFFSET, addrs, sizeof(addrs));
-	update_stored(ip + IP_CSUM_OFFSET, csum_add(delta, decrement_ttl(ip)));
+	uint32_t len;
+	uint32_t at = frame_view_addrs(view, &len);
+	uint8_t addrs[2 * IPV6_ADDR_LEN];
+	memcpy(addrs, src->bytes + IPV6_ADDR_LEN - len / 2, len / 2);
+	memcpy(addrs + len / 2, dst->bytes + IPV6_ADDR_LEN - len / 2, len / 2);
+	return csum_delta_bytes(frame + at, addrs, len);
 }
 
 void rewrite_icmp_error(uint8_t *frame, const struct frame_view *view,
@@ -125,10 +140,16 @@ void rewrite_icmp_error(uint8_t *frame, const struct frame_view *view,
 	rewrite_deltas(&view->src, &view->dst, quoted_src, quoted_dst, &addr_delta, &port_delta);
 
 	update_quoted_transport(frame, view, csum_add(addr_delta, port_delta));
-	store_endpoints(quoted_ip, frame + view->quoted_l4, quoted_src, quoted_dst);
-	update_stored(quoted_ip + IP_CSUM_OFFSET, addr_delta);
+	store_addrs(quoted_ip, view->is_v6, &quoted_src->addr, &quoted_dst->addr);
+	store_ports(frame + view->quoted_l4, quoted_src, quoted_dst);
+	if (!view->is_v6)
+		update_stored(quoted_ip + IP_CSUM_OFFSET, addr_delta);
 
-	uint16_t after = csum_fold(quote_sum(frame, view));
-	update_stored(frame + view->l4 + ICMP_CSUM_OFFSET, csum_delta16(before, after));
-	rewrite_outer(frame + view->l3, outer_src, outer_dst);
+	uint16_t delta = csum_delta16(before, csum_fold(quote_sum(frame, view)));
+	uint16_t outer_delta = addrs_delta(frame, view, outer_src, outer_dst);
+	// ICMPv6 covers a pseudo-header with the outer addresses (RFC 4443 section 2.3).
+	update_stored(frame + view->l4 + ICMP_CSUM_OFFSET,
+		      view->is_v6 ? csum_add(delta, outer_delta) : delta);
+	store_addrs(frame + view->l3, view->is_v6, outer_src, outer_dst);
+	pass_hop(frame + view->l3, view->is_v6, outer_delta);
 }

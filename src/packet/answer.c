@@ -199,24 +199,21 @@ static void refuse_unreachable(const struct answer_templates *templates, struct 
 static bool is_intact(const struct packet *packet)
 {
 	const struct frame_view *view = &packet->view;
-	const uint8_t *ip = packet->frame + view->l3;
 	const uint8_t *l4 = packet->frame + view->l4;
 	bool is_udp = view->src.proto == IPPROTO_UDP;
 	bool is_checked = packet->vnet.flags & VIRTIO_NET_HDR_F_DATA_VALID;
 	if (is_checked || packet_is_partial(packet) ||
 	    (is_udp && load_raw16(l4 + UDP_CSUM_OFFSET) == 0))
 		return true;
-	uint16_t len =
-		(uint16_t)(is_udp ? load_be16(l4 + UDP_LEN_OFFSET) : view->frame_len - view->l4);
-	uint64_t sum = csum_add_bytes(0, ip + IP_SRC_OFFSET, 8);
-	sum += (uint64_t)htons(view->src.proto) + htons(len);
+	uint32_t len = is_udp ? load_be16(l4 + UDP_LEN_OFFSET) : view->frame_len - view->l4;
+	uint64_t sum = frame_pseudo_sum(packet->frame, view, view->src.proto, len);
 	return csum_fold(csum_add_bytes(sum, l4, len)) == 0xffff;
 }
 
 bool answer_refuse(const struct answer_templates *templates, struct packet *packet,
 		   const struct mac_addr *link_mac)
 {
-	if (!answer_may_be_due(packet) || !is_intact(packet))
+	if (packet->view.is_v6 || !answer_may_be_due(packet) || !is_intact(packet))
 		return false;
 	if (packet->view.src.proto == IPPROTO_UDP)
 		refuse_unreachable(templates, packet, link_mac, ICMP_UNREACH_PORT, 0);
@@ -228,7 +225,7 @@ bool answer_refuse(const struct answer_templates *templates, struct packet *pack
 bool answer_too_big(const struct answer_templates *templates, struct packet *packet,
 		    const struct mac_addr *link_mac, uint32_t mtu)
 {
-	if (packet->view.is_icmp_error || !is_intact(packet))
+	if (packet->view.is_v6 || packet->view.is_icmp_error || !is_intact(packet))
 		return false;
 	refuse_unreachable(templates, packet, link_mac, ICMP_UNREACH_NEEDFRAG, mtu);
 	return true;

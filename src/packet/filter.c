@@ -12,12 +12,48 @@
 
 enum { SNAP_LENGTH = 262144 };
 
-static void write_frontend(FILE *out, const struct endpoint *endpoint)
+// What of one family is looked at.
+struct family {
+	bool is_v4;
+	const char *errors;    // ICMP errors (RFC 792, RFC 4443)
+	const char *fragments; // and other packets in which pcap finds no port
+};
+
+static const struct family families[] = {
+	{true, "ip and ((icmp and (icmp[0] == 3 or icmp[0] == 11 or icmp[0] == 12))",
+	 "ip[6:2] & 0x3fff != 0"},
+	{false, "ip6 and ((icmp6 and ip6[40] >= 1 and ip6[40] <= 4)",
+	 "ip6[6] == 0 or ip6[6] == 43 or ip6[6] == 44 or ip6[6] == 60"},
+};
+
+static void write_frontend(FILE *out, const struct family *family, const struct endpoint *endpoint)
 {
 	char addr[IP_ADDR_TEXT_MAX];
+	if (ip_addr_is_v4(&endpoint->addr) != family->is_v4)
+		return;
 	ip_addr_format(&endpoint->addr, addr);
-	fprintf(out, " or (dst host %s and (%s dst port %u or (ip[6:2] & 0x3fff != 0)", addr,
-		endpoint->proto == IPPROTO_TCP ? "tcp" : "udp", ntohs(endpoint->port_be));
+	fprintf(out, " or (dst host %s and (%s dst port %u or (%s)))", addr,
+		endpoint->proto == IPPROTO_TCP ? "tcp" : "udp", ntohs(endpoint->port_be),
+		family->fragments);
+}
+
+static bool has_frontend(const struct config *config, const struct family *family)
+{
+	for (size_t i = 0; i < config->n_frontends; i++) {
+		if (ip_addr_is_v4(&config->frontends[i].endpoint.addr) == family->is_v4)
+			return true;
+	}
+	return false;
+}
+
+static void write_family(FILE *out, const struct config *config, const struct family *family)
+{
+	fprintf(out, "(%s", family->errors);
+	if (config->mode != MODE_DSR)
+		fprintf(out, " or ((tcp or udp) and dst portrange %u-%u)",
+			config->passthrough.nat_port_min, config->passthrough.nat_port_max);
+	for (size_t i = 0; i < config->n_frontends; i++)
+		write_frontend(out, family, &config->frontends[i].endpoint);
 	fprintf(out, "))");
 }
 
@@ -37,20 +73,20 @@ char *filter_text(const struct config *config)
 	FILE *out = open_memstream(&text, &len);
 	if (!out)
 		return NULL;
-	// Destination unreachable, time exceeded, parameter problem (RFC 792).
-	fprintf(out, "ip and ((icmp and (icmp[0] == 3 or icmp[0] == 11 or icmp[0] == 12))");
-	if (config->mode != MODE_DSR)
-		fprintf(out, " or ((tcp or udp) and dst portrange %u-%u)",
-			config->passthrough.nat_port_min, config->passthrough.nat_port_max);
-	for (size_t i = 0; i < config->n_frontends; i++)
-		write_frontend(out, &config->frontends[i].endpoint);
-	fprintf(out, ")");
+	const char *separator = "";
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		if (!has_frontend(config, &families[i]))
+			continue;
+		fputs(separator, out);
+		write_family(out, config, &families[i]);
+		separator = " or ";
+	}
 	return finish_text(out, &text);
 }
 
 char *filter_text_coarse(void)
 {
-	return strdup("ip and (tcp or udp or icmp)");
+	return strdup("(ip and (tcp or udp or icmp)) or ip6");
 }
 
 // A frame with a VLAN tag belongs to the interface of that VLAN, where it is seen again without;

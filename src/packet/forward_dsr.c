@@ -24,7 +24,8 @@ enum { IP_FRAGMENT_OFFSET = 6, IP_DONT_FRAGMENT = 0x4000 };
 static bool can_be_cut(struct worker *worker, struct packet *packet, uint32_t room)
 {
 	const uint8_t *ip = packet->frame + packet->view.l3;
-	bool is_forbidden = load_be16(ip + IP_FRAGMENT_OFFSET) & IP_DONT_FRAGMENT;
+	bool is_forbidden =
+		packet->view.is_v6 || (load_be16(ip + IP_FRAGMENT_OFFSET) & IP_DONT_FRAGMENT);
 	if (is_forbidden || packet_gso_type(packet) == PACKET_GSO_UDP_L4) {
 		forward_refuse_too_big(worker, packet, room);
 		return false;

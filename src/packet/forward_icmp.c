@@ -14,8 +14,11 @@ enum { IP_MTU_MIN = 68 }; // RFC 791 section 3.2: every link carries that much
 static bool is_checksum_right(const struct packet *packet)
 {
 	const struct frame_view *view = &packet->view;
-	uint64_t sum = csum_add_bytes(0, packet->frame + view->l4, view->frame_len - view->l4);
-	return csum_fold(sum) == 0xffff;
+	uint32_t len = view->frame_len - view->l4;
+	uint64_t sum = 0;
+	if (view->is_v6)
+		sum = frame_pseudo_sum(packet->frame, view, IPPROTO_ICMPV6, len);
+	return csum_fold(csum_add_bytes(sum, packet->frame + view->l4, len)) == 0xffff;
 }
 
 static uint32_t find_flow(const struct worker *worker, const struct packet *packet)
@@ -77,8 +80,7 @@ static void tell_backend_directly(struct worker *worker, struct packet *packet, 
 	const struct snapshot *snapshot = worker->snapshot;
 	const struct snapshot_backend *backend = &snapshot->backends[id];
 	const struct frame_view *view = &packet->view;
-	struct ip_addr sender =
-		ip_addr_from_v4(load_raw32(packet->frame + view->l3 + IP_SRC_OFFSET));
+	struct ip_addr sender = frame_outer_src(packet->frame, view);
 	if (!forward_dsr_can_reach(worker, packet, backend))
 		return;
 	if (worker->config->dsr.method != DSR_NAT) {

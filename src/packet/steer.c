@@ -26,6 +26,8 @@ static enum verdict verdict_of(enum parse_result result)
 		return VERDICT_DROP_BAD_SOURCE;
 	case PARSE_BAD_TCP_FLAGS:
 		return VERDICT_DROP_BAD_TCP_FLAGS;
+	case PARSE_HEADER_CHAIN:
+		return VERDICT_DROP_HEADER_CHAIN;
 	}
 	return VERDICT_DROP_MALFORMED;
 }

@@ -74,19 +74,18 @@ Test(config_mode, ipv6_is_for_proxy_alone)
 		BACKEND("198.51.100.1:80") "[passthrough]\nsnat_addrs = ['2001:db8::1']\n";
 	assert_mode(front, MODE_PROXY, 0, 0, NULL);
 	assert_mode(back, MODE_PROXY, 0, 0, NULL);
-	assert_mode(
-		front, MODE_PASSTHROUGH, 3, 15,
-		"listen_addr: [2001:db8::1]:80 is IPv6, which mode passthrough does not forward "
-		"yet; write an IPv4 address");
-	assert_mode(back, MODE_PASSTHROUGH, 5, 8,
-		    "addr: [2001:db8::1]:80 of pool \"w\" is IPv6, which mode passthrough does not "
-		    "forward yet; write an IPv4 address");
-	assert_mode(back, MODE_DSR, 5, 8,
-		    "addr: [2001:db8::1]:80 of pool \"w\" is IPv6, which mode dsr does not "
-		    "forward yet; write an IPv4 address");
-	assert_mode(snat, MODE_PASSTHROUGH, 0, 0,
-		    "snat_addrs: 2001:db8::1 is IPv6, which mode passthrough does not forward yet; "
-		    "take it out");
+	assert_mode(front, MODE_PASSTHROUGH, 3, 15,
+		    "frontend \"w\" listens at [2001:db8::1]:80, and addr 198.51.100.1:80 of its "
+		    "pool \"w\" (line 5) is IPv4: mode passthrough does not translate between "
+		    "families; give each family a frontend and a pool of its own, or choose mode "
+		    "proxy");
+	assert_mode(back, MODE_DSR, 3, 15,
+		    "frontend \"w\" listens at 192.0.2.1:80, and addr [2001:db8::1]:80 of its pool "
+		    "\"w\" (line 5) is IPv6: mode dsr does not translate between families; give "
+		    "each family a frontend and a pool of its own, or choose mode proxy");
+	assert_mode(snat, MODE_PASSTHROUGH, 3, 15,
+		    "frontend \"w\" listens at 192.0.2.1:80, and snat_addrs has no IPv4 address to "
+		    "speak to its backends from; add one");
 	assert_mode(snat, MODE_DSR, 0, 0, NULL);
 }
 

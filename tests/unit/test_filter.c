@@ -77,7 +77,7 @@ Test(filter, lets_through_what_culvert_forwards)
 		{"10.2.0.21:8080 > 10.2.0.1:41000 tcp A", false, true},
 		{"10.1.0.11 > 10.1.0.100 icmp echo", false, true},
 		{"10.1.0.11 > 10.1.0.100 proto 47 len 20", false, false},
-		{"10.1.0.11:1000 > 10.1.0.100:80 tcp S poke 12=86dd", false, false},
+		{"10.1.0.11:1000 > 10.1.0.100:80 tcp S poke 12=86dd", false, true},
 		{"10.1.0.11:1000 > 10.1.0.100:80 tcp S poke 0=06", true, true},
 	};
 	struct scene scene;

@@ -11,7 +11,8 @@
 	X(DROP_TRUNCATED, "truncated", "shorter than its own headers say")                      \
 	X(DROP_MALFORMED, "malformed", "header fields contradict each other")                   \
 	X(DROP_BAD_IP_CHECKSUM, "bad_ip_checksum", "IPv4 header checksum is wrong")             \
-	X(DROP_SOURCE_ROUTE, "source_route", "IPv4 source-route option")                        \
+	X(DROP_SOURCE_ROUTE, "source_route", "the sender names the way (IPv4, IPv6 type 0)")    \
+	X(DROP_HEADER_CHAIN, "header_chain", "too many IPv6 extension headers")                 \
 	X(DROP_FRAGMENT, "fragment", "a fragment of a larger datagram")                         \
 	X(DROP_BAD_SOURCE, "bad_source", "source address or port that no client can have")      \
 	X(DROP_TTL_EXPIRED, "ttl_expired", "time to live used up here")                         \

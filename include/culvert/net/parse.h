@@ -12,14 +12,15 @@
 
 enum parse_result {
 	PARSE_OK,
-	PARSE_NOT_OURS,        // not IPv4, or neither TCP, UDP nor an ICMP error about these
+	PARSE_NOT_OURS,        // neither TCP, UDP nor an ICMP error about these, over IP
 	PARSE_TRUNCATED,       // shorter than its own headers say
 	PARSE_MALFORMED,       // header fields contradict each other
 	PARSE_BAD_IP_CHECKSUM, // RFC 1812 section 5.2.2
-	PARSE_SOURCE_ROUTE,    // RFC 7126 section 4.3 and 4.4
+	PARSE_SOURCE_ROUTE,    // RFC 7126 sections 4.3 and 4.4, RFC 5095
 	PARSE_FRAGMENT,        // any fragment, the first included
 	PARSE_BAD_SOURCE,      // RFC 1812 section 5.3.7: a source that nobody can have
 	PARSE_BAD_TCP_FLAGS,   // a combination that no TCP sends
+	PARSE_HEADER_CHAIN,    // more IPv6 extension headers than anybody needs (RFC 8504 5.3)
 };
 
 enum {
@@ -35,6 +36,11 @@ enum {
 	IP_CSUM_OFFSET = 10,
 	IP_SRC_OFFSET = 12,
 	IP_DST_OFFSET = 16,
+	IPV6_HEADER_LEN = 40,
+	IPV6_HOP_LIMIT_OFFSET = 7, // from the start of the IPv6 header
+	IPV6_SRC_OFFSET = 8,
+	IPV6_DST_OFFSET = 24,
+	IPV6_ADDR_LEN = 16,
 	TCP_CSUM_OFFSET = 16, // from the start of the TCP header
 	UDP_CSUM_OFFSET = 6,
 	IP_PACKET_MAX = 65535,
@@ -48,22 +54,39 @@ struct frame_view {
 	uint16_t l3; // offsets from the start of the frame
 	uint16_t l4;
 	uint16_t payload;
-	uint32_t frame_len; // without Ethernet padding: l3 + IP total length
+	uint32_t frame_len; // without Ethernet padding: l3 and the IP packet
 	uint32_t seq;       // TCP: sequence number, host byte order
 	uint32_t ack;
 	uint8_t tcp_flags; // FIN, SYN, RST, PSH, ACK and URG
-	uint8_t ttl;
+	uint8_t ttl; // IPv6: hop limit
+	bool is_v6;
 	bool is_icmp_error;   // src, dst, seq: of the quoted packet
 	bool is_tunnel_error; // the quoted packet was carried by another, from the error's
 			      // receiver to tunnel_end
 	uint16_t quoted_l3; // ICMP errors: offsets of the quoted headers
 	uint16_t quoted_l4;
-	uint16_t icmp_mtu; // of "fragmentation needed", host byte order; 0 in other errors
+	uint16_t icmp_mtu; // of "fragmentation needed" and "packet too big", host byte order; 0 in
+			   // other errors
 	struct ip_addr tunnel_end;
 };
 
 // `frame` starts at the Ethernet header. On any result but PARSE_OK *view is unspecified.
 enum parse_result parse_frame(const uint8_t *frame, uint32_t len, struct frame_view *view);
+
+// The sum of the pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1) of the packet that
+// `view` describes, for `len` bytes of `proto`: a transport's checksum starts from it, ICMPv6's too.
+uint64_t frame_pseudo_sum(const uint8_t *frame, const struct frame_view *view, uint8_t proto,
+			  uint32_t len);
+
+// Where the IP packet's addresses are in the frame, source first, and how long both are.
+static inline uint32_t frame_view_addrs(const struct frame_view *view, uint32_t *len)
+{
+	*len = view->is_v6 ? 2 * IPV6_ADDR_LEN : 2 * 4;
+	return view->l3 + (view->is_v6 ? (uint32_t)IPV6_SRC_OFFSET : (uint32_t)IP_SRC_OFFSET);
+}
+
+// Who the IP packet itself is from: not what an ICMP error quotes.
+struct ip_addr frame_outer_src(const uint8_t *frame, const struct frame_view *view);
 
 // Bytes of TCP sequence space that the segment takes: payload, SYN and FIN.
 static inline uint32_t frame_view_seq_len(const struct frame_view *view)
