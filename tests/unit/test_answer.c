@@ -38,8 +38,8 @@ static struct frame_spec segment(uint8_t flags)
 	return (struct frame_spec){
 		.src_mac = client_mac,
 		.dst_mac = link_mac,
-		.src = CLIENT,
-		.dst = VIP,
+		.src = frame_v4(CLIENT),
+		.dst = frame_v4(VIP),
 		.proto = IPPROTO_TCP,
 		.ttl = 9,
 		.tos = 3,
@@ -125,7 +125,9 @@ Test(answer, resets_and_errors_are_not_answered)
 	cr_expect_not(bench.packet.is_to_send);
 	reset = segment(TCP_FLAG_RST | TCP_FLAG_ACK);
 	cr_expect_not(refuse(&bench, &reset));
-	struct frame_spec quoted = {.src = VIP, .dst = CLIENT, .proto = IPPROTO_UDP};
+	struct frame_spec quoted = {.src = frame_v4(VIP),
+				    .dst = frame_v4(CLIENT),
+				    .proto = IPPROTO_UDP};
 	struct frame_spec error = segment(0);
 	error.proto = IPPROTO_ICMP;
 	error.icmp_type = 3;
@@ -211,8 +213,8 @@ Test(answer, a_reset_written_into_an_empty_packet_is_right)
 		struct frame_spec spec = {
 			.src_mac = link_mac,
 			.dst_mac = client_mac,
-			.src = (uint32_t)rand() << 1,
-			.dst = (uint32_t)rand() << 1,
+			.src = frame_v4((uint32_t)rand() << 1),
+			.dst = frame_v4((uint32_t)rand() << 1),
 			.proto = IPPROTO_TCP,
 			.ttl = 64,
 			.fragment = DONT_FRAGMENT,
@@ -225,8 +227,8 @@ Test(answer, a_reset_written_into_an_empty_packet_is_right)
 		struct reset reset = {
 			.src_mac = link_mac,
 			.dst_mac = client_mac,
-			.src = {ip_addr_from_v4(htonl(spec.src)), htons(spec.src_port), 0, 0},
-			.dst = {ip_addr_from_v4(htonl(spec.dst)), htons(spec.dst_port), 0, 0},
+			.src = {spec.src, htons(spec.src_port), 0, 0},
+			.dst = {spec.dst, htons(spec.dst_port), 0, 0},
 			.seq = spec.seq,
 			.ack = spec.ack,
 			.has_ack = true,

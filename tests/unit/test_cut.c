@@ -27,8 +27,8 @@ static struct frame_options random_options(uint32_t n)
 static struct frame_spec random_spec(uint8_t proto)
 {
 	return (struct frame_spec){
-		.src = 0x0a010000 + any(1000),
-		.dst = 0x0a020000 + any(1000),
+		.src = frame_v4(0x0a010000 + any(1000)),
+		.dst = frame_v4(0x0a020000 + any(1000)),
 		.proto = proto,
 		.ttl = 64,
 		.tos = (uint8_t)any(256),

@@ -45,8 +45,8 @@ static struct frame_spec syn_to(uint32_t dst, uint16_t port)
 	return (struct frame_spec){
 		.src_mac = src_mac,
 		.dst_mac = dst_mac,
-		.src = SOURCE,
-		.dst = dst,
+		.src = frame_v4(SOURCE),
+		.dst = frame_v4(dst),
 		.proto = IPPROTO_TCP,
 		.ttl = 64,
 		.id = 50000,

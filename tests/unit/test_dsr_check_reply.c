@@ -49,8 +49,8 @@ static bool parse(const struct frame_spec *spec, struct dsr_reply *reply)
 static struct frame_spec segment(uint8_t flags)
 {
 	return (struct frame_spec){
-		.src = VIP,
-		.dst = SOURCE,
+		.src = frame_v4(VIP),
+		.dst = frame_v4(SOURCE),
 		.proto = IPPROTO_TCP,
 		.ttl = 64,
 		.src_port = 80,
@@ -65,7 +65,7 @@ static struct frame_spec segment(uint8_t flags)
 static struct frame_spec error_about(const struct frame_spec *quoted, uint8_t code)
 {
 	return (struct frame_spec){
-		.src = ROUTER,
+		.src = frame_v4(ROUTER),
 		.dst = quoted->src,
 		.proto = IPPROTO_ICMP,
 		.ttl = 64,
@@ -79,8 +79,8 @@ static struct frame_spec error_about(const struct frame_spec *quoted, uint8_t co
 static struct frame_spec sent_syn(void)
 {
 	struct frame_spec spec = segment(SYN);
-	spec.src = SOURCE;
-	spec.dst = BACKEND;
+	spec.src = frame_v4(SOURCE);
+	spec.dst = frame_v4(BACKEND);
 	spec.src_port = PORT;
 	spec.dst_port = 80;
 	spec.id = PORT;
@@ -130,7 +130,7 @@ Test(dsr_reply, leaves_out_what_answers_no_syn)
 		cr_expect_not(parse(&spec, &reply), "flags %#x", flags[i]);
 	}
 	struct frame_spec spec = segment(SYN | ACK);
-	spec.dst = OTHER;
+	spec.dst = frame_v4(OTHER);
 	cr_expect_not(parse(&spec, &reply), "to another address");
 	spec = segment(SYN | ACK);
 	spec.is_ip_sum_wrong = true;
@@ -175,8 +175,8 @@ Test(dsr_reply, finds_the_port_in_the_header_of_a_quoted_tunnel)
 {
 	struct dsr_reply reply;
 	struct frame_spec quoted = {
-		.src = BALANCER,
-		.dst = BACKEND,
+		.src = frame_v4(BALANCER),
+		.dst = frame_v4(BACKEND),
 		.proto = IPPROTO_IPIP,
 		.ttl = 64,
 		.id = PORT,

@@ -52,8 +52,8 @@ static void push(struct rig *rig, uint32_t link, const struct frame_spec *spec)
 static struct frame_spec from_client(uint32_t number, uint8_t flags)
 {
 	return (struct frame_spec){
-		.src = CLIENT + number,
-		.dst = VIP,
+		.src = frame_v4(CLIENT + number),
+		.dst = frame_v4(VIP),
 		.proto = IPPROTO_TCP,
 		.ttl = 64,
 		.src_port = 1000,
@@ -72,8 +72,8 @@ static uint32_t get32(const uint8_t *at)
 static void answer_syn(struct rig *rig, const struct mem_frame *syn)
 {
 	struct frame_spec answer = {
-		.src = BACKEND,
-		.dst = LOCAL,
+		.src = frame_v4(BACKEND),
+		.dst = frame_v4(LOCAL),
 		.proto = IPPROTO_TCP,
 		.ttl = 64,
 		.src_port = 8080,

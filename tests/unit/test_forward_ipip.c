@@ -40,8 +40,8 @@ static void push(struct bench *bench, uint32_t len, uint16_t gso_size)
 	static uint8_t frame[FRAME_MAX];
 	struct virtio_net_hdr vnet;
 	struct frame_spec spec = {
-		.src = CLIENT,
-		.dst = VIP,
+		.src = frame_v4(CLIENT),
+		.dst = frame_v4(VIP),
 		.dst_mac = bench->scene.link_macs[SCENE_FRONT],
 		.proto = IPPROTO_TCP,
 		.ttl = 64,

@@ -167,7 +167,7 @@ static void step_any_out(struct run *run, const char *text)
 static void step_set_up(struct run *run, const char *backend, bool is_up)
 {
 	uint32_t id = 0;
-	if (!names_find(&run->names, NAME_PORT, backend, &id))
+	if (!names_find_number(&run->names, backend, &id))
 		complain(run, "no such backend");
 	registry_set_up(run->scene.registry, id, is_up);
 	rig_publish(&run->rig);
@@ -192,7 +192,7 @@ static void step_hop(struct run *run, const char *text)
 	char state[NAME_MAX_LEN] = "";
 	uint32_t id = 0;
 	(void)sscanf(text, "%23s %23s", backend, state);
-	if (!names_find(&run->names, NAME_PORT, backend, &id))
+	if (!names_find_number(&run->names, backend, &id))
 		complain(run, "no such backend");
 	const struct snapshot_backend *known = registry_backend(run->scene.registry, id);
 	struct snapshot_hop hop = known->hop;
@@ -207,16 +207,19 @@ static void step_hop(struct run *run, const char *text)
 static void step_distinct(struct run *run, const char *text)
 {
 	char copy[200];
-	uint32_t values[32];
+	struct {
+		uint32_t number;
+		struct ip_addr host;
+	} values[32] = {0};
 	unsigned n = 0;
 	char *place = NULL;
 	snprintf(copy, sizeof(copy), "%s", text);
 	for (char *name = strtok_r(copy, " ", &place); name; name = strtok_r(NULL, " ", &place)) {
-		if (!names_find(&run->names, NAME_PORT, name, &values[n]) &&
-		    !names_find(&run->names, NAME_HOST, name, &values[n]))
+		if (!names_find_number(&run->names, name, &values[n].number) &&
+		    !names_find_host(&run->names, name, &values[n].host))
 			complain(run, "a name without a value");
 		for (unsigned i = 0; i < n; i++) {
-			if (values[i] == values[n])
+			if (memcmp(&values[i], &values[n], sizeof(values[n])) == 0)
 				complain(run, "two names have one value");
 		}
 		n++;

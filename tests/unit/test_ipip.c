@@ -31,8 +31,8 @@ Test(ipip, the_outer_header_is_that_of_a_packet_built_from_nothing)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct virtio_net_hdr vnet;
 		struct frame_spec inner = {
-			.src = 0x0a01000b,
-			.dst = 0x0a010064,
+			.src = frame_v4(0x0a01000b),
+			.dst = frame_v4(0x0a010064),
 			.proto = IPPROTO_TCP,
 			.ttl = 9,
 			.tos = cases[i].tos,
@@ -41,8 +41,8 @@ Test(ipip, the_outer_header_is_that_of_a_packet_built_from_nothing)
 			.payload_len = cases[i].len,
 		};
 		struct frame_spec outer = {
-			.src = LOCAL,
-			.dst = BACKEND,
+			.src = frame_v4(LOCAL),
+			.dst = frame_v4(BACKEND),
 			.proto = IPPROTO_IPIP,
 			.ttl = 64,
 			.tos = cases[i].tos,

@@ -13,8 +13,8 @@ enum { MAX = 1440 };
 static struct frame_spec syn_with(const uint8_t *options, uint8_t len, enum frame_sum sum)
 {
 	struct frame_spec spec = {
-		.src = 0x0a01000b,
-		.dst = 0x0a010064,
+		.src = frame_v4(0x0a01000b),
+		.dst = frame_v4(0x0a010064),
 		.proto = IPPROTO_TCP,
 		.ttl = 64,
 		.src_port = 1000,

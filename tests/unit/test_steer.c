@@ -55,8 +55,8 @@ static const struct packet *steer(struct bench *bench, const struct frame_spec *
 static struct frame_spec from_client(uint32_t addr, uint16_t port, uint16_t vip_port)
 {
 	return (struct frame_spec){
-		.src = addr,
-		.dst = VIP,
+		.src = frame_v4(addr),
+		.dst = frame_v4(VIP),
 		.proto = IPPROTO_TCP,
 		.ttl = 64,
 		.src_port = port,
@@ -68,8 +68,8 @@ static struct frame_spec from_client(uint32_t addr, uint16_t port, uint16_t vip_
 static struct frame_spec from_backend(uint16_t nat_port)
 {
 	return (struct frame_spec){
-		.src = BACKEND,
-		.dst = LOCAL,
+		.src = frame_v4(BACKEND),
+		.dst = frame_v4(LOCAL),
 		.proto = IPPROTO_TCP,
 		.ttl = 64,
 		.src_port = 8080,
@@ -81,7 +81,7 @@ static struct frame_spec from_backend(uint16_t nat_port)
 static struct frame_spec error_about(const struct frame_spec *quoted)
 {
 	return (struct frame_spec){
-		.src = 0x0a090909,
+		.src = frame_v4(0x0a090909),
 		.dst = quoted->src,
 		.proto = IPPROTO_ICMP,
 		.ttl = 64,
@@ -158,7 +158,7 @@ Test(steer, defect_12_packets_of_one_client_port_meet_one_worker)
 
 		// And errors about the packets that go back to this port.
 		struct frame_spec quoted = {
-			.src = VIP,
+			.src = frame_v4(VIP),
 			.dst = spec.src,
 			.proto = IPPROTO_TCP,
 			.src_port = 80,
@@ -181,8 +181,8 @@ Test(steer, an_error_about_a_packet_to_a_backend_meets_the_ports_owner)
 	for (uint16_t port = 40000; port < 41000; port++) {
 		struct frame_spec reply = from_backend(port);
 		struct frame_spec quoted = {
-			.src = LOCAL,
-			.dst = BACKEND,
+			.src = frame_v4(LOCAL),
+			.dst = frame_v4(BACKEND),
 			.proto = IPPROTO_TCP,
 			.src_port = port,
 			.dst_port = 8080,

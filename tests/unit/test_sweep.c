@@ -62,8 +62,8 @@ static unsigned count_sent(struct bench *bench)
 static void establish(struct bench *bench, uint32_t client, uint16_t vip_port)
 {
 	struct frame_spec there = {
-		.src = CLIENT + client,
-		.dst = VIP,
+		.src = frame_v4(CLIENT + client),
+		.dst = frame_v4(VIP),
 		.proto = IPPROTO_TCP,
 		.ttl = 64,
 		.src_port = 1000,
@@ -71,8 +71,8 @@ static void establish(struct bench *bench, uint32_t client, uint16_t vip_port)
 		.flags = TCP_FLAG_SYN,
 	};
 	struct frame_spec back = {
-		.src = BACKEND,
-		.dst = LOCAL,
+		.src = frame_v4(BACKEND),
+		.dst = frame_v4(LOCAL),
 		.proto = IPPROTO_TCP,
 		.ttl = 64,
 		.src_port = 8080,

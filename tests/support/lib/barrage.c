@@ -101,7 +101,7 @@ static void forget_sent(struct barrage *barrage)
 // The client's half alone.
 static void open_dsr_flows(struct barrage *barrage)
 {
-	struct frame_spec there = {.src = CLIENT, .dst = VIP, .ttl = 64, .src_port = 1000};
+	struct frame_spec there = {.src = frame_v4(CLIENT), .dst = frame_v4(VIP), .ttl = 64, .src_port = 1000};
 	there.proto = IPPROTO_UDP;
 	there.dst_port = 53;
 	push(barrage, SCENE_FRONT, &there);
@@ -118,8 +118,8 @@ static void open_dsr_flows(struct barrage *barrage)
 // A TCP connection, established, and a UDP conversation, answered.
 static void open_flows(struct barrage *barrage)
 {
-	struct frame_spec there = {.src = CLIENT, .dst = VIP, .ttl = 64, .src_port = 1000};
-	struct frame_spec back = {.src = BACKEND, .dst = LOCAL, .ttl = 64};
+	struct frame_spec there = {.src = frame_v4(CLIENT), .dst = frame_v4(VIP), .ttl = 64, .src_port = 1000};
+	struct frame_spec back = {.src = frame_v4(BACKEND), .dst = frame_v4(LOCAL), .ttl = 64};
 	there.proto = back.proto = IPPROTO_UDP;
 	there.dst_port = 53;
 	back.src_port = 5353;
@@ -213,16 +213,17 @@ static const char *compare_sums(enum frame_sum before, enum frame_sum after)
 }
 
 // Of what has come out. What is wrapped has been completed; of fragments there is nothing to judge.
-static enum frame_sum sum_of(const struct barrage *barrage, const struct mem_frame *sent,
-			     bool is_partial)
+static enum frame_sum sum_of(const struct barrage *barrage, struct mem_frame *sent, bool is_partial)
 {
-	const uint8_t *inner = sent->bytes + OUTER_LEN;
+	static const uint8_t ethertype[] = {0x08, 0x00};
+	uint8_t *inner = sent->bytes + OUTER_LEN;
 	bool is_wrapped = is_wrapping(barrage) && sent->len > IP_AT + OUTER_LEN + 20 &&
 			  sent->bytes[IP_AT + 9] == IPPROTO_IPIP;
 	if (!is_wrapped)
 		return frame_transport_sum(sent->bytes, sent->len, is_partial);
 	if (((inner[IP_AT + 6] << 8 | inner[IP_AT + 7]) & FRAGMENT_BITS) != 0)
 		return SUM_UNKNOWN;
+	memcpy(inner + IP_AT - sizeof(ethertype), ethertype, sizeof(ethertype));
 	enum frame_sum sum = frame_transport_sum(inner, sent->len - OUTER_LEN, false);
 	return is_partial && sum == SUM_RIGHT ? SUM_PARTIAL : sum;
 }

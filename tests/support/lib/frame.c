@@ -6,14 +6,17 @@
 #include <string.h>
 
 enum {
-	IP_AT = ETH_HLEN,
+	VLAN_TAG_LEN = 4,
 	IP_LEN = 20,
+	IP6_LEN = 40,
+	FRAGMENT_LEN = 8,
 	TCP_LEN = 20,
 	UDP_LEN = 8,
 	ICMP_LEN = 8,
 	WRONG_BY = 0x1234,
 	MORE_FRAGMENTS = 0x2000,
-	GSO_UDP_L4 = 5, // VIRTIO_NET_HDR_GSO_UDP_L4, which older headers lack
+	FRAGMENT_MASK = 0x3fff, // offset and "more follow"
+	GSO_UDP_L4 = 5,         // VIRTIO_NET_HDR_GSO_UDP_L4, which older headers lack
 };
 
 static void put16(uint8_t *at, uint32_t value)
@@ -28,17 +31,84 @@ static void put32(uint8_t *at, uint32_t value)
 	put16(at + 2, value & 0xffff);
 }
 
-static uint32_t get16(const uint8_t *at)
+// ---- addresses ---------------------------------------------------------------------------------
+
+static bool is_v4(const struct ip_addr *addr)
 {
-	return (uint32_t)at[0] << 8 | at[1];
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	return memcmp(addr->bytes, mapped, sizeof(mapped)) == 0;
 }
 
-struct mac_addr frame_mac_of(uint32_t addr)
+bool frame_is_v6(const struct frame_spec *spec)
 {
-	struct mac_addr mac = {{0x02, 0x01}};
-	put32(mac.bytes + 2, addr);
+	return !is_v4(&spec->src) || !is_v4(&spec->dst);
+}
+
+struct ip_addr frame_v4(uint32_t addr)
+{
+	struct ip_addr made = {{[10] = 0xff, [11] = 0xff}};
+	put32(made.bytes + 12, addr);
+	return made;
+}
+
+// The networks of hosts differ in the first words, the hosts of a network in the last.
+struct mac_addr frame_mac_of(const struct ip_addr *addr)
+{
+	struct mac_addr mac = {{0x02, is_v4(addr) ? 0x01 : 0x06}};
+	for (unsigned i = is_v4(addr) ? 12 : 0; i < sizeof(addr->bytes); i++)
+		mac.bytes[2 + i % 4] ^= addr->bytes[i];
 	return mac;
 }
+
+// ---- extension headers -------------------------------------------------------------------------
+
+bool frame_add_extension(struct frame_extensions *extensions, uint8_t proto, const uint8_t *header,
+			 uint8_t len)
+{
+	if (extensions->len + len > FRAME_MAX_EXTENSIONS)
+		return false;
+	if (extensions->len == 0)
+		extensions->first = proto;
+	else
+		extensions->bytes[extensions->last_at] = proto;
+	if (proto == IPPROTO_FRAGMENT) {
+		extensions->has_fragment = true;
+		extensions->fragment_at = extensions->len;
+	}
+	extensions->last_at = extensions->len;
+	memcpy(extensions->bytes + extensions->len, header, len);
+	extensions->len = (uint8_t)(extensions->len + len);
+	return true;
+}
+
+// The finished chain: a fragment has its header, and the last header names the transport.
+static struct frame_extensions chain_of(const struct frame_spec *spec)
+{
+	static const uint8_t empty[FRAGMENT_LEN];
+	struct frame_extensions chain = spec->extensions;
+	if (!chain.has_fragment && (spec->part_len || (spec->fragment & FRAGMENT_MASK)))
+		frame_add_extension(&chain, IPPROTO_FRAGMENT, empty, FRAGMENT_LEN);
+	if (chain.has_fragment) {
+		uint8_t *header = chain.bytes + chain.fragment_at;
+		put16(header + 2,
+		      (spec->fragment << 3 & 0xfff8U) | !!(spec->fragment & MORE_FRAGMENTS));
+		put32(header + 4, spec->id);
+	}
+	if (chain.len)
+		chain.bytes[chain.last_at] = spec->proto;
+	else
+		chain.first = spec->proto;
+	return chain;
+}
+
+static uint32_t ip_header_len(const struct frame_spec *spec)
+{
+	if (!frame_is_v6(spec))
+		return IP_LEN + spec->ip_options.len;
+	return IP6_LEN + chain_of(spec).len;
+}
+
+// ---- sums --------------------------------------------------------------------------------------
 
 uint16_t frame_plain_sum(const uint8_t *data, uint32_t len, uint32_t start)
 {
@@ -51,13 +121,21 @@ uint16_t frame_plain_sum(const uint8_t *data, uint32_t len, uint32_t start)
 	return (uint16_t)sum;
 }
 
-static uint32_t pseudo_sum(const uint8_t *ip, uint32_t len)
+static uint32_t pseudo_sum(const struct frame_spec *spec, uint32_t len)
 {
-	uint8_t pseudo[12] = {0};
-	memcpy(pseudo, ip + 12, 8);
-	pseudo[9] = ip[9];
-	put16(pseudo + 10, len);
-	return frame_plain_sum(pseudo, sizeof(pseudo), 0);
+	uint8_t pseudo[40] = {0};
+	uint32_t skipped = frame_is_v6(spec) ? 0 : 12;
+	uint32_t addr_len = 16 - skipped;
+	memcpy(pseudo, spec->src.bytes + skipped, addr_len);
+	memcpy(pseudo + addr_len, spec->dst.bytes + skipped, addr_len);
+	put32(pseudo + 2 * addr_len, len);
+	pseudo[2 * addr_len + 7] = spec->proto;
+	return frame_plain_sum(pseudo, 2 * addr_len + 8, 0);
+}
+
+static bool is_icmp(const struct frame_spec *spec)
+{
+	return spec->proto == IPPROTO_ICMP || spec->proto == IPPROTO_ICMPV6;
 }
 
 static uint32_t transport_len(const struct frame_spec *spec)
@@ -68,6 +146,7 @@ static uint32_t transport_len(const struct frame_spec *spec)
 	case IPPROTO_UDP:
 		return UDP_LEN;
 	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
 		return ICMP_LEN;
 	default:
 		return 0;
@@ -116,15 +195,14 @@ static uint32_t write_icmp(const struct frame_spec *spec, uint8_t *icmp)
 	if (!spec->quoted)
 		return ICMP_LEN + write_payload(spec, icmp + ICMP_LEN);
 	uint32_t whole = write_ip_packet(spec->quoted, icmp + ICMP_LEN);
-	uint32_t kept = IP_LEN + spec->quoted->ip_options.len + spec->quote_len;
+	uint32_t kept = ip_header_len(spec->quoted) + spec->quote_len;
 	return ICMP_LEN + (kept < whole ? kept : whole);
 }
 
-static void write_transport_sum(const struct frame_spec *spec, const uint8_t *ip, uint8_t *l4,
-				uint32_t len)
+static void write_transport_sum(const struct frame_spec *spec, uint8_t *l4, uint32_t len)
 {
 	uint32_t offset = spec->proto == IPPROTO_TCP ? 16 : spec->proto == IPPROTO_UDP ? 6 : 2;
-	uint32_t pseudo = spec->proto == IPPROTO_ICMP ? 0 : pseudo_sum(ip, len);
+	uint32_t pseudo = spec->proto == IPPROTO_ICMP ? 0 : pseudo_sum(spec, len);
 	uint32_t sum = 0xffff & ~(uint32_t)frame_plain_sum(l4, len, pseudo);
 	if (spec->sum == SUM_PARTIAL)
 		sum = pseudo;
@@ -135,35 +213,10 @@ static void write_transport_sum(const struct frame_spec *spec, const uint8_t *ip
 	put16(l4 + offset, spec->sum == SUM_NONE ? 0 : sum);
 }
 
-// Makes a fragment of the packet. Returns what it carries.
-static uint32_t keep_part(const struct frame_spec *spec, uint8_t *ip, uint8_t *l4, uint32_t len)
+static uint32_t write_transport(const struct frame_spec *spec, uint8_t *l4)
 {
-	bool is_last = spec->part_at + spec->part_len >= len;
-	uint32_t kept = is_last ? len - spec->part_at : spec->part_len;
-	memmove(l4, l4 + spec->part_at, kept);
-	put16(ip + 2, (uint32_t)(l4 - ip) + kept);
-	put16(ip + 6, spec->fragment | spec->part_at / 8 | (is_last ? 0U : MORE_FRAGMENTS));
-	return kept;
-}
-
-// Returns the length of the IP packet.
-static uint32_t write_ip_packet(const struct frame_spec *spec, uint8_t *ip)
-{
-	uint32_t header_len = IP_LEN + spec->ip_options.len;
-	uint8_t *l4 = ip + header_len;
 	uint32_t len = transport_len(spec) + spec->payload_len;
-	ip[0] = (uint8_t)(0x40 | header_len / 4);
-	ip[1] = spec->tos;
-	put16(ip + 4, spec->id);
-	put16(ip + 6, spec->fragment);
-	ip[8] = spec->ttl;
-	ip[9] = spec->proto;
-	put16(ip + 10, 0);
-	put32(ip + 12, spec->src);
-	put32(ip + 16, spec->dst);
-	memcpy(ip + IP_LEN, spec->ip_options.bytes, spec->ip_options.len);
-
-	if (spec->proto == IPPROTO_ICMP)
+	if (is_icmp(spec))
 		len = write_icmp(spec, l4);
 	else if (spec->proto == IPPROTO_IPIP && spec->quoted)
 		len = write_ip_packet(spec->quoted, l4);
@@ -173,23 +226,104 @@ static uint32_t write_ip_packet(const struct frame_spec *spec, uint8_t *ip)
 		write_tcp(spec, l4);
 	else if (spec->proto == IPPROTO_UDP)
 		write_udp(spec, l4);
-	put16(ip + 2, header_len + len);
 	if (transport_len(spec))
-		write_transport_sum(spec, ip, l4, len);
+		write_transport_sum(spec, l4, len);
 	if (spec->is_corrupt)
 		l4[len - 1] ^= 0x40;
-
-	if (spec->part_len)
-		len = keep_part(spec, ip, l4, len);
-
-	uint32_t sum = 0xffff & ~(uint32_t)frame_plain_sum(ip, header_len, 0);
-	put16(ip + 10, spec->is_ip_sum_wrong ? sum ^ 0x0101 : sum);
-	return header_len + len;
+	return len;
 }
 
-static void write_vnet(const struct frame_spec *spec, struct virtio_net_hdr *vnet)
+static void write_ipv4_header(const struct frame_spec *spec, uint8_t *ip, uint32_t len)
 {
-	uint32_t l4 = ETH_HLEN + IP_LEN + spec->ip_options.len;
+	uint32_t header_len = ip_header_len(spec);
+	ip[0] = (uint8_t)(0x40 | header_len / 4);
+	ip[1] = spec->tos;
+	put16(ip + 2, len);
+	put16(ip + 4, spec->id);
+	put16(ip + 6, spec->fragment);
+	ip[8] = spec->ttl;
+	ip[9] = spec->proto;
+	put16(ip + 10, 0);
+	memcpy(ip + 12, spec->src.bytes + 12, 4);
+	memcpy(ip + 16, spec->dst.bytes + 12, 4);
+	memcpy(ip + IP_LEN, spec->ip_options.bytes, spec->ip_options.len);
+	uint32_t sum = 0xffff & ~(uint32_t)frame_plain_sum(ip, header_len, 0);
+	put16(ip + 10, spec->is_ip_sum_wrong ? sum ^ 0x0101 : sum);
+}
+
+static void write_ipv6_header(const struct frame_spec *spec, uint8_t *ip, uint32_t len)
+{
+	struct frame_extensions chain = chain_of(spec);
+	put32(ip, 6U << 28 | (uint32_t)spec->tos << 20 | spec->flow_label);
+	put16(ip + 4, len - IP6_LEN);
+	ip[6] = chain.first;
+	ip[7] = spec->ttl;
+	memcpy(ip + 8, spec->src.bytes, 16);
+	memcpy(ip + 24, spec->dst.bytes, 16);
+	memcpy(ip + IP6_LEN, chain.bytes, chain.len);
+}
+
+// What may be cut begins behind the header that says how.
+static uint32_t fragmentable_at(const struct frame_spec *spec)
+{
+	if (!frame_is_v6(spec))
+		return ip_header_len(spec);
+	return IP6_LEN + chain_of(spec).fragment_at + FRAGMENT_LEN;
+}
+
+// Makes a fragment of the packet. Returns the length of what is left, and says in `part` what its
+// header has to tell.
+static uint32_t keep_part(const struct frame_spec *spec, uint8_t *ip, uint32_t len,
+			  struct frame_spec *part)
+{
+	uint8_t *body = ip + fragmentable_at(spec);
+	uint32_t body_len = len - fragmentable_at(spec);
+	bool is_last = spec->part_at + spec->part_len >= body_len;
+	uint32_t kept = is_last ? body_len - spec->part_at : spec->part_len;
+	memmove(body, body + spec->part_at, kept);
+	part->fragment |= (uint16_t)(spec->part_at / 8 | (is_last ? 0U : MORE_FRAGMENTS));
+	return fragmentable_at(spec) + kept;
+}
+
+// Returns the length of the IP packet. The extension headers behind a fragment header are written
+// before they are cut, those before it and itself at last.
+static uint32_t write_ip_packet(const struct frame_spec *spec, uint8_t *ip)
+{
+	struct frame_spec part = *spec;
+	uint32_t len = ip_header_len(spec);
+	len += write_transport(spec, ip + len);
+	if (frame_is_v6(spec))
+		write_ipv6_header(spec, ip, len);
+	if (spec->part_len)
+		len = keep_part(spec, ip, len, &part);
+	if (!frame_is_v6(spec)) {
+		write_ipv4_header(&part, ip, len);
+	} else if (spec->part_len) {
+		struct frame_extensions chain = chain_of(&part);
+		put16(ip + 4, len - IP6_LEN);
+		memcpy(ip + IP6_LEN, chain.bytes, chain.fragment_at + (size_t)FRAGMENT_LEN);
+	}
+	return len;
+}
+
+// Returns where the IP packet begins.
+static uint32_t write_ethernet(const struct frame_spec *spec, uint8_t *frame)
+{
+	uint32_t at = 2 * ETH_ALEN;
+	memcpy(frame, spec->dst_mac.bytes, ETH_ALEN);
+	memcpy(frame + ETH_ALEN, spec->src_mac.bytes, ETH_ALEN);
+	for (unsigned i = 0; i < spec->n_vlans; i++) {
+		put16(frame + at, i + 1 < spec->n_vlans ? ETH_P_8021AD : ETH_P_8021Q);
+		put16(frame + at + 2, spec->vlans[i]);
+		at += VLAN_TAG_LEN;
+	}
+	put16(frame + at, frame_is_v6(spec) ? ETH_P_IPV6 : ETH_P_IP);
+	return at + 2;
+}
+
+static void write_vnet(const struct frame_spec *spec, uint32_t l3, struct virtio_net_hdr *vnet)
+{
+	uint32_t l4 = l3 + ip_header_len(spec);
 	*vnet = (struct virtio_net_hdr){0};
 	if (spec->sum != SUM_PARTIAL)
 		return;
@@ -200,45 +334,19 @@ static void write_vnet(const struct frame_spec *spec, struct virtio_net_hdr *vne
 		return;
 	vnet->gso_size = spec->gso_size;
 	vnet->hdr_len = (uint16_t)(l4 + transport_len(spec));
-	vnet->gso_type = spec->proto == IPPROTO_TCP ? VIRTIO_NET_HDR_GSO_TCPV4 : GSO_UDP_L4;
+	vnet->gso_type = spec->proto != IPPROTO_TCP ? GSO_UDP_L4
+			 : frame_is_v6(spec)        ? VIRTIO_NET_HDR_GSO_TCPV6
+						    : VIRTIO_NET_HDR_GSO_TCPV4;
 }
 
 uint32_t frame_build(const struct frame_spec *spec, uint8_t *frame, struct virtio_net_hdr *vnet)
 {
-	memcpy(frame, spec->dst_mac.bytes, ETH_ALEN);
-	memcpy(frame + ETH_ALEN, spec->src_mac.bytes, ETH_ALEN);
-	put16(frame + ETH_HLEN - 2, ETH_P_IP);
-	uint32_t len = IP_AT + write_ip_packet(spec, frame + IP_AT);
+	uint32_t l3 = write_ethernet(spec, frame);
+	uint32_t len = l3 + write_ip_packet(spec, frame + l3);
 	memset(frame + len, 0xee, spec->padding);
 	len += spec->padding;
 	for (unsigned i = 0; i < spec->n_pokes; i++)
 		frame[spec->pokes[i].offset] = spec->pokes[i].value;
-	write_vnet(spec, vnet);
+	write_vnet(spec, l3, vnet);
 	return spec->cut_to && spec->cut_to < len ? spec->cut_to : len;
-}
-
-enum frame_sum frame_transport_sum(const uint8_t *frame, uint32_t len, bool is_partial)
-{
-	const uint8_t *ip = frame + IP_AT;
-	if (len < IP_AT + IP_LEN || ip[0] >> 4 != 4)
-		return SUM_UNKNOWN;
-	uint32_t header_len = (ip[0] & 0x0fU) * 4;
-	uint32_t total_len = get16(ip + 2);
-	bool is_udp = ip[9] == IPPROTO_UDP;
-	uint32_t l4_min = is_udp ? UDP_LEN : TCP_LEN;
-	if ((!is_udp && ip[9] != IPPROTO_TCP) || total_len > len - IP_AT ||
-	    total_len < header_len + l4_min)
-		return SUM_UNKNOWN;
-
-	const uint8_t *l4 = ip + header_len;
-	uint32_t l4_len = is_udp ? get16(l4 + 4) : total_len - header_len;
-	if (l4_len < l4_min || l4_len > total_len - header_len)
-		return SUM_UNKNOWN;
-	uint32_t stored = get16(l4 + (is_udp ? 6 : 16));
-	uint32_t pseudo = pseudo_sum(ip, l4_len);
-	if (is_partial)
-		return stored % 0xffff == pseudo % 0xffff ? SUM_PARTIAL : SUM_WRONG;
-	if (is_udp && stored == 0)
-		return SUM_NONE;
-	return frame_plain_sum(l4, l4_len, pseudo) == 0xffff ? SUM_RIGHT : SUM_WRONG;
 }

@@ -10,9 +10,11 @@
 #include "culvert/net/addr.h"
 
 enum {
-	FRAME_MAX = 14 + 65535 + 256, // padding included
+	FRAME_MAX_VLANS = 2,
+	FRAME_MAX = 14 + 4 * FRAME_MAX_VLANS + 40 + 65535 + 256, // padding included
 	FRAME_MAX_POKES = 8,
 	FRAME_MAX_OPTIONS = 40,
+	FRAME_MAX_EXTENSIONS = 160,
 };
 
 enum frame_sum {
@@ -28,6 +30,16 @@ struct frame_options {
 	uint8_t len; // a multiple of 4
 };
 
+// The extension headers of IPv6, one after another: frame_add_extension() makes them a chain.
+struct frame_extensions {
+	uint8_t bytes[FRAME_MAX_EXTENSIONS];
+	uint8_t len;
+	uint8_t first;   // what the first is
+	uint8_t last_at; // where the last begins
+	bool has_fragment;
+	uint8_t fragment_at;
+};
+
 // Overwrites a byte of the finished frame.
 struct frame_poke {
 	uint16_t offset;
@@ -37,18 +49,22 @@ struct frame_poke {
 struct frame_spec {
 	struct mac_addr src_mac;
 	struct mac_addr dst_mac;
+	uint16_t vlans[FRAME_MAX_VLANS]; // tags, the outer one first
+	uint8_t n_vlans;
 
-	uint32_t src; // host byte order, as everything here
-	uint32_t dst;
+	struct ip_addr src; // IPv6 when either is
+	struct ip_addr dst;
 	uint8_t proto;
-	uint8_t ttl;
-	uint8_t tos;
-	uint16_t id;
-	uint16_t fragment; // flags and offset as in the header
-	struct frame_options ip_options;
+	uint8_t ttl;                     // or hop limit
+	uint8_t tos;                     // or traffic class
+	uint32_t id;                     // IPv6: of the fragment header
+	uint16_t fragment;               // flags and offset as in the header of IPv4
+	struct frame_options ip_options; // IPv4
 	bool is_ip_sum_wrong;
+	uint32_t flow_label; // IPv6
+	struct frame_extensions extensions;
 
-	uint16_t src_port;
+	uint16_t src_port; // host byte order, as every number here
 	uint16_t dst_port;
 	enum frame_sum sum;
 	uint32_t payload_len;
@@ -68,7 +84,8 @@ struct frame_spec {
 	const struct frame_spec *quoted; // or, for IPPROTO_IPIP, carried; NULL: payload_len bytes
 	uint32_t quote_len;              // bytes kept of the quoted transport header and payload
 
-	// One fragment of the packet: bytes of what follows the IP header. 0: the whole packet.
+	// One fragment of the packet: bytes of what follows the IP header, or the fragment header
+	// of IPv6, which comes last unless it is among the extensions. 0: the whole packet.
 	uint32_t part_at;
 	uint32_t part_len;
 
@@ -79,8 +96,27 @@ struct frame_spec {
 	uint32_t cut_to; // 0: whole
 };
 
-// The hardware address that test hosts have, made from their IPv4 address.
-struct mac_addr frame_mac_of(uint32_t addr);
+// Where the parts of a frame are, as offsets from its start.
+struct frame_layout {
+	uint32_t l3;
+	uint32_t l4;
+	uint32_t end; // of the IP packet: padding follows
+	uint8_t proto;
+	bool is_v6;
+	bool is_fragment;
+};
+
+// An IPv4 address from a number in host byte order.
+struct ip_addr frame_v4(uint32_t addr);
+
+// The hardware address that test hosts have, made from their IP address.
+struct mac_addr frame_mac_of(const struct ip_addr *addr);
+
+bool frame_is_v6(const struct frame_spec *spec);
+
+// Append an extension header, whose first byte will name the next. False when there is no room.
+bool frame_add_extension(struct frame_extensions *extensions, uint8_t proto, const uint8_t *header,
+			 uint8_t len);
 
 // Writes into `frame`, which has room for FRAME_MAX bytes, and returns the length.
 uint32_t frame_build(const struct frame_spec *spec, uint8_t *frame, struct virtio_net_hdr *vnet);
@@ -88,8 +124,15 @@ uint32_t frame_build(const struct frame_spec *spec, uint8_t *frame, struct virti
 // RFC 1071 the plain way: the folded sum of 16-bit words in network byte order.
 uint16_t frame_plain_sum(const uint8_t *data, uint32_t len, uint32_t start);
 
-// What the transport checksum of a TCP or UDP packet is worth. SUM_UNKNOWN for anything else, and
-// for headers that do not fit.
+// Where the IP packet begins, behind what VLAN tags there are; 0 for anything else.
+uint32_t frame_ip_at(const uint8_t *frame, uint32_t len);
+
+// False for what is no IP packet, whose headers do not fit, or whose transport header is in another
+// fragment.
+bool frame_read_layout(const uint8_t *frame, uint32_t len, struct frame_layout *layout);
+
+// What the transport checksum of a TCP or UDP packet is worth. SUM_UNKNOWN for anything else, for
+// fragments, and for headers that do not fit.
 enum frame_sum frame_transport_sum(const uint8_t *frame, uint32_t len, bool is_partial);
 
 // NULL when the frames are equal, otherwise a description of the first field that is not, in

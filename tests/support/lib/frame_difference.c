@@ -12,11 +12,21 @@ struct field {
 	uint32_t len;
 };
 
+static const struct field fields_of_ethernet[] = {
+	{"eth.dst", 0, 6},
+	{"eth.src", 6, 6},
+	{"eth.type", 12, 2},
+};
+
 static const struct field fields_of_ip[] = {
-	{"eth.dst", 0, 6}, {"eth.src", 6, 6},   {"eth.type", 12, 2},    {"ip.version", 14, 1},
-	{"ip.tos", 15, 1}, {"ip.len", 16, 2},   {"ip.id", 18, 2},       {"ip.fragment", 20, 2},
-	{"ip.ttl", 22, 1}, {"ip.proto", 23, 1}, {"ip.checksum", 24, 2}, {"ip.src", 26, 4},
-	{"ip.dst", 30, 4},
+	{"ip.version", 0, 1},  {"ip.tos", 1, 1},  {"ip.len", 2, 2},   {"ip.id", 4, 2},
+	{"ip.fragment", 6, 2}, {"ip.ttl", 8, 1},  {"ip.proto", 9, 1}, {"ip.checksum", 10, 2},
+	{"ip.src", 12, 4},     {"ip.dst", 16, 4},
+};
+
+static const struct field fields_of_ip6[] = {
+	{"ip6.head", 0, 4},      {"ip6.len", 4, 2},  {"ip6.next", 6, 1},
+	{"ip6.hop_limit", 7, 1}, {"ip6.src", 8, 16}, {"ip6.dst", 24, 16},
 };
 
 static const struct field fields_of_tcp[] = {
@@ -37,6 +47,13 @@ static const struct field fields_of_icmp[] = {
 	{"icmp.rest", 4, 4},        {"quoted.ip.head", 8, 10},    {"quoted.ip.checksum", 18, 2},
 	{"quoted.ip.src", 20, 4},   {"quoted.ip.dst", 24, 4},     {"quoted.src_port", 28, 2},
 	{"quoted.dst_port", 30, 2}, {"quoted.seq or udp", 32, 4},
+};
+
+static const struct field fields_of_icmp6[] = {
+	{"icmp6.type", 0, 1},         {"icmp6.code", 1, 1},       {"icmp6.checksum", 2, 2},
+	{"icmp6.rest", 4, 4},         {"quoted.ip6.head", 8, 8},  {"quoted.ip6.src", 16, 16},
+	{"quoted.ip6.dst", 32, 16},   {"quoted.src_port", 48, 2}, {"quoted.dst_port", 50, 2},
+	{"quoted.seq or udp", 52, 4},
 };
 
 static void describe(const char *name, const uint8_t *expected, const uint8_t *actual, uint32_t len,
@@ -68,26 +85,46 @@ static bool fields_differ(const struct field *fields, size_t n, uint32_t base, u
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+struct fields {
+	const struct field *list;
+	size_t n;
+};
+
+static struct fields fields_of(const struct frame_layout *layout)
+{
+	switch (layout->proto) {
+	case IPPROTO_TCP:
+		return (struct fields){fields_of_tcp, COUNT(fields_of_tcp)};
+	case IPPROTO_UDP:
+		return (struct fields){fields_of_udp, COUNT(fields_of_udp)};
+	case IPPROTO_ICMP:
+		return (struct fields){fields_of_icmp, COUNT(fields_of_icmp)};
+	case IPPROTO_ICMPV6:
+		return (struct fields){fields_of_icmp6, COUNT(fields_of_icmp6)};
+	default:
+		return (struct fields){NULL, 0};
+	}
+}
+
 const char *frame_difference(const uint8_t *expected, uint32_t expected_len, const uint8_t *actual,
 			     uint32_t actual_len, char *why, size_t why_size)
 {
+	struct frame_layout layout;
 	uint32_t len = expected_len < actual_len ? expected_len : actual_len;
 	if (expected_len == actual_len && memcmp(expected, actual, len) == 0)
 		return NULL;
-	if (fields_differ(fields_of_ip, COUNT(fields_of_ip), 0, len, expected, actual, why,
-			  why_size))
+	bool has_transport = frame_read_layout(expected, expected_len, &layout);
+	struct fields ip = {fields_of_ip, COUNT(fields_of_ip)};
+	if (layout.is_v6)
+		ip = (struct fields){fields_of_ip6, COUNT(fields_of_ip6)};
+	if (fields_differ(fields_of_ethernet, COUNT(fields_of_ethernet), 0, len, expected, actual,
+			  why, why_size) ||
+	    (layout.l3 &&
+	     fields_differ(ip.list, ip.n, layout.l3, len, expected, actual, why, why_size)))
 		return why;
-	const struct field *fields = fields_of_icmp;
-	size_t n = COUNT(fields_of_icmp);
-	if (len > 23 && expected[23] == IPPROTO_TCP) {
-		fields = fields_of_tcp;
-		n = COUNT(fields_of_tcp);
-	} else if (len > 23 && expected[23] == IPPROTO_UDP) {
-		fields = fields_of_udp;
-		n = COUNT(fields_of_udp);
-	}
-	uint32_t l4 = len > 14 ? 14 + (expected[14] & 0x0fU) * 4 : 0;
-	if (fields_differ(fields, n, l4, len, expected, actual, why, why_size))
+	struct fields transport = fields_of(&layout);
+	if (has_transport && fields_differ(transport.list, transport.n, layout.l4, len, expected,
+					   actual, why, why_size))
 		return why;
 	for (uint32_t i = 0; i < len; i++) {
 		if (expected[i] == actual[i])

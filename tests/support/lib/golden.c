@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "golden.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +76,7 @@ void golden_free(struct golden_table *table)
 
 // ---- the scene ---------------------------------------------------------------------------------
 
-enum { MAX_WORDS = 8, WORD_MAX = 32 };
+enum { MAX_WORDS = 8, WORD_MAX = ENDPOINT_TEXT_MAX };
 
 struct words {
 	char list[MAX_WORDS][WORD_MAX];
@@ -108,24 +107,25 @@ static uint32_t number_at(const struct words *words, int i)
 
 static bool set_host(struct names *names, const char *name, const char *text)
 {
-	struct in_addr addr;
-	return inet_pton(AF_INET, text, &addr) == 1 &&
-	       names_bind(names, NAME_HOST, name, ntohl(addr.s_addr));
+	struct ip_addr addr;
+	return ip_addr_parse(text, &addr) && names_bind_host(names, name, &addr);
 }
 
 // Replaces the name before the colon by its address.
 static void expand(const struct names *names, const char *word, char *text, size_t size)
 {
 	char host[WORD_MAX];
-	uint32_t addr;
+	char host_text[IP_ADDR_TEXT_MAX];
+	struct ip_addr addr;
 	size_t len = strcspn(word, ":");
 	snprintf(host, sizeof(host), "%.*s", (int)len, word);
-	if (!names_find(names, NAME_HOST, host, &addr)) {
+	if (!names_find_host(names, host, &addr)) {
 		snprintf(text, size, "%s", word);
 		return;
 	}
-	snprintf(text, size, "%u.%u.%u.%u%s", addr >> 24, addr >> 16 & 255, addr >> 8 & 255,
-		 addr & 255, word + len);
+	bool is_bracketed = word[len] && !ip_addr_is_v4(&addr);
+	snprintf(text, size, is_bracketed ? "[%s]%s" : "%s%s", ip_addr_format(&addr, host_text),
+		 word + len);
 }
 
 static int pool_at(const struct scene *scene, const struct words *words, int i)
@@ -146,7 +146,7 @@ static bool set_backend(struct scene *scene, struct names *names, const struct w
 	expand(names, words->list[2], endpoint, sizeof(endpoint));
 	uint16_t weight = word_is(words, 3, "weight") ? (uint16_t)number_at(words, 4) : 1;
 	size_t id = scene_add_backend(scene, (size_t)pool, words->list[1], endpoint, weight);
-	return names_bind(names, NAME_PORT, words->list[1], (uint32_t)id);
+	return names_bind_number(names, words->list[1], (uint32_t)id);
 }
 
 // `hash` and `scheduler` keep their values when the word says nothing about them.
@@ -264,7 +264,7 @@ unsigned golden_set_scene(const struct golden_table *table, struct scene *scene,
 {
 	*names = (struct names){0};
 	scene_init(scene, "10.2.0.1");
-	names_bind(names, NAME_HOST, "lb", 0x0a020001);
+	set_host(names, "lb", "10.2.0.1");
 	for (size_t i = 0; i < table->n_setup; i++) {
 		if (!set_one(scene, names, table->lines[i].text))
 			return table->lines[i].number;

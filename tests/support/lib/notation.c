@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "notation.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "culvert/net/parse.h"
+#include "notation_lists.h"
 
 enum {
 	DEFAULT_ID = 1,
 	DEFAULT_WINDOW = 1000,
 	DEFAULT_QUOTED_TTL = 60,
 	DEFAULT_QUOTE_LEN = 8,
+	DEFAULT_QUOTE_LEN_V6 = 65535, // whole (RFC 4443 section 2.4 (c))
 	TUNNEL_TTL = 64,
 	DONT_FRAGMENT = 0x4000,
 	MORE_FRAGMENTS = 0x2000,
@@ -73,60 +73,86 @@ static struct frame_spec *spec_of(struct parser *parser)
 // ---- hosts and ports ---------------------------------------------------------------------------
 
 // What the observed packet has in the place that is being described.
-static bool observe(const struct parser *parser, enum name_kind kind, bool is_src, uint32_t *value)
+static bool observe_host(const struct parser *parser, bool is_src, struct ip_addr *host)
 {
 	const uint8_t *frame = parser->source->frame;
 	uint32_t len = parser->source->len;
-	if (parser->depth || len < ETH_HEADER_LEN + 20)
+	uint32_t l3 = frame && !parser->depth ? frame_ip_at(frame, len) : 0;
+	bool is_v6 = l3 && frame[l3] >> 4 == 6;
+	if (!l3 || len < l3 + (is_v6 ? 40U : 20U))
 		return false;
-	if (kind == NAME_HOST) {
-		uint32_t addr;
-		memcpy(&addr, frame + ETH_HEADER_LEN + (is_src ? 12 : 16), sizeof(addr));
-		*value = ntohl(addr);
-		return true;
-	}
-	uint32_t at = ETH_HEADER_LEN + (frame[ETH_HEADER_LEN] & 0x0fU) * 4 + (is_src ? 0 : 2);
-	if (at + 2 > len)
-		return false;
-	*value = (uint32_t)frame[at] << 8 | frame[at + 1];
+	*host = frame_v4(0);
+	if (is_v6)
+		memcpy(host->bytes, frame + l3 + (is_src ? 8 : 24), 16);
+	else
+		memcpy(host->bytes + 12, frame + l3 + (is_src ? 12 : 16), 4);
 	return true;
 }
 
-static int resolve(struct parser *parser, enum name_kind kind, const char *word, bool is_src,
-		   uint32_t *value)
+static bool observe_port(const struct parser *parser, bool is_src, uint32_t *port)
 {
-	struct in_addr addr;
-	char *end;
-	if (names_find(parser->names, kind, word, value))
+	const uint8_t *frame = parser->source->frame;
+	struct frame_layout layout;
+	if (!frame || parser->depth || !frame_read_layout(frame, parser->source->len, &layout) ||
+	    layout.end < layout.l4 + 4)
+		return false;
+	const uint8_t *at = frame + layout.l4 + (is_src ? 0 : 2);
+	*port = (uint32_t)at[0] << 8 | at[1];
+	return true;
+}
+
+static int resolve_host(struct parser *parser, const char *word, bool is_src, struct ip_addr *host)
+{
+	if (names_find_host(parser->names, word, host) || ip_addr_parse(word, host))
 		return 0;
-	if (kind == NAME_HOST && inet_pton(AF_INET, word, &addr) == 1) {
-		*value = ntohl(addr.s_addr);
-		return 0;
-	}
-	if (kind == NAME_PORT && *word != '$') {
-		*value = (uint32_t)strtoul(word, &end, 0);
-		return *end || end == word ? fail(parser, "unknown port \"%s\"", word) : 0;
-	}
-	if (*word != '$' || !observe(parser, kind, is_src, value))
-		return fail(parser, "unknown name \"%s\"", word);
-	return names_bind(parser->names, kind, word, *value)
+	if (*word != '$' || !observe_host(parser, is_src, host))
+		return fail(parser, "unknown host \"%s\"", word);
+	return names_bind_host(parser->names, word, host)
 		       ? 0
 		       : fail(parser, "too many names with \"%s\"", word);
+}
+
+static int resolve_port(struct parser *parser, const char *word, bool is_src, uint32_t *port)
+{
+	char *end;
+	if (names_find_number(parser->names, word, port))
+		return 0;
+	if (*word != '$') {
+		*port = (uint32_t)strtoul(word, &end, 0);
+		return *end || end == word ? fail(parser, "unknown port \"%s\"", word) : 0;
+	}
+	if (!observe_port(parser, is_src, port))
+		return fail(parser, "unknown port \"%s\"", word);
+	return names_bind_number(parser->names, word, *port)
+		       ? 0
+		       : fail(parser, "too many names with \"%s\"", word);
+}
+
+// Cuts "host:port" or "[address]:port" into two. The port is NULL when there is none.
+static char *cut_port(char **word)
+{
+	char *bracket = **word == '[' ? strchr(*word, ']') : NULL;
+	char *port = strchr(bracket ? bracket : *word, ':');
+	if (port)
+		*port++ = '\0';
+	if (bracket) {
+		*bracket = '\0';
+		++*word;
+	}
+	return port;
 }
 
 static int read_endpoint(struct parser *parser, bool is_src)
 {
 	struct frame_spec *spec = spec_of(parser);
 	char *word = next_word(parser);
+	struct ip_addr addr;
+	uint32_t number = 0;
 	if (!word)
 		return fail(parser, "a host is wanted");
-	char *port = strchr(word, ':');
-	uint32_t addr;
-	uint32_t number = 0;
-	if (port)
-		*port++ = '\0';
-	if (resolve(parser, NAME_HOST, word, is_src, &addr) ||
-	    (port && resolve(parser, NAME_PORT, port, is_src, &number)))
+	char *port = cut_port(&word);
+	if (resolve_host(parser, word, is_src, &addr) ||
+	    (port && resolve_port(parser, port, is_src, &number)))
 		return -1;
 	*(is_src ? &spec->src : &spec->dst) = addr;
 	*(is_src ? &spec->src_port : &spec->dst_port) = (uint16_t)number;
@@ -151,27 +177,17 @@ static int read_flags(struct parser *parser, struct frame_spec *spec)
 	return 0;
 }
 
-static int read_icmp_kind(struct parser *parser, struct frame_spec *spec)
+static int read_icmp_kind(struct parser *parser, struct frame_spec *spec, bool is_v6)
 {
-	static const struct {
-		const char *name;
-		uint8_t type;
-		uint8_t code;
-	} kinds[] = {
-		{"frag-needed", 3, 4},    {"port-unreachable", 3, 3}, {"host-unreachable", 3, 1},
-		{"time-exceeded", 11, 0}, {"param-problem", 12, 0},   {"echo", 8, 0},
-		{"source-quench", 4, 0},
-	};
 	char *word = next_word(parser);
-	for (size_t i = 0; word && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (strcmp(word, kinds[i].name) != 0)
-			continue;
-		spec->icmp_type = kinds[i].type;
-		spec->icmp_code = kinds[i].code;
-		spec->quote_len = DEFAULT_QUOTE_LEN;
-		return i == 0 ? read_number(parser, &spec->icmp_rest) : 0;
-	}
-	return fail(parser, "unknown kind of ICMP message \"%s\"", word ? word : "");
+	const struct icmp_kind *kind = word ? notation_icmp_kind(word, is_v6) : NULL;
+	if (!kind)
+		return fail(parser, "unknown kind of ICMP message \"%s\"", word ? word : "");
+	spec->proto = is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+	spec->icmp_type = kind->type;
+	spec->icmp_code = kind->code;
+	spec->quote_len = is_v6 ? DEFAULT_QUOTE_LEN_V6 : DEFAULT_QUOTE_LEN;
+	return kind->has_mtu ? read_number(parser, &spec->icmp_rest) : 0;
 }
 
 static int read_protocol(struct parser *parser)
@@ -194,10 +210,8 @@ static int read_protocol(struct parser *parser)
 		spec->ttl = TUNNEL_TTL;
 		return 0;
 	}
-	if (strcmp(word, "icmp") == 0) {
-		spec->proto = IPPROTO_ICMP;
-		return read_icmp_kind(parser, spec);
-	}
+	if (strcmp(word, "icmp") == 0 || strcmp(word, "icmp6") == 0)
+		return read_icmp_kind(parser, spec, word[4] == '6');
 	if (strcmp(word, "proto") != 0 || read_number(parser, &number))
 		return fail(parser, "unknown protocol \"%s\"", word);
 	spec->proto = (uint8_t)number;
@@ -206,63 +220,34 @@ static int read_protocol(struct parser *parser)
 
 // ---- what may follow ---------------------------------------------------------------------------
 
-struct named_bytes {
-	const char *name;
-	uint8_t len;
-	uint8_t bytes[12];
-};
-
-static const struct named_bytes tcp_option_list[] = {
-	{"mss", 4, {2, 4, 0x05, 0xb4}}, // 1460
-	{"mss1440", 4, {2, 4, 0x05, 0xa0}},
-	{"mss1000", 4, {2, 4, 0x03, 0xe8}},
-	{"ws", 3, {3, 3, 7}},
-	{"sack", 2, {4, 2}},
-	{"ts", 10, {8, 10, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08}},
-	{"nop", 1, {1}},
-};
-
-static const struct named_bytes ip_option_list[] = {
-	{"nop", 1, {1}},
-	{"rr", 7, {7, 7, 4}},                               // record route, one place
-	{"lsrr", 7, {131, 7, 4, 10, 9, 9, 9}},              // loose source route
-	{"ssrr", 7, {137, 7, 4, 10, 9, 9, 9}},              // strict source route
-	{"alert", 4, {148, 4, 0, 0}},                       // router alert
-	{"overrun", 2, {7, 40}},                            // longer than the header
-	{"short", 2, {7, 1}},                               // shorter than itself
-	{"ts", 12, {68, 12, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0}}, // timestamps
-};
-
-static bool append_named(struct frame_options *options, const char *name,
-			 const struct named_bytes *list, size_t n)
+static int read_list(struct parser *parser, const char *word)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (strcmp(name, list[i].name) != 0)
-			continue;
-		if (options->len + list[i].len > FRAME_MAX_OPTIONS)
-			return false;
-		memcpy(options->bytes + options->len, list[i].bytes, list[i].len);
-		options->len = (uint8_t)(options->len + list[i].len);
-		return true;
-	}
-	return false;
+	struct frame_spec *spec = spec_of(parser);
+	char *list = next_word(parser);
+	const char *wrong = list;
+	if (!list)
+		return fail(parser, "a list is wanted behind \"%s\"", word);
+	if (strcmp(word, "opts") == 0)
+		wrong = notation_tcp_options(list, &spec->tcp_options);
+	else if (strcmp(word, "ipopts") == 0)
+		wrong = notation_ip_options(list, &spec->ip_options);
+	else
+		wrong = notation_extensions(list, &spec->extensions);
+	return wrong ? fail(parser, "\"%s\" is unknown or too much", wrong) : 0;
 }
 
-// A list of names with commas; filled up with the option that ends the list.
-static int read_options(struct parser *parser, struct frame_options *options,
-			const struct named_bytes *list, size_t n)
+// vlan 10 or, the outer tag first, vlan 10,20
+static int read_vlan(struct parser *parser, struct frame_spec *spec)
 {
 	char *word = next_word(parser);
-	if (!word)
-		return fail(parser, "options are wanted");
 	char *place = NULL;
-	for (char *name = strtok_r(word, ",", &place); name; name = strtok_r(NULL, ",", &place)) {
-		if (!append_named(options, name, list, n))
-			return fail(parser, "option \"%s\" is unknown or too much", name);
+	for (char *tag = word ? strtok_r(word, ",", &place) : NULL; tag;
+	     tag = strtok_r(NULL, ",", &place)) {
+		if (parser->depth || spec->n_vlans == FRAME_MAX_VLANS)
+			return fail(parser, "no room for tag %s", tag);
+		spec->vlans[spec->n_vlans++] = (uint16_t)strtoul(tag, NULL, 0);
 	}
-	while (options->len % 4)
-		options->bytes[options->len++] = 0;
-	return 0;
+	return spec->n_vlans ? 0 : fail(parser, "a VLAN is wanted");
 }
 
 // poke 14=46 or poke 16=ffff
@@ -286,11 +271,11 @@ static int read_poke(struct parser *parser, struct frame_spec *spec)
 static int read_via(struct parser *parser)
 {
 	char *word = next_word(parser);
-	uint32_t addr;
-	if (!word || resolve(parser, NAME_HOST, word, true, &addr))
+	struct ip_addr addr;
+	if (!word || resolve_host(parser, word, true, &addr))
 		return fail(parser, "via whom?");
 	*(parser->source->is_output ? &parser->out->spec.dst_mac : &parser->out->spec.src_mac) =
-		frame_mac_of(addr);
+		frame_mac_of(&addr);
 	parser->has_via = true;
 	return 0;
 }
@@ -320,7 +305,7 @@ static bool read_bare_word(struct frame_spec *spec, const char *word)
 static void set_answer(struct frame_spec *spec)
 {
 	spec->id = 0;
-	spec->fragment = DONT_FRAGMENT;
+	spec->fragment = frame_is_v6(spec) ? 0 : DONT_FRAGMENT;
 	spec->ttl = 64;
 	spec->window = 0;
 }
@@ -334,6 +319,10 @@ static int read_number_word(struct parser *parser, struct frame_spec *spec, cons
 		spec->ttl = (uint8_t)value;
 	else if (strcmp(word, "tos") == 0)
 		spec->tos = (uint8_t)value;
+	else if (strcmp(word, "label") == 0)
+		spec->flow_label = value;
+	else if (strcmp(word, "rest") == 0)
+		spec->icmp_rest = value;
 	else if (strcmp(word, "frag") == 0)
 		spec->fragment |= (uint16_t)value;
 	else if (strcmp(word, "len") == 0)
@@ -361,27 +350,42 @@ static int read_number_word(struct parser *parser, struct frame_spec *spec, cons
 	return 0;
 }
 
+// The outer header's, or that of a fragment header which comes first.
+static bool observe_id(const struct parser *parser, uint32_t *id)
+{
+	const uint8_t *frame = parser->source->frame;
+	uint32_t len = parser->source->len;
+	uint32_t l3 = frame && !parser->depth ? frame_ip_at(frame, len) : 0;
+	if (!l3 || len < l3 + 20)
+		return false;
+	const uint8_t *ip = frame + l3;
+	if (ip[0] >> 4 == 4) {
+		*id = (uint32_t)ip[4] << 8 | ip[5];
+		return true;
+	}
+	if (len < l3 + 48 || ip[6] != IPPROTO_FRAGMENT)
+		return false;
+	*id = (uint32_t)ip[44] << 24 | (uint32_t)ip[45] << 16 | (uint32_t)ip[46] << 8 | ip[47];
+	return true;
+}
+
 // A number, or a name that begins with $ for the one that the outer header has.
 static int read_id(struct parser *parser, struct frame_spec *spec)
 {
-	const uint8_t *ip = parser->source->frame + ETH_HEADER_LEN;
 	char *word = next_word(parser);
 	char *end = NULL;
 	if (!word)
 		return fail(parser, "id: a number is wanted");
 	if (*word != '$') {
-		spec->id = (uint16_t)strtoul(word, &end, 0);
+		spec->id = (uint32_t)strtoul(word, &end, 0);
 		return *end ? fail(parser, "id: no number \"%s\"", word) : 0;
 	}
-	if (parser->depth || !parser->source->frame || parser->source->len < ETH_HEADER_LEN + 20)
+	if (!observe_id(parser, &spec->id))
 		return fail(parser, "id: nothing to see");
-	spec->id = (uint16_t)(ip[4] << 8 | ip[5]);
-	if (!names_bind(parser->names, NAME_PORT, word, spec->id))
+	if (!names_bind_number(parser->names, word, spec->id))
 		return fail(parser, "too many names with \"%s\"", word);
 	return 0;
 }
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static int read_word(struct parser *parser, const char *word)
 {
@@ -392,12 +396,10 @@ static int read_word(struct parser *parser, const char *word)
 		set_answer(spec);
 		return 0;
 	}
-	if (strcmp(word, "opts") == 0)
-		return read_options(parser, &spec->tcp_options, tcp_option_list,
-				    COUNT(tcp_option_list));
-	if (strcmp(word, "ipopts") == 0)
-		return read_options(parser, &spec->ip_options, ip_option_list,
-				    COUNT(ip_option_list));
+	if (strcmp(word, "opts") == 0 || strcmp(word, "ipopts") == 0 || strcmp(word, "ext") == 0)
+		return read_list(parser, word);
+	if (strcmp(word, "vlan") == 0)
+		return read_vlan(parser, spec);
 	if (strcmp(word, "poke") == 0)
 		return read_poke(parser, spec);
 	if (strcmp(word, "id") == 0)
@@ -430,6 +432,18 @@ static int read_packet(struct parser *parser)
 	return 0;
 }
 
+// Words of the other family would silently mean nothing.
+static int check_family(struct parser *parser)
+{
+	const struct frame_spec *spec = spec_of(parser);
+	bool has_v4 =
+		spec->ip_options.len || spec->is_ip_sum_wrong || (spec->fragment & DONT_FRAGMENT);
+	bool has_v6 = spec->extensions.len || spec->flow_label;
+	if (frame_is_v6(spec) ? has_v4 : has_v6)
+		return fail(parser, "a word of the other IP version");
+	return 0;
+}
+
 static int read_rest(struct parser *parser)
 {
 	char *word;
@@ -441,12 +455,14 @@ static int read_rest(struct parser *parser)
 				return -1;
 			outer->quoted = spec_of(parser);
 		} else if (strcmp(word, "}") == 0 && parser->depth) {
+			if (check_family(parser))
+				return -1;
 			parser->depth--;
 		} else if (read_word(parser, word)) {
 			return -1;
 		}
 	}
-	return parser->depth ? fail(parser, "\"}\" is missing") : 0;
+	return parser->depth ? fail(parser, "\"}\" is missing") : check_family(parser);
 }
 
 static void set_macs(const struct parser *parser)
@@ -457,7 +473,7 @@ static void set_macs(const struct parser *parser)
 	*(is_output ? &spec->src_mac : &spec->dst_mac) = *ours;
 	if (!parser->has_via)
 		*(is_output ? &spec->dst_mac : &spec->src_mac) =
-			frame_mac_of(is_output ? spec->dst : spec->src);
+			frame_mac_of(is_output ? &spec->dst : &spec->src);
 }
 
 int notation_parse(const char *text, struct names *names, const struct notation_source *source,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scene.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +131,18 @@ void scene_add_frontend(struct scene *scene, const char *endpoint, size_t pool, 
 	};
 }
 
+// Those that can speak to `backend`.
+static uint64_t snats_for(const struct scene *scene, const struct ip_addr *backend)
+{
+	const struct config_passthrough *passthrough = &scene->config->passthrough;
+	uint64_t mask = 0;
+	for (size_t i = 0; i < passthrough->n_snat_addrs; i++) {
+		if (ip_addr_is_v4(&passthrough->snat_addrs[i]) == ip_addr_is_v4(backend))
+			mask |= UINT64_C(1) << i;
+	}
+	return mask;
+}
+
 void scene_build(struct scene *scene)
 {
 	struct err err = {0};
@@ -140,16 +151,15 @@ void scene_build(struct scene *scene)
 		struct snapshot_link link = {i + 1, scene->link_macs[i], scene->mtus[i]};
 		check(registry_add_link(scene->registry, &link, &err), &err);
 	}
-	uint64_t all_snats = (UINT64_C(1) << scene->config->passthrough.n_snat_addrs) - 1;
 	for (uint32_t i = 0; i < registry_n_backends(scene->registry); i++) {
 		const struct endpoint *endpoint = &registry_backend(scene->registry, i)->endpoint;
 		struct snapshot_hop hop = {
 			.state = HOP_READY,
 			.link = SCENE_BACK,
-			.mac = frame_mac_of(ntohl(ip_addr_v4_be(&endpoint->addr))),
+			.mac = frame_mac_of(&endpoint->addr),
 			.source = scene->config->passthrough.snat_addrs[0],
 		};
-		registry_set_hop(scene->registry, i, &hop, all_snats);
+		registry_set_hop(scene->registry, i, &hop, snats_for(scene, &endpoint->addr));
 		if (!scene->is_unchecked)
 			registry_set_up(scene->registry, i, true);
 	}
