@@ -9,44 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../support/lib/notation.h"
+#include "../support/lib/frame_text.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-struct made {
-	uint8_t *frame; // as long as it says, so that address checkers see every byte too many
-	uint32_t len;
-};
-
-static struct made make(const char *text)
-{
-	static uint8_t buffer[FRAME_MAX];
-	static const struct mac_addr macs[2];
-	struct names names = {0};
-	struct notation notation;
-	struct notation_source source = {.default_ttl = 64, .link_macs = macs};
-	struct virtio_net_hdr vnet;
-	char why[200];
-	char line[400];
-	snprintf(line, sizeof(line), "front %s", text);
-	cr_assert_eq(notation_parse(line, &names, &source, &notation, why, sizeof(why)), 0,
-		     "%s: %s", text, why);
-	struct made made = {.len = frame_build(&notation.spec, buffer, &vnet)};
-	made.frame = malloc(made.len + 1);
-	cr_assert_not_null(made.frame);
-	memcpy(made.frame, buffer, made.len);
-	return made;
-}
-
 static enum parse_result parse_text(const char *text, struct frame_view *view)
 {
-	struct made made = make(text);
-	uint8_t *exact = malloc(made.len ? made.len : 1);
-	cr_assert_not_null(exact);
-	memcpy(exact, made.frame, made.len);
-	enum parse_result result = parse_frame(exact, made.len, view);
-	free(exact);
-	free(made.frame);
+	struct text_frame frame = frame_from_text(text);
+	enum parse_result result = parse_frame(frame.bytes, frame.len, view);
+	text_frame_fini(&frame);
 	return result;
 }
 
@@ -219,17 +190,15 @@ Test(parse, reads_nothing_beyond_the_frame)
 		"40",
 	};
 	for (size_t i = 0; i < COUNT(texts); i++) {
-		struct made made = make(texts[i]);
+		struct text_frame made = frame_from_text(texts[i]);
 		for (uint32_t len = 0; len < made.len; len++) {
 			struct frame_view view;
-			uint8_t *exact = malloc(len ? len : 1);
-			cr_assert_not_null(exact);
-			memcpy(exact, made.frame, len);
+			uint8_t *exact = text_frame_cut(&made, len);
 			cr_expect_eq(parse_frame(exact, len, &view), PARSE_TRUNCATED, "%s at %u",
 				     texts[i], len);
 			free(exact);
 		}
-		free(made.frame);
+		text_frame_fini(&made);
 	}
 }
 
@@ -248,10 +217,10 @@ Test(parse, a_packet_cut_with_its_length_is_truncated_up_to_its_headers)
 		 20 + 8 + 28 + 8},
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct made made = make(cases[i].text);
+		struct text_frame made = frame_from_text(cases[i].text);
 		for (uint32_t len = 20; len <= made.len - 14; len++) {
 			struct frame_view view;
-			uint8_t *ip = made.frame + 14;
+			uint8_t *ip = made.bytes + 14;
 			ip[2] = (uint8_t)(len >> 8);
 			ip[3] = (uint8_t)len;
 			ip[10] = ip[11] = 0;
@@ -260,9 +229,9 @@ Test(parse, a_packet_cut_with_its_length_is_truncated_up_to_its_headers)
 			ip[11] = (uint8_t)sum;
 			enum parse_result expected =
 				len < cases[i].n_needed ? PARSE_TRUNCATED : PARSE_OK;
-			cr_expect_eq(parse_frame(made.frame, 14 + len, &view), expected, "%s at %u",
+			cr_expect_eq(parse_frame(made.bytes, 14 + len, &view), expected, "%s at %u",
 				     cases[i].text, len);
 		}
-		free(made.frame);
+		text_frame_fini(&made);
 	}
 }
