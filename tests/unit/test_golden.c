@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../support/lib/frame_log.h"
 #include "../support/lib/golden.h"
 #include "../support/lib/notation.h"
 #include "../support/lib/rig.h"
@@ -30,6 +31,14 @@ struct run {
 	bool has_verdict; // the last frame's was checked
 	unsigned line;
 };
+
+static struct frame_log *frame_log; // NULL: nobody wants to see the frames
+
+static void log_frame(const struct run *run, const char *text, const struct mem_frame *output)
+{
+	struct frame_note note = {true, run->table->path, run->line, text};
+	frame_log_add(frame_log, &note, output->bytes, output->len, &output->vnet);
+}
 
 static void complain(struct run *run, const char *what)
 {
@@ -53,7 +62,10 @@ static uint32_t build_input(struct run *run, const char *text, uint8_t *frame,
 		return 0;
 	}
 	*link = notation.link;
-	return frame_build(&notation.spec, frame, vnet);
+	uint32_t len = frame_build(&notation.spec, frame, vnet);
+	struct frame_note note = {false, run->table->path, run->line, text};
+	frame_log_add(frame_log, &note, frame, len, vnet);
+	return len;
 }
 
 // NULL when `actual` is what the line says; names seen for the first time stay bound then.
@@ -81,6 +93,7 @@ static const char *mismatch(struct run *run, const char *text, const struct mem_
 	if (memcmp(&vnet, &actual->vnet, sizeof(vnet)) != 0)
 		return "checksum or segmentation state differs";
 	run->names = names;
+	log_frame(run, text, actual);
 	return NULL;
 }
 
@@ -552,4 +565,20 @@ Test(golden, captures_with_one_worker)
 Test(golden, captures_with_three_workers)
 {
 	for_each_case(replay_case, 3, true);
+}
+
+// What scapy makes of every frame that comes in and of every one that was sent.
+Test(golden, an_independent_parser_finds_the_frames_as_right_and_wrong_as_the_tables_say)
+{
+	char dir[] = "/tmp/culvert-frames-XXXXXX";
+	char command[100];
+	cr_assert_not_null(mkdtemp(dir));
+	frame_log = frame_log_open(dir);
+	for_each_case(run_case, WORKERS_INLINE, false);
+	frame_log_close(frame_log);
+	frame_log = NULL;
+	snprintf(command, sizeof(command), "/usr/bin/python3 tests/golden/check_frames %s", dir);
+	cr_expect_eq(system(command), 0); // NOLINT(cert-env33-c)
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	cr_expect_eq(system(command), 0); // NOLINT(cert-env33-c)
 }

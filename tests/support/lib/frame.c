@@ -51,12 +51,16 @@ struct ip_addr frame_v4(uint32_t addr)
 	return made;
 }
 
-// The networks of hosts differ in the first words, the hosts of a network in the last.
+// Of IPv6 a digest, in which hosts of different networks differ as well.
 struct mac_addr frame_mac_of(const struct ip_addr *addr)
 {
 	struct mac_addr mac = {{0x02, is_v4(addr) ? 0x01 : 0x06}};
-	for (unsigned i = is_v4(addr) ? 12 : 0; i < sizeof(addr->bytes); i++)
-		mac.bytes[2 + i % 4] ^= addr->bytes[i];
+	uint32_t digest = 0;
+	for (unsigned i = 0; i < sizeof(addr->bytes); i++)
+		digest = digest * 31 + addr->bytes[i];
+	put32(mac.bytes + 2, digest);
+	if (is_v4(addr))
+		memcpy(mac.bytes + 2, addr->bytes + 12, 4);
 	return mac;
 }
 
