@@ -48,6 +48,7 @@ Test(parse, names_what_is_wrong)
 		{"1.2.3.4:1 > 5.6.7.8:80 udp poke 38=0007", PARSE_MALFORMED},
 		{"1.2.3.4:1 > 5.6.7.8:80 tcp S ipopts overrun", PARSE_MALFORMED},
 		{"1.2.3.4:1 > 5.6.7.8:80 tcp S ipopts short", PARSE_MALFORMED},
+		{"1.2.3.4:1 > 5.6.7.8:80 tcp S ipopts nop,nop,nop,stub", PARSE_MALFORMED},
 		{"1.2.3.4:1 > 5.6.7.8:80 tcp S badipsum", PARSE_BAD_IP_CHECKSUM},
 		{"1.2.3.4:1 > 5.6.7.8:80 tcp S ipopts rr poke 40=ff", PARSE_BAD_IP_CHECKSUM},
 		{"1.2.3.4:1 > 5.6.7.8:80 tcp S ipopts nop,lsrr", PARSE_SOURCE_ROUTE},
@@ -70,6 +71,17 @@ Test(parse, names_what_is_wrong)
 		{"1.2.3.4 > 5.6.7.8 icmp frag-needed 0 { 5.6.7.8:1 > 9.9.9.9:80 tcp A frag 4 }",
 		 PARSE_NOT_OURS},
 		{"1.2.3.4 > 5.6.7.8 icmp frag-needed 0 { 5.6.7.8 > 9.9.9.9 proto 47 len 9 }",
+		 PARSE_NOT_OURS},
+		{"1.2.3.4 > 5.6.7.8 icmp frag-needed 0 { [fd00::1]:1 > [fd00::2]:2 tcp A }",
+		 PARSE_MALFORMED},
+		{"1.2.3.4 > 5.6.7.8 icmp frag-needed 0 { 5.6.7.8:1 > 9.9.9.9:80 tcp A } poke 42=44",
+		 PARSE_MALFORMED},
+		{"1.2.3.4 > 5.6.7.8 icmp source-quench { 5.6.7.8:1 > 9.9.9.9:80 tcp A }",
+		 PARSE_NOT_OURS},
+		{"1.2.3.4 > 5.6.7.8 icmp port-unreachable { 5.6.7.8:1 > 9.9.9.9:80 tcp A }",
+		 PARSE_OK},
+		{"1.2.3.4 > 5.6.7.8 icmp port-unreachable { 5.6.7.8 > 9.9.9.9 ipip "
+		 "{ 3.3.3.3:1 > 4.4.4.4:80 tcp A } } quote 27",
 		 PARSE_NOT_OURS},
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -176,6 +188,30 @@ Test(parse, describes_the_packet_that_an_ICMP_error_quotes)
 	cr_expect_eq(view.quoted_l4, 14 + 24 + 8 + 28);
 	cr_expect_eq(view.frame_len, 14 + 24 + 8 + 28 + 13);
 	cr_expect_eq(view.ttl, 44, "the time to live is the error's own");
+}
+
+// RFC 2003 section 4: what a tunnel's router says, about what went in.
+Test(parse, describes_the_packet_that_a_quoted_tunnel_carries)
+{
+	struct frame_view view;
+	char text[ENDPOINT_TEXT_MAX];
+	cr_assert_eq(parse_text("9.9.9.9 > 5.6.7.8 icmp frag-needed 1400 { 5.6.7.8 > 1.1.1.1 ipip "
+				"{ 3.3.3.3:1000 > 4.4.4.4:80 tcp A seq 7 } } quote 28",
+				&view),
+		     PARSE_OK);
+	cr_expect(view.is_tunnel_error);
+	cr_expect_str_eq(ip_addr_format(&view.tunnel_end, text), "1.1.1.1");
+	cr_expect_str_eq(endpoint_format(&view.src, text), "3.3.3.3:1000");
+	cr_expect_str_eq(endpoint_format(&view.dst, text), "4.4.4.4:80");
+	cr_expect_eq(view.quoted_l3, 14 + 28 + 20);
+	cr_expect_eq(view.quoted_l4, 14 + 28 + 40);
+	cr_expect_eq(view.seq, 7);
+	cr_expect_eq(view.icmp_mtu, 1400);
+	struct text_frame frame = frame_from_text("9.9.9.9:1 > 5.6.7.8:2 udp");
+	cr_assert_eq(parse_frame(frame.bytes, frame.len, &view), PARSE_OK);
+	struct ip_addr src = frame_outer_src(frame.bytes, &view);
+	cr_expect_str_eq(ip_addr_format(&src, text), "9.9.9.9");
+	text_frame_fini(&frame);
 }
 
 // Each frame at each length: cut by the wire, and cut with the headers' own lengths following.

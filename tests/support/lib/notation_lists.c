@@ -30,6 +30,7 @@ static const struct named_bytes ip_option_list[] = {
 	{"alert", 4, {148, 4, 0, 0}},                       // router alert
 	{"overrun", 2, {7, 40}},                            // longer than the header
 	{"short", 2, {7, 1}},                               // shorter than itself
+	{"stub", 1, {7}},                                   // without a length
 	{"ts", 12, {68, 12, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0}}, // timestamps
 };
 
