@@ -17,12 +17,14 @@ struct family {
 	bool is_v4;
 	const char *errors;    // ICMP errors (RFC 792, RFC 4443)
 	const char *fragments; // and other packets in which pcap finds no port
+	const char *portless;  // those of them in which there may be none
 };
 
 static const struct family families[] = {
 	{true, "ip and ((icmp and (icmp[0] == 3 or icmp[0] == 11 or icmp[0] == 12))",
-	 "ip[6:2] & 0x3fff != 0"},
+	 "ip[6:2] & 0x3fff != 0", "ip[6:2] & 0x1fff != 0"},
 	{false, "ip6 and ((icmp6 and ip6[40] >= 1 and ip6[40] <= 4)",
+	 "ip6[6] == 0 or ip6[6] == 43 or ip6[6] == 44 or ip6[6] == 60",
 	 "ip6[6] == 0 or ip6[6] == 43 or ip6[6] == 44 or ip6[6] == 60"},
 };
 
@@ -35,6 +37,30 @@ static void write_frontend(FILE *out, const struct family *family, const struct 
 	fprintf(out, " or (dst host %s and (%s dst port %u or (%s)))", addr,
 		endpoint->proto == IPPROTO_TCP ? "tcp" : "udp", ntohs(endpoint->port_be),
 		family->fragments);
+}
+
+// Replies in fragments: to the addresses we speak from, or to any where these are found at run
+// time.
+static void write_portless_replies(FILE *out, const struct config_passthrough *passthrough,
+				   const struct family *family)
+{
+	char addr[IP_ADDR_TEXT_MAX];
+	if (passthrough->n_snat_addrs == 0)
+		fprintf(out, " or %s", family->portless);
+	for (size_t i = 0; i < passthrough->n_snat_addrs; i++) {
+		const struct ip_addr *snat = &passthrough->snat_addrs[i];
+		if (ip_addr_is_v4(snat) == family->is_v4)
+			fprintf(out, " or (dst host %s and (%s))", ip_addr_format(snat, addr),
+				family->portless);
+	}
+}
+
+static void write_replies(FILE *out, const struct config_passthrough *passthrough,
+			  const struct family *family)
+{
+	fprintf(out, " or ((tcp or udp) and dst portrange %u-%u)", passthrough->nat_port_min,
+		passthrough->nat_port_max);
+	write_portless_replies(out, passthrough, family);
 }
 
 static bool has_frontend(const struct config *config, const struct family *family)
@@ -50,8 +76,7 @@ static void write_family(FILE *out, const struct config *config, const struct fa
 {
 	fprintf(out, "(%s", family->errors);
 	if (config->mode != MODE_DSR)
-		fprintf(out, " or ((tcp or udp) and dst portrange %u-%u)",
-			config->passthrough.nat_port_min, config->passthrough.nat_port_max);
+		write_replies(out, &config->passthrough, family);
 	for (size_t i = 0; i < config->n_frontends; i++)
 		write_frontend(out, family, &config->frontends[i].endpoint);
 	fprintf(out, "))");

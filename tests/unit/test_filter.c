@@ -61,6 +61,10 @@ Test(filter, lets_through_what_culvert_forwards)
 		 true, true},
 		{"10.1.0.11:1000 > 10.1.0.100:80 tcp A mf len 8", true, true},
 		{"10.1.0.11:1000 > 10.1.0.100:80 udp frag 8", true, true},
+		{"10.2.0.21:5353 > 10.2.0.1:40999 udp len 3000 part 0 1480", true, true},
+		{"10.2.0.21:5353 > 10.2.0.1:40999 udp len 3000 part 1480 1480", true, true},
+		{"10.2.0.21:5353 > 10.2.0.1:39999 udp len 3000 part 0 1480", false, true},
+		{"10.2.0.21:5353 > 10.2.0.2:40999 udp len 3000 part 1480 1480", false, true},
 		{"10.1.0.11:1000 > 10.1.0.100:81 tcp S", false, true},
 		{"10.1.0.11:1000 > 10.1.0.101:80 tcp S", false, true},
 		{"10.1.0.11:1000 > 10.1.0.100:80 udp", false, true},
@@ -204,6 +208,20 @@ Test(filter, in_DSR_mode_nothing_but_the_clients_half_comes_in)
 	for (size_t i = 0; i < COUNT(cases); i++)
 		cr_expect_eq(lets_through(text, cases[i].text), cases[i].is_in, "%s",
 			     cases[i].text);
+	free(text);
+	scene_fini(&scene);
+}
+
+Test(filter, replies_in_fragments_come_in_for_any_address_where_ours_are_found_later)
+{
+	struct scene scene;
+	two_frontends(&scene);
+	scene.config->passthrough.n_snat_addrs = 0;
+	char *text = filter_text(scene.config);
+	cr_assert_not_null(text);
+	cr_expect(lets_through(text, &scene,
+			       "10.2.0.21:5353 > 10.2.0.2:40999 udp len 3000 part 1480 1480"));
+	cr_expect_not(lets_through(text, &scene, "10.2.0.21:5353 > 10.2.0.2:39999 udp len 9"));
 	free(text);
 	scene_fini(&scene);
 }
