@@ -21,7 +21,11 @@
 
 #define LAPSING_TABLE "culvert_restart"
 
-enum { TABLE_NAME_MAX = 32 };
+enum {
+	TABLE_NAME_MAX = 32,
+	FRAGMENTED_MAX = 16384, // datagrams in fragments, of a family, that are under way at once
+	FRAGMENTED_S = 30,      // for which the kernel would wait for the rest of one
+};
 
 struct firewall {
 	struct nft_ctx *nft; // owned; holds the socket that owns the table
@@ -33,15 +37,20 @@ struct family {
 	bool is_v4;
 	const char *header;    // how nft calls the header
 	const char *addr_type; // and its addresses
-	const char *fragments; // match that keeps later fragments, which have no ports, away
+	const char *has_ports; // match that keeps later fragments, which have no ports, away
+	const char *is_first;  // of several fragments; behind has_ports
+	const char *is_later;  // a fragment after the first
+	const char *datagram;  // what all fragments of a datagram have in common
 	const char *suffix;    // of our set names
 };
 
 static const struct family families[] = {
-	{true, "ip", "ipv4_addr", "ip frag-off & 0x1fff == 0 ", "4"},
+	{true, "ip", "ipv4_addr", "ip frag-off & 0x1fff == 0 ", "ip frag-off & 0x2000 != 0",
+	 "ip frag-off & 0x1fff != 0", "ip saddr . ip daddr . ip protocol . ip id", "4"},
 	// In IPv6 the offset is in an extension header. The kernel takes no port from a later
 	// fragment, so the rule cannot match one.
-	{false, "ip6", "ipv6_addr", "", "6"},
+	{false, "ip6", "ipv6_addr", "", "frag more-fragments 1", "frag frag-off != 0",
+	 "ip6 saddr . ip6 daddr . frag id", "6"},
 };
 
 static bool has_endpoint(const struct endpoint *list, size_t count, bool is_v4)
@@ -118,6 +127,14 @@ static bool has_replies(const struct firewall_plan *plan, const struct family *f
 	       has_addr(plan->snat_addrs, plan->n_snat_addrs, family->is_v4);
 }
 
+static void write_fragmented_set(FILE *out, const struct family *family)
+{
+	fprintf(out,
+		"\tset fragmented%s {\n\t\ttypeof %s;\n\t\tsize %d;\n"
+		"\t\tflags dynamic, timeout;\n\t\ttimeout %ds;\n\t}\n",
+		family->suffix, family->datagram, FRAGMENTED_MAX, FRAGMENTED_S);
+}
+
 static void write_sets(FILE *out, const struct firewall_plan *plan, const struct family *family)
 {
 	struct endpoint_set frontends = {"frontends", plan->frontends, plan->n_frontends,
@@ -126,31 +143,56 @@ static void write_sets(FILE *out, const struct firewall_plan *plan, const struct
 					plan->lapse_s};
 	if (has_requests(plan, family))
 		write_endpoint_set(out, family, &frontends);
+	if (has_requests(plan, family) || has_replies(plan, family))
+		write_fragmented_set(out, family);
 	if (has_replies(plan, family)) {
 		write_endpoint_set(out, family, &backends);
 		write_addr_set(out, "snat", family, plan->snat_addrs, plan->n_snat_addrs);
 	}
 }
 
+static void write_reply_rule(FILE *out, const struct firewall_plan *plan,
+			     const struct family *family)
+{
+	fprintf(out, "\t\t%s%s saddr . meta l4proto . th sport @backends%s %s daddr @snat%s ",
+		family->has_ports, family->header, family->suffix, family->header, family->suffix);
+	// nft refuses a range of one port.
+	if (plan->nat_port_min == plan->nat_port_max)
+		fprintf(out, "th dport %u goto ours%s\n", plan->nat_port_min, family->suffix);
+	else
+		fprintf(out, "th dport %u-%u goto ours%s\n", plan->nat_port_min, plan->nat_port_max,
+			family->suffix);
+}
+
+// What is ours is dropped. The kernel would keep later fragments, which no rule can tell by their
+// ports, for half a minute in the memory that it has for those of all services: so what a first
+// fragment says about the others is remembered.
+static void write_drop(FILE *out, const struct firewall_plan *plan, const struct family *family)
+{
+	if (!has_requests(plan, family) && !has_replies(plan, family))
+		return;
+	fprintf(out,
+		"\tchain ours%s {\n\t\t%s update @fragmented%s { %s }\n"
+		"\t\tcounter drop\n\t}\n",
+		family->suffix, family->is_first, family->suffix, family->datagram);
+}
+
 static void write_rules(FILE *out, const struct firewall_plan *plan, const struct family *family)
 {
 	if (has_requests(plan, family))
-		fprintf(out, "\t\t%s%s daddr . meta l4proto . th dport @frontends%s counter drop\n",
-			family->fragments, family->header, family->suffix);
-	if (!has_replies(plan, family))
-		return;
-	fprintf(out, "\t\t%s%s saddr . meta l4proto . th sport @backends%s %s daddr @snat%s ",
-		family->fragments, family->header, family->suffix, family->header, family->suffix);
-	// nft refuses a range of one port.
-	if (plan->nat_port_min == plan->nat_port_max)
-		fprintf(out, "th dport %u counter drop\n", plan->nat_port_min);
-	else
-		fprintf(out, "th dport %u-%u counter drop\n", plan->nat_port_min,
-			plan->nat_port_max);
+		fprintf(out, "\t\t%s%s daddr . meta l4proto . th dport @frontends%s goto ours%s\n",
+			family->has_ports, family->header, family->suffix, family->suffix);
+	if (has_replies(plan, family))
+		write_reply_rule(out, plan, family);
+	if (has_requests(plan, family) || has_replies(plan, family))
+		fprintf(out, "\t\t%s %s @fragmented%s counter drop\n", family->is_later,
+			family->datagram, family->suffix);
 }
 
-static void write_chain(FILE *out, const struct firewall_plan *plan)
+static void write_chains(FILE *out, const struct firewall_plan *plan)
 {
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		write_drop(out, plan, &families[i]);
 	fputs("\tchain ingress {\n\t\ttype filter hook ingress devices = { ", out);
 	for (size_t i = 0; i < plan->n_links; i++)
 		fprintf(out, "%s\"%s\"", i ? ", " : "", plan->links[i]);
@@ -179,7 +221,7 @@ static char *write_script(const struct firewall *firewall, const struct firewall
 		firewall->is_lapsing ? "" : "\tflags owner;\n");
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
 		write_sets(out, plan, &families[i]);
-	write_chain(out, plan);
+	write_chains(out, plan);
 	fputs("}\n", out);
 	bool is_complete = !ferror(out);
 	if (fclose(out) == 0 && is_complete)

@@ -210,7 +210,8 @@ Test(firewall, leaves_other_protocols_on_the_same_port_alone)
 }
 
 // An IPv4 packet from 10.9.0.2 to 10.9.0.1 that carries 8 bytes, with the given fragment field.
-static void send_fragment(pid_t peer, uint16_t fragment, const struct udphdr *payload)
+static void send_fragment_of(pid_t peer, uint16_t id, uint16_t fragment,
+			     const struct udphdr *payload)
 {
 	struct {
 		struct iphdr ip;
@@ -220,7 +221,7 @@ static void send_fragment(pid_t peer, uint16_t fragment, const struct udphdr *pa
 		       .ihl = 5,
 		       .ttl = 64,
 		       .protocol = IPPROTO_UDP,
-		       .id = htons(77),
+		       .id = htons(id),
 		       .frag_off = htons(fragment),
 		       .saddr = inet_addr("10.9.0.2"),
 		       .daddr = inet_addr("10.9.0.1")},
@@ -232,6 +233,11 @@ static void send_fragment(pid_t peer, uint16_t fragment, const struct udphdr *pa
 	cr_assert_eq(sendto(fd, &packet, sizeof(packet), 0, (struct sockaddr *)&to, sizeof(to)),
 		     (ssize_t)sizeof(packet));
 	close(fd);
+}
+
+static void send_fragment(pid_t peer, uint16_t fragment, const struct udphdr *payload)
+{
+	send_fragment_of(peer, 77, fragment, payload);
 }
 
 Test(firewall, takes_no_later_fragment_for_a_port)
@@ -258,6 +264,88 @@ Test(firewall, takes_no_later_fragment_for_a_port)
 	cr_expect_not(has_input(dropped, 0));
 	close(receiver);
 	close(dropped);
+	firewall_close(firewall);
+}
+
+// How many fragments the kernel has put by, of both families.
+static long n_put_by(void)
+{
+	char *text = netns_output("awk '/^Ip: [0-9]/ { n += $15 } END { print n }' /proc/net/snmp; "
+				  "awk '/^Ip6ReasmReqds/ { print $2 }' /proc/net/snmp6");
+	char *end;
+	long n = strtol(text, &end, 10);
+	n += strtol(end, NULL, 10);
+	free(text);
+	return n;
+}
+
+Test(firewall, later_fragments_of_what_is_ours_do_not_wait_in_the_kernel)
+{
+	pid_t peer = enter_lab();
+	struct lab_plan lab;
+	fill_plan(&lab);
+	struct firewall *firewall = open_firewall(&lab.plan);
+	struct udphdr first = {.source = htons(5000), .dest = htons(53), .len = htons(16)};
+	struct udphdr rest = {0};
+	send_fragment_of(peer, 1, IP_MF, &first);
+	send_fragment_of(peer, 1, 1, &rest);
+	first = (struct udphdr){.source = htons(8080), .dest = htons(40005), .len = htons(16)};
+	send_fragment_of(peer, 2, IP_MF, &first);
+	send_fragment_of(peer, 2, 1, &rest);
+	cr_expect(does_reach(peer, "10.9.0.2:5000", "10.9.0.1:55"));
+	cr_expect_eq(n_put_by(), 0);
+
+	// Others with the same ports of another service, and of what looks like the same datagram.
+	int receiver = bound_socket(0, "10.9.0.1:54");
+	first.dest = htons(54);
+	send_fragment_of(peer, 3, IP_MF, &first);
+	send_fragment_of(peer, 3, 1, &rest);
+	cr_expect(has_input(receiver, AWAIT_MS));
+	cr_expect_eq(n_put_by(), 2);
+	close(receiver);
+	firewall_close(firewall);
+}
+
+// Datagrams of 4000 bytes, which the sender cuts.
+static void send_large(pid_t peer, const char *from, const char *to)
+{
+	static const char large[4000];
+	struct endpoint endpoint = udp_endpoint(to);
+	struct sockaddr_storage addr = sockaddr_of(&endpoint);
+	int sender = bound_socket(peer, from);
+	cr_assert_eq(sendto(sender, large, sizeof(large), 0, (struct sockaddr *)&addr,
+			    sizeof(addr)),
+		     (ssize_t)sizeof(large));
+	close(sender);
+}
+
+Test(firewall, large_datagrams_of_both_families_are_ours_or_are_not)
+{
+	static const struct {
+		const char *from;
+		const char *to;
+		long n_put_by;
+	} datagrams[] = {
+		{"10.9.0.2:5000", "10.9.0.1:53", 0},   {"10.9.0.2:8080", "10.9.0.1:40005", 0},
+		{"[fd09::2]:5000", "[fd09::1]:53", 0}, {"[fd09::2]:8080", "[fd09::1]:40005", 0},
+		{"10.9.0.2:5000", "10.9.0.1:54", 3},   {"[fd09::2]:5000", "[fd09::1]:54", 3},
+	};
+	pid_t peer = enter_lab();
+	struct lab_plan lab;
+	fill_plan(&lab);
+	cr_assert(does_reach(peer, "10.9.0.2:5000", "10.9.0.1:55")); // neighbours are known
+	cr_assert(does_reach(peer, "[fd09::2]:5000", "[fd09::1]:55"));
+	struct firewall *firewall = open_firewall(&lab.plan);
+	for (size_t i = 0; i < sizeof(datagrams) / sizeof(datagrams[0]); i++) {
+		int receiver = bound_socket(0, datagrams[i].to);
+		long before = n_put_by();
+		send_large(peer, datagrams[i].from, datagrams[i].to);
+		cr_assert(does_reach(peer, "10.9.0.2:5000", "10.9.0.1:55"));
+		cr_expect_eq(n_put_by() - before, datagrams[i].n_put_by, "%s to %s",
+			     datagrams[i].from, datagrams[i].to);
+		cr_expect_eq(has_input(receiver, 0), datagrams[i].n_put_by != 0);
+		close(receiver);
+	}
 	firewall_close(firewall);
 }
 
