@@ -16,6 +16,7 @@ static bool put_ledger(json_t *root, const struct packet_stats *stats)
 		  stats_put_count(packets, "forwarded", stats->verdicts[VERDICT_FORWARDED]) &&
 		  stats_put_count(packets, "passed", stats->verdicts[VERDICT_PASSED]) &&
 		  stats_put_count(packets, "dropped", n_dropped) &&
+		  stats_put_count(packets, "held", stats->held) &&
 		  stats_put_count(packets, "generated", stats->generated) &&
 		  stats_put_count(packets, "suppressed", stats->suppressed) &&
 		  stats_put_count(packets, "kernel_dropped", stats->kernel_dropped);

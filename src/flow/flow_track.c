@@ -160,12 +160,12 @@ bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir di
 	return is_plausible;
 }
 
-void flow_table_count(struct flow_table *table, uint16_t frontend, uint16_t backend,
-		      const struct frame_view *view)
+void flow_table_count(struct flow_table *table, enum flow_dir dir, uint16_t frontend,
+		      uint16_t backend, const struct frame_view *view)
 {
 	uint32_t bytes = view->frame_len - view->l3;
-	count_packet(&table->frontends[frontend], FROM_CLIENT, bytes);
-	count_packet(&table->backends[backend], FROM_CLIENT, bytes);
+	count_packet(&table->frontends[frontend], dir, bytes);
+	count_packet(&table->backends[backend], dir, bytes);
 }
 
 void flow_table_orphan(struct flow_table *table, uint32_t index)

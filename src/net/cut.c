@@ -7,10 +7,6 @@
 enum {
 	IP_HEADER_MIN = 20,
 	IP_LEN_OFFSET = 2,
-	IP_ID_OFFSET = 4,
-	IP_FRAGMENT_OFFSET = 6,
-	IP_MORE_FRAGMENTS = 0x2000,
-	IP_FRAGMENT_UNIT = 8,
 	IP_OPTION_END = 0,
 	IP_OPTION_NOP = 1,
 	IP_OPTION_COPIED = 0x80,
@@ -28,7 +24,7 @@ bool cut_plan(struct cut *cut, enum cut_kind kind, const struct frame_view *view
 	uint16_t piece_at = kind == CUT_FRAGMENTS ? view->l4 : view->payload;
 	uint32_t len = view->frame_len - piece_at;
 	if (kind == CUT_FRAGMENTS)
-		piece_len -= piece_len % IP_FRAGMENT_UNIT;
+		piece_len -= piece_len % FRAGMENT_UNIT;
 	if (piece_len == 0 || len == 0 || (len - 1) / piece_len >= PIECES_MAX)
 		return false;
 	*cut = (struct cut){
@@ -55,12 +51,15 @@ static void blank_uncopied_options(uint8_t *option, const uint8_t *end)
 	}
 }
 
+// A fragment can be cut again: its pieces lie where it lies, and only its last piece may be the
+// last of the datagram.
 static void mark_fragment(const struct cut *cut, uint32_t i, uint8_t *ip)
 {
-	uint32_t units = i * cut->piece_len / IP_FRAGMENT_UNIT;
 	uint32_t more = i + 1 < cut->n ? IP_MORE_FRAGMENTS : 0;
 	uint16_t field = load_be16(ip + IP_FRAGMENT_OFFSET);
-	store_be16(ip + IP_FRAGMENT_OFFSET, (uint16_t)(field | units | more));
+	uint32_t units = (field & IP_FRAGMENT_UNITS) + i * cut->piece_len / FRAGMENT_UNIT;
+	uint32_t flags = field & ~(uint32_t)IP_FRAGMENT_UNITS;
+	store_be16(ip + IP_FRAGMENT_OFFSET, (uint16_t)(flags | units | more));
 	if (i)
 		blank_uncopied_options(ip + IP_HEADER_MIN, ip + cut->header_len);
 }

@@ -19,8 +19,6 @@ enum {
 	IP_OPTION_NOP = 1,
 	IP_OPTION_LOOSE_ROUTE = 131,
 	IP_OPTION_STRICT_ROUTE = 137,
-	IP_MORE_FRAGMENTS = 0x2000,
-	IP_FRAGMENT_OFFSET = 0x1fff,
 	TCP_HEADER_MIN = 20,
 	UDP_HEADER_LEN = 8,
 	ICMP_HEADER_LEN = 8,
@@ -35,7 +33,10 @@ enum {
 	ICMP6_PARAMETER_PROBLEM = 4,
 	IPV6_NEXT_HEADER_OFFSET = 6,
 	IPV6_FRAGMENT_LEN = 8,
-	IPV6_FRAGMENT_OFFSET = 0xfff8,
+	IPV6_FRAGMENT_WORD_OFFSET = 2, // from the start of the fragment header
+	IPV6_FRAGMENT_ID_OFFSET = 4,
+	IPV6_FRAGMENT_BYTES = 0xfff8, // of that word
+	IPV6_MORE_FRAGMENTS = 1,
 	EXTENSIONS_MAX = 8,
 	QUOTED_L4_MIN = 8, // RFC 792: the error quotes at least 64 bits of the transport header
 	TCP_FLAGS_LOOKED_AT =
@@ -57,6 +58,44 @@ static enum parse_result check_ip_options(const uint8_t *option, const uint8_t *
 		option += option[1];
 	}
 	return PARSE_OK;
+}
+
+// A fragment that ends where no packet can is an attack on whoever puts it together (RFC 791
+// section 3.1 allows 65535 bytes, `header_len` of them repeated in each fragment), and so is one
+// that lies where a header of the first must be: together they could show two headers to two
+// readers.
+static enum parse_result check_fragment(const struct frame_view *view, uint8_t proto,
+					uint32_t header_len)
+{
+	const struct fragment_view *fragment = &view->fragment;
+	uint32_t len = view->frame_len - fragment->data;
+	if (!fragment->is_part)
+		return PARSE_OK;
+	if (len == 0 || (fragment->has_more && len % FRAGMENT_UNIT != 0) ||
+	    header_len + fragment->at + len > IP_PACKET_MAX)
+		return PARSE_MALFORMED;
+	if (fragment->at == 0)
+		return PARSE_OK;
+	bool is_tiny = proto == IPPROTO_TCP && fragment->at < TCP_HEADER_MIN;
+	return is_tiny ? PARSE_TINY_FRAGMENT : PARSE_LATER_FRAGMENT;
+}
+
+// A header that its packet does not hold.
+static enum parse_result too_short(const struct frame_view *view)
+{
+	return view->fragment.is_part ? PARSE_TINY_FRAGMENT : PARSE_TRUNCATED;
+}
+
+static void read_fragment(const uint8_t *ip, struct frame_view *view)
+{
+	uint16_t field = load_be16(ip + IP_FRAGMENT_OFFSET);
+	view->fragment = (struct fragment_view){
+		.is_part = field & (IP_MORE_FRAGMENTS | IP_FRAGMENT_UNITS),
+		.has_more = field & IP_MORE_FRAGMENTS,
+		.at = (uint16_t)((field & IP_FRAGMENT_UNITS) * FRAGMENT_UNIT),
+		.data = view->l4,
+		.id = load_be16(ip + IP_ID_OFFSET),
+	};
 }
 
 // No client and no backend speaks from 0/8, 127/8, multicast, class E or broadcast.
@@ -85,11 +124,9 @@ static enum parse_result parse_ipv4(const uint8_t *frame, uint32_t len, struct f
 		if (result != PARSE_OK)
 			return result;
 	}
-	if (load_be16(ip + 6) & (IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET))
-		return PARSE_FRAGMENT;
 
 	view->frame_len = view->l3 + total_len;
-	view->l4 = (uint16_t)(view->l3 + header_len);
+	view->l4 = view->payload = (uint16_t)(view->l3 + header_len);
 	view->ttl = ip[IP_TTL_OFFSET];
 	view->src.addr = ip_addr_from_v4(load_raw32(ip + IP_SRC_OFFSET));
 	view->dst.addr = ip_addr_from_v4(load_raw32(ip + IP_DST_OFFSET));
@@ -97,7 +134,8 @@ static enum parse_result parse_ipv4(const uint8_t *frame, uint32_t len, struct f
 	if (!is_possible_source(load_raw32(ip + IP_SRC_OFFSET)) ||
 	    ip_addr_equal(&view->src.addr, &view->dst.addr))
 		return PARSE_BAD_SOURCE;
-	return PARSE_OK;
+	read_fragment(ip, view);
+	return check_fragment(view, view->src.proto, header_len);
 }
 
 // ---- IPv6 ---------------------------------------------------------------------------------------
@@ -111,11 +149,30 @@ static struct ip_addr addr_at(const uint8_t *bytes)
 
 // What follows the fixed header (RFC 8200 section 4).
 struct chain {
-	uint32_t at;  // in the frame, of the header that `proto` names
+	uint32_t at; // in the frame, of the header that `proto` names
 	uint8_t proto;
-	bool is_fragment;
-	uint16_t fragment_offset; // in bytes
+	bool has_fragment_header;
+	struct fragment_view fragment;
 };
+
+static enum parse_result read_fragment_v6(const uint8_t *header, struct chain *chain)
+{
+	uint16_t word = load_be16(header + IPV6_FRAGMENT_WORD_OFFSET);
+	uint16_t at = word & IPV6_FRAGMENT_BYTES;
+	bool has_more = word & IPV6_MORE_FRAGMENTS;
+	if (chain->has_fragment_header)
+		return PARSE_MALFORMED;
+	chain->has_fragment_header = true;
+	// One without others is a whole packet, whatever else is under way (RFC 6946 section 4).
+	chain->fragment = (struct fragment_view){
+		.is_part = at || has_more,
+		.has_more = has_more,
+		.at = at,
+		.data = (uint16_t)(chain->at + IPV6_FRAGMENT_LEN),
+		.id = load_be32(header + IPV6_FRAGMENT_ID_OFFSET),
+	};
+	return PARSE_OK;
+}
 
 // A routing header that names a next stop is the sender's way to make others his relays (RFC 5095);
 // one that has none left is read past.
@@ -128,8 +185,8 @@ static enum parse_result step_over(const uint8_t *frame, uint32_t end, struct ch
 	uint32_t len = (header[1] + 1U) * 8;
 	if (chain->proto == IPPROTO_FRAGMENT) {
 		len = IPV6_FRAGMENT_LEN;
-		chain->is_fragment = true;
-		chain->fragment_offset = load_be16(header + 2) & IPV6_FRAGMENT_OFFSET;
+		if (read_fragment_v6(header, chain) != PARSE_OK)
+			return PARSE_MALFORMED;
 	}
 	if (len > room)
 		return PARSE_TRUNCATED;
@@ -163,7 +220,7 @@ static enum parse_result walk_chain(const uint8_t *frame, uint32_t at, uint32_t 
 		default:
 			return PARSE_OK;
 		}
-		if (chain->fragment_offset)
+		if (chain->fragment.at)
 			return PARSE_OK;
 		enum parse_result result = step_over(frame, end, chain);
 		if (result != PARSE_OK)
@@ -201,16 +258,19 @@ static enum parse_result parse_ipv6(const uint8_t *frame, uint32_t len, struct f
 	view->src.addr = addr_at(ip + IPV6_SRC_OFFSET);
 	view->dst.addr = addr_at(ip + IPV6_DST_OFFSET);
 	enum parse_result result = walk_chain(frame, view->l3, view->frame_len, &chain);
+	view->fragment = chain.fragment;
+	if (result == PARSE_TRUNCATED)
+		return too_short(view);
 	if (result != PARSE_OK)
 		return result;
-	if (chain.is_fragment)
-		return PARSE_FRAGMENT;
-	view->l4 = (uint16_t)chain.at;
+	view->l4 = view->payload = (uint16_t)chain.at;
 	view->src.proto = view->dst.proto = chain.proto;
 	if (!is_possible_source_v6(&view->src.addr) || ip_addr_is_v4(&view->dst.addr) ||
 	    ip_addr_equal(&view->src.addr, &view->dst.addr))
 		return PARSE_BAD_SOURCE;
-	return PARSE_OK;
+	uint32_t repeated =
+		view->fragment.data - view->l3 - (uint32_t)IPV6_HEADER_LEN - IPV6_FRAGMENT_LEN;
+	return check_fragment(view, chain.proto, repeated);
 }
 
 // ---- TCP and UDP --------------------------------------------------------------------------------
@@ -245,12 +305,12 @@ static enum parse_result parse_tcp(const uint8_t *frame, struct frame_view *view
 	const uint8_t *tcp = frame + view->l4;
 	uint32_t room = view->frame_len - view->l4;
 	if (room < TCP_HEADER_MIN)
-		return PARSE_TRUNCATED;
+		return too_short(view);
 	uint32_t header_len = (tcp[12] >> 4) * 4U;
 	if (header_len < TCP_HEADER_MIN)
 		return PARSE_MALFORMED;
 	if (header_len > room)
-		return PARSE_TRUNCATED;
+		return too_short(view);
 	read_ports(tcp, view);
 	view->payload = (uint16_t)(view->l4 + header_len);
 	view->seq = load_be32(tcp + 4);
@@ -266,11 +326,11 @@ static enum parse_result parse_udp(const uint8_t *frame, struct frame_view *view
 	const uint8_t *udp = frame + view->l4;
 	uint32_t room = view->frame_len - view->l4;
 	if (room < UDP_HEADER_LEN)
-		return PARSE_TRUNCATED;
+		return too_short(view);
 	uint32_t udp_len = load_be16(udp + 4);
 	if (udp_len < UDP_HEADER_LEN)
 		return PARSE_MALFORMED;
-	if (udp_len > room)
+	if (udp_len > room && !view->fragment.is_part)
 		return PARSE_TRUNCATED;
 	read_ports(udp, view);
 	view->payload = (uint16_t)(view->l4 + UDP_HEADER_LEN);
@@ -315,7 +375,7 @@ static enum parse_result parse_quote(const uint8_t *frame, uint32_t at, struct f
 			return PARSE_NOT_OURS;
 	}
 	const uint8_t *ip = frame + at;
-	if ((load_be16(ip + 6) & IP_FRAGMENT_OFFSET) ||
+	if ((load_be16(ip + IP_FRAGMENT_OFFSET) & IP_FRAGMENT_UNITS) ||
 	    (ip[9] != IPPROTO_TCP && ip[9] != IPPROTO_UDP))
 		return PARSE_NOT_OURS;
 	view->quoted_l3 = (uint16_t)at;
@@ -336,7 +396,7 @@ static enum parse_result parse_quote_v6(const uint8_t *frame, uint32_t at, struc
 	enum parse_result result = walk_chain(frame, at, view->frame_len, &chain);
 	if (result != PARSE_OK)
 		return result;
-	if (chain.fragment_offset || (chain.proto != IPPROTO_TCP && chain.proto != IPPROTO_UDP))
+	if (chain.fragment.at || (chain.proto != IPPROTO_TCP && chain.proto != IPPROTO_UDP))
 		return PARSE_NOT_OURS;
 	if (view->frame_len - chain.at < QUOTED_L4_MIN)
 		return PARSE_TRUNCATED;
@@ -353,6 +413,8 @@ static enum parse_result parse_icmp(const uint8_t *frame, struct frame_view *vie
 {
 	const uint8_t *icmp = frame + view->l4;
 	uint32_t room = view->frame_len - view->l4;
+	if (view->fragment.is_part)
+		return PARSE_NOT_OURS;
 	if (room < ICMP_HEADER_LEN)
 		return PARSE_TRUNCATED;
 	if (icmp[0] != ICMP_UNREACHABLE && icmp[0] != ICMP_TIME_EXCEEDED &&
@@ -377,6 +439,8 @@ static enum parse_result parse_icmp(const uint8_t *frame, struct frame_view *vie
 static enum parse_result parse_icmp6(const uint8_t *frame, struct frame_view *view)
 {
 	const uint8_t *icmp = frame + view->l4;
+	if (view->fragment.is_part)
+		return PARSE_NOT_OURS;
 	if (view->frame_len - view->l4 < ICMP_HEADER_LEN)
 		return PARSE_TRUNCATED;
 	if (icmp[0] < ICMP6_UNREACHABLE || icmp[0] > ICMP6_PARAMETER_PROBLEM)
@@ -409,12 +473,31 @@ static enum parse_result parse_ip(const uint8_t *frame, uint32_t len, struct fra
 	}
 }
 
+// Whether a later fragment may be of TCP or UDP: behind the fragment header there may be more
+// headers, of which it only knows the first.
+static bool may_be_ours(const struct frame_view *view)
+{
+	switch (view->src.proto) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+		return true;
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_DSTOPTS:
+		return view->is_v6;
+	default:
+		return false;
+	}
+}
+
 enum parse_result parse_frame(const uint8_t *frame, uint32_t len, struct frame_view *view)
 {
 	if (len < ETH_HEADER_LEN)
 		return PARSE_TRUNCATED;
 	*view = (struct frame_view){.l3 = ETH_HEADER_LEN};
 	enum parse_result result = parse_ip(frame, len, view);
+	if (result == PARSE_LATER_FRAGMENT && !may_be_ours(view))
+		return PARSE_NOT_OURS;
 	if (result != PARSE_OK)
 		return result;
 	switch (view->src.proto) {
@@ -446,4 +529,18 @@ struct ip_addr frame_outer_src(const uint8_t *frame, const struct frame_view *vi
 	uint32_t addrs_len;
 	const uint8_t *addr = frame + frame_view_addrs(view, &addrs_len);
 	return view->is_v6 ? addr_at(addr) : ip_addr_from_v4(load_raw32(addr));
+}
+
+struct ip_addr frame_outer_dst(const uint8_t *frame, const struct frame_view *view)
+{
+	uint32_t addrs_len;
+	const uint8_t *addr = frame + frame_view_addrs(view, &addrs_len) + addrs_len / 2;
+	return view->is_v6 ? addr_at(addr) : ip_addr_from_v4(load_raw32(addr));
+}
+
+uint32_t frame_id(const uint8_t *frame, const struct frame_view *view)
+{
+	if (view->is_v6)
+		return load_be32(frame + view->fragment.data - sizeof(uint32_t));
+	return load_be16(frame + view->l3 + IP_ID_OFFSET);
 }

@@ -91,6 +91,37 @@ void rewrite_packet(uint8_t *frame, const struct frame_view *view, const struct 
 	pass_hop(ip, view->is_v6, rewrite->addr_delta);
 }
 
+static uint16_t addrs_delta(const uint8_t *frame, const struct frame_view *view,
+			    const struct ip_addr *src, const struct ip_addr *dst)
+{
+	uint32_t len;
+	uint32_t at = frame_view_addrs(view, &len);
+	uint8_t addrs[2 * IPV6_ADDR_LEN];
+	memcpy(addrs, src->bytes + IPV6_ADDR_LEN - len / 2, len / 2);
+	memcpy(addrs + len / 2, dst->bytes + IPV6_ADDR_LEN - len / 2, len / 2);
+	return csum_delta_bytes(frame + at, addrs, len);
+}
+
+void rewrite_fragment(uint8_t *frame, const struct frame_view *view, const struct ip_addr *src,
+		      const struct ip_addr *dst)
+{
+	uint16_t addr_delta = addrs_delta(frame, view, src, dst);
+	store_addrs(frame + view->l3, view->is_v6, src, dst);
+	pass_hop(frame + view->l3, view->is_v6, addr_delta);
+}
+
+void rewrite_id(uint8_t *frame, const struct frame_view *view, uint32_t id)
+{
+	uint8_t *ip = frame + view->l3;
+	if (view->is_v6) {
+		store_be32(frame + view->fragment.data - sizeof(id), id);
+		return;
+	}
+	uint16_t before = load_raw16(ip + IP_ID_OFFSET);
+	store_be16(ip + IP_ID_OFFSET, (uint16_t)id);
+	update_stored(ip + IP_CSUM_OFFSET, csum_delta16(before, load_raw16(ip + IP_ID_OFFSET)));
+}
+
 void rewrite_ttl(uint8_t *frame, const struct frame_view *view)
 {
 	pass_hop(frame + view->l3, view->is_v6, 0);
@@ -116,17 +147,6 @@ static uint64_t quote_sum(const uint8_t *frame, const struct frame_view *view)
 	if (end > view->frame_len)
 		end = view->frame_len;
 	return csum_add_bytes(0, frame + view->quoted_l3, end - view->quoted_l3);
-}
-
-static uint16_t addrs_delta(const uint8_t *frame, const struct frame_view *view,
-			    const struct ip_addr *src, const struct ip_addr *dst)
-{
-	uint32_t len;
-	uint32_t at = frame_view_addrs(view, &len);
-	uint8_t addrs[2 * IPV6_ADDR_LEN];
-	memcpy(addrs, src->bytes + IPV6_ADDR_LEN - len / 2, len / 2);
-	memcpy(addrs + len / 2, dst->bytes + IPV6_ADDR_LEN - len / 2, len / 2);
-	return csum_delta_bytes(frame + at, addrs, len);
 }
 
 void rewrite_icmp_error(uint8_t *frame, const struct frame_view *view,

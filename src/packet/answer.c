@@ -201,6 +201,9 @@ static bool is_intact(const struct packet *packet)
 	const struct frame_view *view = &packet->view;
 	const uint8_t *l4 = packet->frame + view->l4;
 	bool is_udp = view->src.proto == IPPROTO_UDP;
+	// The rest of what the checksum covers is elsewhere: enough for an ICMP error, not a reset.
+	if (packet->is_fragment)
+		return is_udp;
 	bool is_checked = packet->vnet.flags & VIRTIO_NET_HDR_F_DATA_VALID;
 	if (is_checked || packet_is_partial(packet) ||
 	    (is_udp && load_raw16(l4 + UDP_CSUM_OFFSET) == 0))

@@ -38,11 +38,13 @@ struct reset {
 void answer_write_reset(const struct answer_templates *templates, const struct reset *reset,
 			struct packet *packet);
 
-// Whether a refusal of the packet may be answered at all: not a RST or an ICMP error.
+// Whether a refusal of the packet may be answered at all: not a RST, an ICMP error, or a fragment
+// after the first (RFC 1122 section 3.2.2).
 static inline bool answer_may_be_due(const struct packet *packet)
 {
 	bool is_tcp = packet->view.src.proto == IPPROTO_TCP;
-	return !packet->view.is_icmp_error && !(is_tcp && (packet->view.tcp_flags & TCP_FLAG_RST));
+	return !packet->view.is_icmp_error && !packet_is_later_fragment(packet) &&
+	       !(is_tcp && (packet->view.tcp_flags & TCP_FLAG_RST));
 }
 
 // Turn a received packet into the refusal that its sender should get: a reset for a TCP segment, a

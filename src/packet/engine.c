@@ -15,10 +15,12 @@ enum {
 	SPARES_PER_WORKER = 2 * WORKER_SPARES, // in its hands, and on their way there
 };
 
+// Fragments that wait take nothing away from the packets that do not.
 static uint32_t n_packets(const struct engine *engine)
 {
-	return engine->is_inline ? INLINE_PACKETS
-				 : PIPELINE_PACKETS + engine->n_workers * SPARES_PER_WORKER;
+	uint32_t n = engine->is_inline ? (uint32_t)INLINE_PACKETS
+				       : PIPELINE_PACKETS + engine->n_workers * SPARES_PER_WORKER;
+	return n + FRAGMENTS_PACKETS;
 }
 
 // Pipelines want a processor each for capture and transmit.
@@ -70,6 +72,8 @@ static int open_worker(struct engine *engine, const struct engine_params *params
 			.secret = params->secret + i,
 		}};
 	worker.config = config;
+	worker.number = i;
+	worker.n_workers = engine->n_workers;
 	worker.flows.is_one_sided = config->mode == MODE_DSR;
 	copy_timeouts(worker.flows.timeouts, &config->timeouts);
 	steering_slice(&engine->capture.steering, i, &worker.flows.first_port,
@@ -94,6 +98,19 @@ static int open_workers(struct engine *engine, const struct engine_params *param
 	return 0;
 }
 
+static int open_fragments(struct engine *engine, const struct engine_params *params,
+			  struct err *err)
+{
+	struct fragments_params fragments = {
+		.config = params->config,
+		.secret = params->secret,
+		.n_datagrams = FRAGMENTS_DATAGRAMS,
+		.n_packets = FRAGMENTS_PACKETS,
+		.n_bytes = FRAGMENTS_BYTES,
+	};
+	return fragments_init(&engine->capture.fragments, &fragments, err);
+}
+
 static int open_parts(struct engine *engine, const struct engine_params *params, struct err *err)
 {
 	int code = doorbell_open(&engine->capture_bell, err);
@@ -103,6 +120,8 @@ static int open_parts(struct engine *engine, const struct engine_params *params,
 		code = params->driver->open(&engine->io, params->links, params->n_links, err);
 	if (!code)
 		code = packet_pool_init(&engine->capture.pool, n_packets(engine), err);
+	if (!code)
+		code = open_fragments(engine, params, err);
 	if (!code)
 		code = open_workers(engine, params, err);
 	if (!code && !engine->is_inline)
@@ -134,6 +153,7 @@ int engine_create(struct engine **engine, const struct engine_params *params,
 	made->capture.driver = made->transmit.driver = made->driver;
 	made->capture.io = made->transmit.io = made->io;
 	made->transmit.n_links = made->n_links;
+	made->capture.now_ns = made->now_ns;
 	atomic_store_explicit(&made->snapshot, snapshot, memory_order_release);
 	*engine = made;
 	return 0;
@@ -171,6 +191,7 @@ void engine_destroy(struct engine *engine)
 		close_bell(&engine->workers[i].bell);
 	}
 	free(engine->workers);
+	fragments_fini(&engine->capture.fragments);
 	packet_pool_fini(&engine->capture.pool);
 	engine->driver->close(engine->io);
 	close_bell(&engine->capture_bell);
@@ -242,6 +263,8 @@ int engine_stats(struct engine *engine, struct packet_stats *stats)
 		add_worker(stats, &engine->workers[i].worker);
 	add_ledger(stats, &engine->capture.ledger);
 	add_ledger(stats, &engine->transmit.ledger);
+	// Read last: what leaves the store meanwhile is missing from the sums, and never in both.
+	stats->held = counter_read(&engine->capture.fragments.held);
 	stats->kernel_dropped = engine->driver->kernel_drops(engine->io);
 	return 0;
 }

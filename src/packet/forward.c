@@ -2,7 +2,9 @@
 #include "packet/forward.h"
 
 #include "culvert/balance/choice.h"
+#include "culvert/net/bytes.h"
 #include "culvert/net/ipip.h"
+#include "culvert/net/rewrite.h"
 
 // ---- flows --------------------------------------------------------------------------------------
 
@@ -141,6 +143,29 @@ bool forward_can_reach(struct packet *packet, const struct snapshot *snapshot,
 {
 	return forward_has_hop(packet, backend) &&
 	       forward_can_leave(packet, &snapshot->links[backend->hop.link]);
+}
+
+static uint32_t n_segments(const struct packet *packet)
+{
+	uint32_t len = packet->view.frame_len - packet->view.payload;
+	uint32_t size = packet->vnet.gso_size;
+	bool is_whole = packet->vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE || size == 0;
+	return is_whole || len == 0 ? 1 : (len - 1) / size + 1;
+}
+
+void forward_renew_id(struct worker *worker, struct packet *packet, const struct ip_addr *src,
+		      const struct ip_addr *dst)
+{
+	const struct frame_view *view = &packet->view;
+	if (view->is_v6) {
+		if (view->fragment.is_part)
+			rewrite_id(packet->frame, view, ip_ids_take_v6(&worker->ids, src, dst));
+		return;
+	}
+	uint16_t field = load_be16(packet->frame + view->l3 + IP_FRAGMENT_OFFSET);
+	if (!(field & IP_DONT_FRAGMENT) || view->fragment.is_part)
+		rewrite_id(packet->frame, view,
+			   ip_ids_take_v4(&worker->ids, src, dst, n_segments(packet)));
 }
 
 void forward_finish(struct packet *packet, const struct snapshot *snapshot, uint32_t link,

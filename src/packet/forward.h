@@ -25,6 +25,16 @@ void forward_dsr_unchanged(struct worker *worker, struct packet *packet,
 void forward_ipip(struct worker *worker, struct packet *packet,
 		  const struct snapshot_backend *backend);
 
+// Does the backend get what the client has sent, addresses included?
+static inline bool forward_is_unchanged(const struct worker *worker)
+{
+	return worker->config->mode == MODE_DSR && worker->config->dsr.method != DSR_NAT;
+}
+
+// A first fragment has been decided about: this is for those that follow. And one of these.
+void forward_note_fragment(struct worker *worker, const struct packet *packet);
+void forward_later_fragment(struct worker *worker, struct packet *packet);
+
 // An ICMP error about a packet of a flow, in either direction.
 void forward_icmp_error(struct worker *worker, struct packet *packet);
 
@@ -83,6 +93,11 @@ bool forward_has_hop(struct packet *packet, const struct snapshot_backend *backe
 bool forward_can_leave(struct packet *packet, const struct snapshot_link *link);
 bool forward_can_reach(struct packet *packet, const struct snapshot *snapshot,
 		       const struct snapshot_backend *backend);
+
+// The packet has been given these addresses: if it may be fragmented, or is a fragment, it gets an
+// identification that no other packet between them has had lately.
+void forward_renew_id(struct worker *worker, struct packet *packet, const struct ip_addr *src,
+		      const struct ip_addr *dst);
 
 // A frame of `len` bytes is ready.
 static inline void forward_send(struct packet *packet, uint32_t link, uint32_t len)

@@ -15,8 +15,6 @@ struct target {
 	uint16_t backend;
 };
 
-enum { IP_FRAGMENT_OFFSET = 6, IP_DONT_FRAGMENT = 0x4000 };
-
 // ---- the way there -----------------------------------------------------------------------------
 
 // Too long for the way: the client is told, unless it lets others cut its packets. Datagrams in one
@@ -172,7 +170,8 @@ static bool find_target(struct worker *worker, struct packet *packet, struct tar
 static void count(struct worker *worker, const struct packet *packet, const struct target *target)
 {
 	if (!target->flow)
-		flow_table_count(worker->flows, packet->frontend, target->backend, &packet->view);
+		flow_table_count(worker->flows, FROM_CLIENT, packet->frontend, target->backend,
+				 &packet->view);
 	else if (flow_table_track(worker->flows, target->flow, FROM_CLIENT, &packet->view))
 		forward_remember_path(&worker->flows->flows[target->flow], packet);
 }
@@ -200,6 +199,7 @@ void forward_dsr(struct worker *worker, struct packet *packet)
 	struct target target = {0};
 	if (!find_target(worker, packet, &target))
 		return;
+	packet->backend = target.backend;
 	count(worker, packet, &target);
 	if (worker->config->dsr.method == DSR_NAT)
 		translate(worker, packet, &target);

@@ -81,6 +81,8 @@ static void send_to_backend(struct worker *worker, struct packet *packet, uint32
 	if (flow_table_track(worker->flows, index, FROM_CLIENT, &packet->view))
 		forward_remember_path(flow, packet);
 	rewrite_packet(packet->frame, &packet->view, &rewrite, packet_is_partial(packet));
+	forward_renew_id(worker, packet, &local.addr, &backend->endpoint.addr);
+	packet->backend = flow->backend;
 	forward_finish(packet, snapshot, backend->hop.link, &backend->hop.mac);
 }
 
@@ -118,6 +120,9 @@ static void send_to_client(struct worker *worker, struct packet *packet, uint32_
 		.port_delta = csum_negate(flow->port_delta),
 	};
 	rewrite_packet(packet->frame, &packet->view, &rewrite, packet_is_partial(packet));
+	forward_renew_id(worker, packet, &rewrite.src->addr, &client.addr);
+	packet->frontend = flow->frontend;
+	packet->backend = flow->backend;
 	flow_table_track(worker->flows, index, FROM_BACKEND, &packet->view);
 	forward_finish(packet, snapshot, flow->client_link, &flow->client_mac);
 }

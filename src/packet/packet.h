@@ -46,6 +46,11 @@ struct packet {
 	uint16_t frontend; // from the client: which VIP
 	uint32_t nat_pool; // from the backend: its pool
 	uint32_t hash;     // from the client: flow_table_find()
+	uint16_t backend;  // its running number, once the packet is forwarded to it or from it
+	bool is_fragment;
+	uint32_t datagram;        // of a fragment: fragments.h
+	uint32_t datagram_serial; // the number is used again: this is not
+	struct packet *next;      // while it waits for another
 	struct frame_view view;
 	struct packet_train train;
 };
@@ -92,6 +97,12 @@ static inline bool packet_is_partial(const struct packet *packet)
 {
 	return (packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
 	       packet->vnet.csum_start == packet->view.l4;
+}
+
+// Without ports or checksum.
+static inline bool packet_is_later_fragment(const struct packet *packet)
+{
+	return packet->is_fragment && packet->view.fragment.at != 0;
 }
 
 static inline void packet_drop(struct packet *packet, enum verdict verdict)

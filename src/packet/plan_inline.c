@@ -52,8 +52,11 @@ static bool run_once(struct engine *engine)
 static void rest(struct engine *engine)
 {
 	const struct flow_table *flows = engine->workers[0].worker.flows;
+	int idle_ms = capture_idle_ms(&engine->capture);
+	if (idle_ms < 0 && flows->n_flows)
+		idle_ms = IDLE_MS;
 	grace_away();
-	engine->driver->wait(engine->io, engine->capture_bell.fd, flows->n_flows ? IDLE_MS : -1);
+	engine->driver->wait(engine->io, engine->capture_bell.fd, idle_ms);
 	doorbell_disarm(&engine->capture_bell);
 	grace_back();
 }
@@ -71,6 +74,7 @@ static void *run(void *arg)
 			break;
 		rest(engine);
 	}
+	capture_end(&engine->capture);
 	atomic_store_explicit(&engine->is_finished, true, memory_order_release);
 	grace_leave();
 	return NULL;

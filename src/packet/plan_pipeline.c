@@ -100,7 +100,8 @@ static void capture_rest(struct engine *engine)
 {
 	grace_away();
 	if (engine->capture.pool.n_free) {
-		engine->driver->wait(engine->io, engine->capture_bell.fd, -1);
+		engine->driver->wait(engine->io, engine->capture_bell.fd,
+				     capture_idle_ms(&engine->capture));
 	} else {
 		struct pollfd bell = {.fd = engine->capture_bell.fd, .events = POLLIN};
 		doorbell_arm(&engine->capture_bell);
@@ -132,6 +133,7 @@ static void *run_capture(void *arg)
 		if (is_idle)
 			capture_rest(engine);
 	}
+	capture_end(&engine->capture);
 	atomic_store_explicit(&engine->is_finished, true, memory_order_release);
 	grace_leave();
 	return NULL;

@@ -9,6 +9,7 @@ static enum verdict verdict_of(enum parse_result result)
 {
 	switch (result) {
 	case PARSE_OK:
+	case PARSE_LATER_FRAGMENT:
 		return VERDICT_NONE;
 	case PARSE_NOT_OURS:
 		return VERDICT_PASSED;
@@ -20,8 +21,8 @@ static enum verdict verdict_of(enum parse_result result)
 		return VERDICT_DROP_BAD_IP_CHECKSUM;
 	case PARSE_SOURCE_ROUTE:
 		return VERDICT_DROP_SOURCE_ROUTE;
-	case PARSE_FRAGMENT:
-		return VERDICT_DROP_FRAGMENT;
+	case PARSE_TINY_FRAGMENT:
+		return VERDICT_DROP_FRAGMENT_TINY;
 	case PARSE_BAD_SOURCE:
 		return VERDICT_DROP_BAD_SOURCE;
 	case PARSE_BAD_TCP_FLAGS:
@@ -117,6 +118,7 @@ void steer_packet(const struct steering *steering, const struct snapshot *snapsh
 		  struct packet *packet)
 {
 	packet->is_to_send = false;
+	packet->is_fragment = false;
 	packet->verdict = VERDICT_DROP_TRUNCATED;
 	if (packet->len > PACKET_FRAME_MAX)
 		return;
@@ -127,6 +129,9 @@ void steer_packet(const struct steering *steering, const struct snapshot *snapsh
 	packet->verdict =
 		(uint8_t)verdict_of(parse_frame(packet->frame, packet->len, &packet->view));
 	if (packet->verdict != VERDICT_NONE)
+		return;
+	packet->is_fragment = packet->view.fragment.is_part;
+	if (packet_is_later_fragment(packet))
 		return;
 
 	// An error quotes a packet that went the other way: who caused it is who it is from. What

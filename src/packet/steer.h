@@ -23,6 +23,7 @@ void steering_slice(const struct steering *steering, uint32_t worker, uint16_t *
 		    uint32_t *n_ports);
 
 // Sets packet->view, and either verdict (dropped or passed) or from, worker and what a lookup
-// needs. `packet` has frame, len and rx_link.
+// needs. A fragment after the first has no ports to go by, so that fragments.h must say the rest.
+// `packet` has frame, len and rx_link.
 void steer_packet(const struct steering *steering, const struct snapshot *snapshot,
 		  struct packet *packet);

@@ -6,6 +6,7 @@
 
 #include "culvert/base/clock.h"
 #include "packet/forward.h"
+#include "packet/fragments.h"
 #include "packet/sweep.h"
 
 enum {
@@ -41,8 +42,10 @@ int worker_init(struct worker *worker, const struct worker_params *params, struc
 	};
 	worker->was_up = calloc(params->flows.n_backends + 1, sizeof(bool));
 	worker->is_to_sweep = calloc(params->flows.n_backends + 1, sizeof(bool));
+	worker->ways = calloc(FRAGMENTS_DATAGRAMS + 1, sizeof(*worker->ways));
+	ip_ids_init(&worker->ids, params->flows.secret, params->number, params->n_workers);
 	int code = 0;
-	if (!worker->was_up || !worker->is_to_sweep)
+	if (!worker->was_up || !worker->is_to_sweep || !worker->ways)
 		code = err_set(err, -ENOMEM, "not enough memory for a worker");
 	if (!code)
 		code = answer_templates_init(&worker->templates, err);
@@ -61,6 +64,7 @@ void worker_fini(struct worker *worker)
 	for (uint32_t i = 0; i < worker->n_schedulers; i++)
 		scheduler_destroy(worker->schedulers[i]);
 	free(worker->schedulers);
+	free(worker->ways);
 	free(worker->was_up);
 	free(worker->is_to_sweep);
 	*worker = (struct worker){0};
@@ -96,6 +100,16 @@ static void prefetch(const struct worker *worker, const struct packet *packet)
 	__builtin_prefetch(&pool->owner[forward_local_port(packet) - pool->first_port]);
 }
 
+static void forward_fragment(struct worker *worker, struct packet *packet)
+{
+	if (packet_is_later_fragment(packet)) {
+		forward_later_fragment(worker, packet);
+		return;
+	}
+	worker->forward(worker, packet);
+	forward_note_fragment(worker, packet);
+}
+
 void worker_process(struct worker *worker, struct packet *const *packets, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
@@ -103,6 +117,8 @@ void worker_process(struct worker *worker, struct packet *const *packets, uint32
 	for (uint32_t i = 0; i < n; i++) {
 		if (packets[i]->view.is_icmp_error)
 			forward_icmp_error(worker, packets[i]);
+		else if (packets[i]->is_fragment)
+			forward_fragment(worker, packets[i]);
 		else
 			worker->forward(worker, packets[i]);
 	}

@@ -6,9 +6,23 @@
 #include "culvert/balance/scheduler.h"
 #include "culvert/flow/flow_table.h"
 #include "packet/answer.h"
+#include "packet/ip_ids.h"
 #include "packet/packet.h"
 
 enum { WORKER_SPARES = PACKET_BURST }; // a batch may need one for every packet
+
+// Where the first fragment of a datagram went, for those that follow it.
+struct fragment_way {
+	uint32_t serial; // packet.datagram_serial
+	uint8_t verdict; // of the first; what follows is set when it is FORWARDED
+	uint8_t link;
+	uint16_t frontend;
+	uint16_t backend;
+	struct mac_addr next_hop;
+	uint32_t id; // as sent
+	struct ip_addr src;
+	struct ip_addr dst;
+};
 
 struct worker {
 	void (*forward)(struct worker *worker, struct packet *packet); // by mode: forward.h
@@ -17,11 +31,13 @@ struct worker {
 	struct scheduler **schedulers;                                 // owned; by frontend
 	const struct snapshot *snapshot; // borrowed for the batch at hand
 	uint32_t n_schedulers;
+	struct fragment_way *ways; // owned; by packet.datagram
 	struct answer_templates templates;
 
 	uint32_t now;          // seconds of the flow table's clock
 	uint32_t answers_left; // in this second
 	uint16_t next_ip_id;   // for tunnel packets that may be fragmented
+	struct ip_ids ids;     // for packets with addresses of ours
 	bool has_expiry_left;  // the last look at the timers ended early
 
 	// Backends that went down and whose flows are still to be reset: sweep.c.
@@ -43,6 +59,8 @@ struct worker {
 struct worker_params {
 	struct flow_table_params flows;
 	const struct config *config; // borrowed, as long as the worker
+	uint32_t number;             // of this one
+	uint32_t n_workers;
 };
 
 int worker_init(struct worker *worker, const struct worker_params *params, struct err *err);

@@ -477,7 +477,7 @@ Test(one_sided, packets_without_a_flow_are_counted)
 {
 	struct flow_table *table = make_table();
 	struct frame_view view = {.l3 = 14, .frame_len = 114};
-	flow_table_count(table, 0, 1, &view);
+	flow_table_count(table, FROM_CLIENT, 0, 1, &view);
 	cr_expect_eq(counter_read(&table->frontends[0].packets_tx), 1);
 	cr_expect_eq(counter_read(&table->frontends[0].bytes_tx), 100);
 	cr_expect_eq(counter_read(&table->backends[1].bytes_tx), 100);

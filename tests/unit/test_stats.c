@@ -107,6 +107,7 @@ static int gather(void *arg, struct stats *all)
 	stats->generated = 3;
 	stats->kernel_dropped = 2;
 	stats->suppressed = 4;
+	stats->held = 6;
 	stats->flows = 20;
 	stats->flow_capacity = 4096;
 	stats->flows_reclaimed = 1;
@@ -192,7 +193,7 @@ static const char expected_json[] =
 	"  'secure': {'total_connections': 5, 'current_connections': 0,"
 	"   'bytes_tx': 0, 'bytes_rx': 6}},"
 	" 'packets': {'received': 60, 'forwarded': 40, 'passed': 5, 'dropped': 15,"
-	"  'generated': 3, 'suppressed': 4, 'kernel_dropped': 2},"
+	"  'held': 6, 'generated': 3, 'suppressed': 4, 'kernel_dropped': 2},"
 	" 'flows': {'current': 20, 'capacity': 4096, 'reclaimed': 1}}";
 
 // What `text` holds apart from "drops", whose keys come from the list of verdicts.

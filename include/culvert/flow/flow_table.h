@@ -94,9 +94,9 @@ void flow_table_end(struct flow_table *table, uint32_t index);
 // Returns false when its numbers cannot be the sender's own: then it is only counted.
 bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,
 		      const struct frame_view *view);
-// A packet from the client is passed on without a flow: only counted.
-void flow_table_count(struct flow_table *table, uint16_t frontend, uint16_t backend,
-		      const struct frame_view *view);
+// A packet is passed on without a flow, or as a later part of one that was tracked: only counted.
+void flow_table_count(struct flow_table *table, enum flow_dir dir, uint16_t frontend,
+		      uint16_t backend, const struct frame_view *view);
 // The flow's backend went down and its client is reset: it lingers as long as after a RST.
 void flow_table_orphan(struct flow_table *table, uint32_t index);
 

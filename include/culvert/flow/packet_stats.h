@@ -15,7 +15,8 @@ struct packet_stats {
 	struct traffic *backends; // owned; by running number over all pools
 	size_t n_backends;
 	uint64_t received;             // frames handed to the packet path
-	uint64_t verdicts[N_VERDICTS]; // sums to `received` when no packet is in flight
+	uint64_t verdicts[N_VERDICTS]; // with `held` they sum to `received` when none is in flight
+	uint64_t held;                 // fragments that wait for their first one
 	uint64_t generated;            // resets and ICMP errors made here
 	uint64_t suppressed;           // resets and ICMP errors not made: their rate was used up
 	uint64_t kernel_dropped;       // frames the kernel could not queue for us: never received

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What became of a received packet. Every one ends in exactly one verdict, each verdict has one
-// counter, and the sums balance: received = forwarded + passed + all named drops.
+// counter, and the sums balance: received = forwarded + passed + all named drops (and fragments
+// that wait for their first one have none yet).
 #pragma once
 
 // X(symbol, name in statistics and logs, what it means)
@@ -13,7 +14,12 @@
 	X(DROP_BAD_IP_CHECKSUM, "bad_ip_checksum", "IPv4 header checksum is wrong")             \
 	X(DROP_SOURCE_ROUTE, "source_route", "the sender names the way (IPv4, IPv6 type 0)")    \
 	X(DROP_HEADER_CHAIN, "header_chain", "too many IPv6 extension headers")                 \
-	X(DROP_FRAGMENT, "fragment", "a fragment of a larger datagram")                         \
+	X(DROP_FRAGMENT, "fragment", "the first fragment of its datagram was dropped")          \
+	X(DROP_FRAGMENT_TINY, "fragment_tiny", "a fragment that cuts the headers themselves")   \
+	X(DROP_FRAGMENT_OVERLAP, "fragment_overlap", "fragments that contradict each other")    \
+	X(DROP_FRAGMENT_DUPLICATE, "fragment_duplicate", "a fragment that has come before")     \
+	X(DROP_FRAGMENT_EXPIRED, "fragment_expired", "waited in vain for the first fragment")   \
+	X(DROP_FRAGMENT_STORE_FULL, "fragment_store_full", "too many fragments wait")           \
 	X(DROP_BAD_SOURCE, "bad_source", "source address or port that no client can have")      \
 	X(DROP_TTL_EXPIRED, "ttl_expired", "time to live used up here")                         \
 	X(DROP_TOO_BIG, "too_big", "larger than the next link carries")                         \

@@ -17,7 +17,8 @@ enum parse_result {
 	PARSE_MALFORMED,       // header fields contradict each other
 	PARSE_BAD_IP_CHECKSUM, // RFC 1812 section 5.2.2
 	PARSE_SOURCE_ROUTE,    // RFC 7126 sections 4.3 and 4.4, RFC 5095
-	PARSE_FRAGMENT,        // any fragment, the first included
+	PARSE_LATER_FRAGMENT,  // one without ports: all but the first
+	PARSE_TINY_FRAGMENT,   // cuts the headers themselves (RFC 1858, RFC 3128, RFC 7112)
 	PARSE_BAD_SOURCE,      // RFC 1812 section 5.3.7: a source that nobody can have
 	PARSE_BAD_TCP_FLAGS,   // a combination that no TCP sends
 	PARSE_HEADER_CHAIN,    // more IPv6 extension headers than anybody needs (RFC 8504 5.3)
@@ -32,10 +33,16 @@ enum {
 	TCP_FLAG_URG = 0x20,
 
 	ETH_HEADER_LEN = 14,
-	IP_TTL_OFFSET = 8, // from the start of the IPv4 header
+	IP_ID_OFFSET = 4, // from the start of the IPv4 header
+	IP_FRAGMENT_OFFSET = 6,
+	IP_TTL_OFFSET = 8,
 	IP_CSUM_OFFSET = 10,
 	IP_SRC_OFFSET = 12,
 	IP_DST_OFFSET = 16,
+	IP_DONT_FRAGMENT = 0x4000, // in the word at IP_FRAGMENT_OFFSET
+	IP_MORE_FRAGMENTS = 0x2000,
+	IP_FRAGMENT_UNITS = 0x1fff, // where it belongs, in units of
+	FRAGMENT_UNIT = 8,          // bytes
 	IPV6_HEADER_LEN = 40,
 	IPV6_HOP_LIMIT_OFFSET = 7, // from the start of the IPv6 header
 	IPV6_SRC_OFFSET = 8,
@@ -44,6 +51,15 @@ enum {
 	TCP_CSUM_OFFSET = 16, // from the start of the TCP header
 	UDP_CSUM_OFFSET = 6,
 	IP_PACKET_MAX = 65535,
+};
+
+// One of the pieces in which a datagram travels (RFC 791 section 3.2, RFC 8200 section 4.5).
+struct fragment_view {
+	bool is_part;  // false: the whole datagram, and nothing else here means anything
+	bool has_more; // not the last one
+	uint16_t at;   // bytes of the datagram before it; 0: the first, which has the ports
+	uint16_t data; // offset of its own bytes from the start of the frame
+	uint32_t id;   // host byte order
 };
 
 // Who speaks to whom. For an ICMP error: the packet that it quotes, as quoted; if that one carries
@@ -58,7 +74,7 @@ struct frame_view {
 	uint32_t seq;       // TCP: sequence number, host byte order
 	uint32_t ack;
 	uint8_t tcp_flags; // FIN, SYN, RST, PSH, ACK and URG
-	uint8_t ttl; // IPv6: hop limit
+	uint8_t ttl;       // IPv6: hop limit
 	bool is_v6;
 	bool is_icmp_error;   // src, dst, seq: of the quoted packet
 	bool is_tunnel_error; // the quoted packet was carried by another, from the error's
@@ -68,13 +84,17 @@ struct frame_view {
 	uint16_t icmp_mtu; // of "fragmentation needed" and "packet too big", host byte order; 0 in
 			   // other errors
 	struct ip_addr tunnel_end;
+	struct fragment_view fragment;
 };
 
-// `frame` starts at the Ethernet header. On any result but PARSE_OK *view is unspecified.
+// `frame` starts at the Ethernet header. With PARSE_LATER_FRAGMENT *view has no ports, and in IPv6
+// perhaps the protocol of an extension header; with what is neither that nor PARSE_OK it is
+// unspecified.
 enum parse_result parse_frame(const uint8_t *frame, uint32_t len, struct frame_view *view);
 
 // The sum of the pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1) of the packet that
-// `view` describes, for `len` bytes of `proto`: a transport's checksum starts from it, ICMPv6's too.
+// `view` describes, for `len` bytes of `proto`: a transport's checksum starts from it, ICMPv6's
+// too.
 uint64_t frame_pseudo_sum(const uint8_t *frame, const struct frame_view *view, uint8_t proto,
 			  uint32_t len);
 
@@ -85,8 +105,12 @@ static inline uint32_t frame_view_addrs(const struct frame_view *view, uint32_t 
 	return view->l3 + (view->is_v6 ? (uint32_t)IPV6_SRC_OFFSET : (uint32_t)IP_SRC_OFFSET);
 }
 
-// Who the IP packet itself is from: not what an ICMP error quotes.
+// Who the IP packet itself is from, and for: not what an ICMP error quotes.
 struct ip_addr frame_outer_src(const uint8_t *frame, const struct frame_view *view);
+struct ip_addr frame_outer_dst(const uint8_t *frame, const struct frame_view *view);
+
+// The identification of an IPv4 packet or an IPv6 fragment, host byte order.
+uint32_t frame_id(const uint8_t *frame, const struct frame_view *view);
 
 // Bytes of TCP sequence space that the segment takes: payload, SYN and FIN.
 static inline uint32_t frame_view_seq_len(const struct frame_view *view)

@@ -30,6 +30,14 @@ void rewrite_deltas(const struct endpoint *from_src, const struct endpoint *from
 void rewrite_packet(uint8_t *frame, const struct frame_view *view, const struct rewrite *rewrite,
 		    bool is_partial);
 
+// A fragment after the first has addresses, and nothing else of these. Takes one from the time to
+// live, as rewrite_packet().
+void rewrite_fragment(uint8_t *frame, const struct frame_view *view, const struct ip_addr *src,
+		      const struct ip_addr *dst);
+
+// Give an IPv4 packet or an IPv6 fragment another identification (host byte order).
+void rewrite_id(uint8_t *frame, const struct frame_view *view, uint32_t id);
+
 // Only take one from the time to live, which must be more than 1.
 void rewrite_ttl(uint8_t *frame, const struct frame_view *view);
 

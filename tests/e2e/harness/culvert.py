@@ -119,7 +119,7 @@ class Culvert:
         await_condition(quiet, "no more packets", timeout=20, interval=0.2)
         stats = self.stats()
         packets = stats["packets"]
-        ends = packets["forwarded"] + packets["passed"] + packets["dropped"]
+        ends = packets["forwarded"] + packets["passed"] + packets["dropped"] + packets["held"]
         assert packets["received"] == ends, f"the ledger does not balance: {stats}"
         assert packets["dropped"] == sum(stats["drops"].values()), stats
         return packets

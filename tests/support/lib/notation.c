@@ -27,6 +27,7 @@ struct parser {
 	struct notation *out;
 	uint32_t depth; // of braces
 	bool has_via;
+	bool has_id; // the outer header
 	char *why;
 	size_t why_size;
 };
@@ -374,12 +375,15 @@ static int read_id(struct parser *parser, struct frame_spec *spec)
 {
 	char *word = next_word(parser);
 	char *end = NULL;
+	parser->has_id |= parser->depth == 0;
 	if (!word)
 		return fail(parser, "id: a number is wanted");
 	if (*word != '$') {
 		spec->id = (uint32_t)strtoul(word, &end, 0);
 		return *end ? fail(parser, "id: no number \"%s\"", word) : 0;
 	}
+	if (names_find_number(parser->names, word, &spec->id))
+		return 0;
 	if (!observe_id(parser, &spec->id))
 		return fail(parser, "id: nothing to see");
 	if (!names_bind_number(parser->names, word, spec->id))
@@ -497,6 +501,8 @@ int notation_parse(const char *text, struct names *names, const struct notation_
 	notation->link = is_front ? 0 : 1;
 	if (read_packet(&parser) || read_rest(&parser))
 		return -1;
+	if (source->is_id_free && !parser.has_id && !(notation->spec.fragment & DONT_FRAGMENT))
+		(void)observe_id(&parser, &notation->spec.id);
 	set_macs(&parser);
 	return 0;
 }

@@ -25,7 +25,8 @@ struct notation_source {
 	uint8_t default_ttl;
 	// The hardware addresses of the two links, ours.
 	const struct mac_addr *link_macs;
-	bool is_output; // sent by us: the link's address is the source's, not the destination's
+	bool is_output;  // sent by us: the link's address is the source's, not the destination's
+	bool is_id_free; // what may be fragmented has any identification, where the line has none
 };
 
 // 0, or -1 with the reason in `why`. `names` may have grown by then. `notation` is written to.

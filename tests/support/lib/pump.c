@@ -6,7 +6,7 @@
 
 #include "culvert/base/clock.h"
 
-enum { N_PACKETS = 256, START_SECONDS = 1000, SECRET = 42 };
+enum { N_PACKETS = 256, N_DATAGRAMS = 8, N_HELD = 16, START_SECONDS = 1000, SECRET = 42 };
 
 static void check(int code, const struct err *err)
 {
@@ -24,6 +24,7 @@ static void open_worker(struct pump *pump)
 	struct err err = {0};
 	struct worker_params params = {
 		.config = config,
+		.n_workers = 1,
 		.flows = {
 			.is_one_sided = config->mode == MODE_DSR,
 			.capacity = config->passthrough.connection_tracker_capacity,
@@ -40,6 +41,27 @@ static void open_worker(struct pump *pump)
 	check(worker_init(&pump->worker, &params, &err), &err);
 }
 
+static uint64_t now_ns; // of the pump that runs its rounds now
+
+static uint64_t pump_now_ns(void)
+{
+	return now_ns;
+}
+
+static void open_fragments(struct pump *pump)
+{
+	struct err err = {0};
+	struct fragments_params params = {
+		.config = pump->scene->config,
+		.secret = SECRET,
+		.n_datagrams = N_DATAGRAMS,
+		.n_packets = N_HELD,
+		.n_bytes = FRAGMENTS_BYTES,
+	};
+	check(fragments_init(&pump->capture.fragments, &params, &err), &err);
+	pump->capture.now_ns = pump_now_ns;
+}
+
 void pump_open(struct pump *pump, struct scene *scene)
 {
 	struct err err = {0};
@@ -50,6 +72,7 @@ void pump_open(struct pump *pump, struct scene *scene)
 	};
 	check(io_memory.open(&pump->io, NULL, SCENE_N_LINKS, &err), &err);
 	check(packet_pool_init(&pump->capture.pool, N_PACKETS, &err), &err);
+	open_fragments(pump);
 	steering_init(&pump->capture.steering, scene->config, 1, SECRET);
 	pump->capture.driver = pump->transmit.driver = &io_memory;
 	pump->capture.io = pump->transmit.io = pump->io;
@@ -60,6 +83,7 @@ void pump_open(struct pump *pump, struct scene *scene)
 void pump_close(struct pump *pump)
 {
 	worker_fini(&pump->worker);
+	fragments_fini(&pump->capture.fragments);
 	packet_pool_fini(&pump->capture.pool);
 	io_memory.close(pump->io);
 	snapshot_destroy(pump->snapshot);
@@ -74,6 +98,7 @@ static void send_home(struct pump *pump, struct packet **packets, uint32_t n)
 void pump_round(struct pump *pump)
 {
 	struct worker *worker = &pump->worker;
+	now_ns = pump->now_ns;
 	while (worker->n_spares < WORKER_SPARES)
 		worker->spares[worker->n_spares++] = capture_spare(&pump->capture);
 	worker_begin(worker, pump->snapshot, pump->now_ns);
@@ -97,15 +122,16 @@ void pump_publish(struct pump *pump)
 
 const char *pump_check_ledger(const struct pump *pump)
 {
-	uint64_t sum = 0;
+	uint64_t n_held = counter_read(&pump->capture.fragments.held);
+	uint64_t sum = n_held;
 	for (int i = 0; i < N_VERDICTS; i++)
 		sum += counter_read(&pump->capture.ledger.verdicts[i]) +
 		       counter_read(&pump->transmit.ledger.verdicts[i]);
 	if (counter_read(&pump->transmit.ledger.verdicts[VERDICT_NONE]))
 		return "packets without a verdict";
-	if (pump->capture.pool.n_free + pump->worker.n_spares != N_PACKETS)
+	if (pump->capture.pool.n_free + pump->worker.n_spares + n_held != N_PACKETS)
 		return "buffers are missing";
 	return sum == counter_read(&pump->capture.ledger.received)
 		       ? NULL
-		       : "verdicts and received packets differ";
+		       : "verdicts, held and received packets differ";
 }

@@ -47,7 +47,7 @@ void rig_start(struct rig *rig, struct scene *scene)
 
 const char *rig_check_ledger(const struct packet_stats *stats)
 {
-	uint64_t sum = 0;
+	uint64_t sum = stats->held;
 	for (int i = 0; i < N_VERDICTS; i++)
 		sum += stats->verdicts[i];
 	if (stats->verdicts[VERDICT_NONE])
@@ -84,6 +84,7 @@ void rig_settle(struct rig *rig)
 			abort();
 		for (int i = 0; i < N_VERDICTS; i++)
 			n_ended += stats.verdicts[i];
+		n_ended += stats.held;
 		packet_stats_fini(&stats);
 		if (n_ended == rig->n_pushed)
 			return;

@@ -22,10 +22,11 @@ const char *rig_stop(struct rig *rig);
 
 void rig_push(struct rig *rig, uint32_t link, const uint8_t *frame, uint32_t len,
 	      const struct virtio_net_hdr *vnet);
-// Wait until every frame let in has its verdict. What was sent on account of it can be taken from
-// the driver then.
+// Wait until every frame let in has its verdict, or is held. What was sent on account of it can be
+// taken from the driver then.
 void rig_settle(struct rig *rig);
-// As rig_settle(), and returns the verdict of the only frame let in since `before`.
+// As rig_settle(), and returns the verdict of the only frame let in since `before`: VERDICT_NONE
+// when it is held.
 enum verdict rig_verdict_since(struct rig *rig, const struct packet_stats *before);
 
 // A new snapshot; when this returns, nobody decides by the one before, and everybody has seen what
