@@ -6,6 +6,8 @@
 #   - what clients send to a frontend, and
 #   - replies of backends to ports of the NAT range,
 # which culvert has seen before: packet sockets come first. Health probes use other ports and pass.
+# Of datagrams in fragments the kernel sees the whole here where connection tracking is in use. Elsewhere
+# the first fragment is dropped, and the others, which have no ports, wait for it in vain, unanswered.
 # `up` also takes the NAT range out of the ports that this host uses for its own connections.
 set -euo pipefail
 

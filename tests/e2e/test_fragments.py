@@ -14,7 +14,8 @@ import pytest
 
 from harness import config, dsr_lab
 from harness.config import UDP_PORT as PORT
-from harness.lab import VIP, VIP6
+from harness.culvert import BINARY
+from harness.lab import ROOT, VIP, VIP6
 from harness.packets import FRAGMENT, MORE_V4, UDP, fragment_header, ipv4, ipv6, udp
 from harness.wait import await_condition
 from test_udp import resident_bytes
@@ -162,6 +163,31 @@ def test_other_services_of_the_address_get_theirs(lab, culvert, start_servers):
             sock.send(payload_of(number))
             sock.connect((VIP, PORT))
             assert other.recv(65536) == payload_of(number)
+
+
+def icmp_sent(lab):
+    words = lab.run("lb", "awk", "/^Icmp: [0-9]/ { print $15 }", "/proc/net/snmp").stdout
+    return int(words)
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_with_the_setup_script(lab, culvert, start_servers, tracked):
+    """With connection tracking the kernel puts datagrams together before any rule sees them."""
+    options = {"firewall": {"manage": False}}
+    path = culvert.write_config(config.passthrough(lab, protocol="udp", port=PORT, **options))
+    script = [ROOT / "iptables" / "setup.sh", "--config", path, "--culvert", BINARY]
+    start_servers(lab)
+    lab.run("lb", script[0], "up", *script[1:])
+    if tracked:
+        lab.run("lb", "iptables", "-A", "INPUT", "-m", "conntrack", "--ctstate", "INVALID")
+    start(culvert, lab, **options)
+    with open_client(lab) as sock:
+        assert_echoes(sock)
+    assert icmp_sent(lab) == 0
+    assert_nothing_lost(culvert)
+    culvert.stop()
+    lab.run("lb", script[0], "down", *script[1:])
+    lab.run("lb", "sh", "-c", "nft list tables | xargs -r -n 3 nft delete")
 
 
 # --- orders ----------------------------------------------------------------------------------------
