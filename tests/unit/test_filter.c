@@ -219,9 +219,9 @@ Test(filter, replies_in_fragments_come_in_for_any_address_where_ours_are_found_l
 	scene.config->passthrough.n_snat_addrs = 0;
 	char *text = filter_text(scene.config);
 	cr_assert_not_null(text);
-	cr_expect(lets_through(text, &scene,
-			       "10.2.0.21:5353 > 10.2.0.2:40999 udp len 3000 part 1480 1480"));
-	cr_expect_not(lets_through(text, &scene, "10.2.0.21:5353 > 10.2.0.2:39999 udp len 9"));
+	cr_expect(
+		lets_through(text, "10.2.0.21:5353 > 10.2.0.2:40999 udp len 3000 part 1480 1480"));
+	cr_expect_not(lets_through(text, "10.2.0.21:5353 > 10.2.0.2:39999 udp len 9"));
 	free(text);
 	scene_fini(&scene);
 }

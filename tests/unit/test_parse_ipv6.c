@@ -121,14 +121,29 @@ Test(parse_ipv6, reads_past_extension_headers_and_no_further_than_needed)
 Test(parse_ipv6, fragments)
 {
 	static const struct expectation cases[] = {
-		{TO_VIP "udp mf len 8", PARSE_FRAGMENT},
-		{TO_VIP "udp frag 1", PARSE_FRAGMENT},
-		{TO_VIP "udp frag 8191", PARSE_FRAGMENT},
-		{TO_VIP "udp len 64 part 0 16", PARSE_FRAGMENT},
-		{TO_VIP "udp len 64 part 16 16 ext hop", PARSE_FRAGMENT},
+		{TO_VIP "udp len 64 ext frag", PARSE_OK}, // all of it
+		{TO_VIP "udp mf len 8", PARSE_OK},
+		{TO_VIP "udp mf len 9", PARSE_MALFORMED},
+		{TO_VIP "udp frag 1", PARSE_LATER_FRAGMENT},
+		{TO_VIP "udp frag 8191", PARSE_MALFORMED}, // ends behind 65535
+		{TO_VIP "udp frag 8190", PARSE_LATER_FRAGMENT},
+		{TO_VIP "udp frag 8190 ext hop",
+		 PARSE_MALFORMED}, // with what each fragment repeats
+		{TO_VIP "udp len 64 part 0 16", PARSE_OK},
+		{TO_VIP "udp len 64 part 16 16 ext hop", PARSE_LATER_FRAGMENT},
+		{TO_VIP "tcp A len 64 part 0 24", PARSE_OK},
+		{TO_VIP "tcp A len 64 part 0 16", PARSE_TINY_FRAGMENT},
+		{TO_VIP "tcp A len 64 part 8 16", PARSE_TINY_FRAGMENT},
+		{TO_VIP "tcp A len 64 part 24 16", PARSE_LATER_FRAGMENT},
+		{TO_VIP "udp len 64 part 0 32 ext frag,dest24", PARSE_OK},
+		{TO_VIP "udp len 64 part 0 24 ext frag,dest24", PARSE_TINY_FRAGMENT},
+		{TO_VIP "udp len 64 part 0 8 ext frag,dest24", PARSE_TINY_FRAGMENT},
+		{TO_VIP "udp len 64 ext frag,frag", PARSE_MALFORMED},
+		{CLIENT " > " VIP " icmp6 echo len 64 part 0 16", PARSE_NOT_OURS},
+		{CLIENT " > " VIP " icmp6 echo len 64 part 16 16", PARSE_NOT_OURS},
 		// What follows in a later fragment is no header, whatever it is called.
-		{TO_VIP "udp len 64 part 8 64 ext frag,overrun", PARSE_FRAGMENT},
-		{TO_VIP "udp len 64 part 0 64 ext frag,overrun", PARSE_TRUNCATED},
+		{TO_VIP "udp len 64 part 8 64 ext frag,overrun", PARSE_LATER_FRAGMENT},
+		{TO_VIP "udp len 64 part 0 64 ext frag,overrun", PARSE_TINY_FRAGMENT},
 	};
 	expect_all(cases, COUNT(cases));
 }

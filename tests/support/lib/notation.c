@@ -351,7 +351,21 @@ static int read_number_word(struct parser *parser, struct frame_spec *spec, cons
 	return 0;
 }
 
-// The outer header's, or that of a fragment header which comes first.
+// The fragment header of the IPv6 packet at `ip`, or NULL.
+static const uint8_t *find_fragment_header(const uint8_t *ip, uint32_t len)
+{
+	uint8_t kind = ip[6];
+	uint32_t at = 40;
+	while (at + 8 <= len && kind != IPPROTO_FRAGMENT) {
+		if (kind != IPPROTO_HOPOPTS && kind != IPPROTO_DSTOPTS && kind != IPPROTO_ROUTING)
+			return NULL;
+		kind = ip[at];
+		at += (ip[at + 1] + 1U) * 8;
+	}
+	return at + 8 <= len ? ip + at : NULL;
+}
+
+// The outer header's, or that of a fragment header.
 static bool observe_id(const struct parser *parser, uint32_t *id)
 {
 	const uint8_t *frame = parser->source->frame;
@@ -364,9 +378,11 @@ static bool observe_id(const struct parser *parser, uint32_t *id)
 		*id = (uint32_t)ip[4] << 8 | ip[5];
 		return true;
 	}
-	if (len < l3 + 48 || ip[6] != IPPROTO_FRAGMENT)
+	const uint8_t *header = len < l3 + 48 ? NULL : find_fragment_header(ip, len - l3);
+	if (!header)
 		return false;
-	*id = (uint32_t)ip[44] << 24 | (uint32_t)ip[45] << 16 | (uint32_t)ip[46] << 8 | ip[47];
+	*id = (uint32_t)header[4] << 24 | (uint32_t)header[5] << 16 | (uint32_t)header[6] << 8 |
+	      header[7];
 	return true;
 }
 
