@@ -7,9 +7,43 @@
 
 #include "culvert/base/log.h"
 
+static const struct config_frontend *frontend_at(const struct config *config,
+						 const struct ip_addr *addr)
+{
+	for (size_t i = 0; i < config->n_frontends; i++) {
+		if (ip_addr_equal(&config->frontends[i].endpoint.addr, addr))
+			return &config->frontends[i];
+	}
+	return NULL;
+}
+
+static bool is_link_local(const struct ip_addr *addr)
+{
+	return addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80;
+}
+
+// Errors about packets come from an address that is neither a VIP, where the way ends for clients,
+// nor of the link alone, which routers behind it would not pass on. The first one of each family.
+static struct snapshot_link link_of(const struct topology *topology, const struct link_info *info)
+{
+	struct snapshot_link link = {
+		.ifindex = info->ifindex,
+		.mac = info->mac,
+		.mtu = info->mtu,
+	};
+	struct ip_addr addr;
+	for (size_t i = 0; netwatch_link_addr(topology->netwatch, info->ifindex, i, &addr); i++) {
+		struct ip_addr *own = ip_addr_is_v4(&addr) ? &link.own_v4 : &link.own_v6;
+		if (ip_addr_is_unspecified(own) && !is_link_local(&addr) &&
+		    !frontend_at(topology->config, &addr))
+			*own = addr;
+	}
+	return link;
+}
+
 static int add_link(struct topology *topology, const struct link_info *info, struct err *err)
 {
-	struct snapshot_link link = {info->ifindex, info->mac, info->mtu};
+	struct snapshot_link link = link_of(topology, info);
 	if (!info->is_ethernet && !info->is_loopback)
 		return err_set(err, -EINVAL,
 			       "%s carries no Ethernet frames; %s mode needs an interface that "
@@ -106,16 +140,6 @@ static int check_snat_addrs(struct topology *topology, struct err *err)
 	return 0;
 }
 
-static const struct config_frontend *frontend_at(const struct config *config,
-						 const struct ip_addr *addr)
-{
-	for (size_t i = 0; i < config->n_frontends; i++) {
-		if (ip_addr_equal(&config->frontends[i].endpoint.addr, addr))
-			return &config->frontends[i];
-	}
-	return NULL;
-}
-
 // With l2 and ipip a backend holds the VIP itself, and what comes from there it takes for its own;
 // with l2 it must hear the frames that are addressed to it. 0, or the reason in `err`.
 static int check_dsr_path(const struct config *config, const struct ip_addr *addr,
@@ -195,8 +219,7 @@ static uint64_t snat_mask(struct topology *topology, const struct next_hop *hop,
 	const struct config *config = topology->config;
 	if (config->mode == MODE_DSR)
 		return 1;
-	uint64_t configured =
-		configured_snats(&config->passthrough, ip_addr_is_v4(&hop->source));
+	uint64_t configured = configured_snats(&config->passthrough, ip_addr_is_v4(&hop->source));
 	if (configured)
 		return configured;
 	int index = registry_add_snat(topology->registry, &hop->source, err);
@@ -283,7 +306,7 @@ static bool refresh_links(struct topology *topology)
 			topology->lost_link = topology->names[i];
 			continue;
 		}
-		struct snapshot_link link = {info.ifindex, info.mac, info.mtu};
+		struct snapshot_link link = link_of(topology, &info);
 		has_changed |= registry_update_link(topology->registry, i, &link);
 	}
 	return has_changed;

@@ -141,7 +141,9 @@ bool registry_update_link(struct registry *registry, uint32_t index,
 			  const struct snapshot_link *link)
 {
 	struct snapshot_link *known = &registry->links[index];
-	if (known->mtu == link->mtu && memcmp(&known->mac, &link->mac, sizeof(link->mac)) == 0)
+	if (known->mtu == link->mtu && memcmp(&known->mac, &link->mac, sizeof(link->mac)) == 0 &&
+	    ip_addr_equal(&known->own_v4, &link->own_v4) &&
+	    ip_addr_equal(&known->own_v6, &link->own_v6))
 		return false;
 	*known = *link;
 	return true;

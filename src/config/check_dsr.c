@@ -199,10 +199,11 @@ static void check_tunnel_family(const struct config *config, struct report *repo
 	for (size_t i = 0; i < config->n_frontends && !report->is_full; i++) {
 		const struct config_frontend *frontend = &config->frontends[i];
 		if (!ip_addr_is_v4(&frontend->endpoint.addr))
-			report_add(report, (struct position){frontend->line, frontend->column},
-				   "listen_addr: %s is IPv6, and method \"ipip\" carries IPv4 only; "
-				   "choose method \"nat\" or \"l2\"",
-				   endpoint_format(&frontend->endpoint, text));
+			report_add(
+				report, (struct position){frontend->line, frontend->column},
+				"listen_addr: %s is IPv6, and method \"ipip\" carries IPv4 only; "
+				"choose method \"nat\" or \"l2\"",
+				endpoint_format(&frontend->endpoint, text));
 	}
 }
 
@@ -215,6 +216,11 @@ void check_mode_dsr(const struct config *config, struct report *report)
 			   "none would be used; write it in the section dsr: an address of the "
 			   "clients' "
 			   "network that no host has");
+	if (config->passthrough.mss_clamp > 0)
+		report_add(report, (struct position){0},
+			   "mss_clamp: %d in the section passthrough is for that mode alone; in "
+			   "mode dsr the section dsr has a key of that name, for method \"ipip\"",
+			   config->passthrough.mss_clamp);
 	if (config->dsr.method == DSR_IPIP)
 		check_tunnel_family(config, report);
 	if (config->dsr.method == DSR_NAT)

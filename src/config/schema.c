@@ -198,6 +198,8 @@ static const struct schema_key passthrough_keys[] = {
 	       CONFIG_MAX_INTERFACES)},
 	{"maglev_table_size", SCHEMA_NUMBER, FIELD(struct config, passthrough.maglev_table_size),
 	 .min = 2, .max = MAGLEV_MAX, .fallback = "65537"},
+	{"mss_clamp", SCHEMA_NUMBER, FIELD(struct config, passthrough.mss_clamp), .min = MSS_MIN,
+	 .max = MSS_MAX, .choices = mss_clamps, .fallback = "auto"},
 };
 
 static const struct schema_key dsr_keys[] = {

@@ -134,7 +134,10 @@ static unsigned apply_addr(struct net_state *state, const struct nlmsghdr *messa
 	if (is_known != is_gone) // lifetimes and the like
 		return 0;
 	if (is_gone) {
-		state->addrs[i] = state->addrs[--state->n_addrs];
+		// The others keep their order: the first of a link is its primary one.
+		state->n_addrs--;
+		memmove(&state->addrs[i], &state->addrs[i + 1],
+			(state->n_addrs - i) * sizeof(*state->addrs));
 		return NET_ADDRS;
 	}
 	struct net_addr *addrs = reallocarray(state->addrs, state->n_addrs + 1, sizeof(*addrs));

@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// The packets that culvert makes itself: resets (RFC 9293 section 3.5.2), port unreachable (RFC
-// 792) and fragmentation needed (RFC 1191 section 4). Their fixed parts are built once by libnet;
-// addresses, numbers and checksums are patched in. Called by: the worker that owns the templates,
-// but for answer_templates_init().
+// The packets that culvert makes itself, in both families: resets (RFC 9293 section 3.5.2) and ICMP
+// errors (RFC 792, RFC 1191 section 4, RFC 1812 section 4.3.2, RFC 4443). Their fixed parts are
+// built once by libnet; addresses, numbers, quotes and checksums are patched in. Called by: the
+// worker that owns the templates, but for answer_templates_init().
 #pragma once
 
 #include "culvert/base/err.h"
 #include "packet/packet.h"
 
 enum {
-	ANSWER_IP_LEN = 20,
 	ANSWER_TCP_LEN = 20,
 	ANSWER_ICMP_LEN = 8,
-	ANSWER_RESET_LEN = ETH_HEADER_LEN + ANSWER_IP_LEN + ANSWER_TCP_LEN,
-	ANSWER_UNREACHABLE_LEN = ETH_HEADER_LEN + ANSWER_IP_LEN + ANSWER_ICMP_LEN,
+	ANSWER_TEMPLATE_MAX = ETH_HEADER_LEN + IPV6_HEADER_LEN + ANSWER_TCP_LEN,
+};
+
+struct answer_template {
+	uint8_t bytes[ANSWER_TEMPLATE_MAX];
+	uint32_t len;
+	uint32_t l4; // offset of the transport header
 };
 
 struct answer_templates {
-	uint8_t reset[ANSWER_RESET_LEN];
-	uint8_t unreachable[ANSWER_UNREACHABLE_LEN];
+	struct answer_template resets[2]; // of IPv4, and of IPv6
+	struct answer_template errors[2];
 };
 
 int answer_templates_init(struct answer_templates *templates, struct err *err);
@@ -47,20 +51,28 @@ static inline bool answer_may_be_due(const struct packet *packet)
 	       !(is_tcp && (packet->view.tcp_flags & TCP_FLAG_RST));
 }
 
-// Turn a received packet into the refusal that its sender should get: a reset for a TCP segment, a
-// port unreachable for a UDP datagram. `link_mac` is the address of the link it came in on. The
-// verdict stays the caller's to set. False, and nothing is changed, when there must be no answer:
-// to a RST, an ICMP error, or a packet whose checksum is wrong.
+// Turn a received packet into the refusal that its sender should get from whom it was for: a reset
+// for a TCP segment, a port unreachable for a UDP datagram. `link_mac` is the address of the link
+// it came in on. The verdict stays the caller's to set. False, and nothing is changed, when there
+// must be no answer: to a RST, an ICMP error, or a packet whose checksum is wrong.
 bool answer_refuse(const struct answer_templates *templates, struct packet *packet,
 		   const struct mac_addr *link_mac);
 
-// Likewise, turn a packet that must not be fragmented into the word that packets of more than `mtu`
-// bytes go no further. It quotes the packet as it was received.
-bool answer_too_big(const struct answer_templates *templates, struct packet *packet,
-		    const struct mac_addr *link_mac, uint32_t mtu);
+// What a router says of a packet that it cannot pass on.
+struct router_error {
+	enum { ROUTER_EXPIRED, ROUTER_TOO_BIG } kind;
+	uint32_t mtu;          // ROUTER_TOO_BIG: the greatest IP packet that goes further, else 0
+	struct ip_addr router; // the address of ours that says it
+	struct mac_addr link_mac; // of the link where the packet came in
+};
 
-// Turn an ICMP error about a packet in a tunnel into the same word for the sender of what was in
-// it, for whom packets of more than `mtu` bytes go no further. Link and its addresses stay the
-// caller's to set.
+// Likewise, turn a received packet into an ICMP error of a router between both ends. It quotes the
+// packet as it was received, as much as custom allows. False, and nothing is changed, for an ICMP
+// error, or a packet whose checksum is wrong.
+bool answer_as_router(const struct answer_templates *templates, struct packet *packet,
+		      const struct router_error *error);
+
+// Turn an ICMP error about a packet in a tunnel into the word for the sender of what was in it that
+// packets of more than `mtu` bytes go no further. Link and its addresses stay the caller's to set.
 void answer_tunnel_too_big(const struct answer_templates *templates, struct packet *packet,
 			   uint32_t mtu);

@@ -4,7 +4,10 @@
 #include "culvert/balance/choice.h"
 #include "culvert/net/bytes.h"
 #include "culvert/net/ipip.h"
+#include "culvert/net/mss.h"
 #include "culvert/net/rewrite.h"
+
+enum { V4_AND_TCP_HEADER_LEN = 40, V6_AND_TCP_HEADER_LEN = 60 };
 
 // ---- flows --------------------------------------------------------------------------------------
 
@@ -93,15 +96,64 @@ int32_t forward_pick_backend(struct worker *worker, const struct packet *packet)
 	return scheduler_pick(worker->schedulers[packet->frontend], &pick);
 }
 
+// ---- answers ------------------------------------------------------------------------------------
+
+static bool has_answer_left(struct worker *worker)
+{
+	if (worker->answers_left == 0)
+		counter_add(&worker->suppressed, 1);
+	return worker->answers_left != 0;
+}
+
+void forward_refuse(struct worker *worker, struct packet *packet, enum verdict verdict)
+{
+	const struct mac_addr *mac = &worker->snapshot->links[packet->rx_link].mac;
+	packet_drop(packet, verdict);
+	if (answer_may_be_due(packet) && has_answer_left(worker) &&
+	    answer_refuse(&worker->templates, packet, mac))
+		worker->answers_left--;
+}
+
+// Clients see the address of the link where they come in, as with any router (RFC 1812 section
+// 4.3.2.4): the VIP is the end of the way and not a hop on it, but better than nothing. Backends
+// know this host by the address that they answer to.
+static struct ip_addr router_address(const struct worker *worker, const struct packet *packet)
+{
+	const struct snapshot_link *link = &worker->snapshot->links[packet->rx_link];
+	const struct ip_addr *own = packet->view.is_v6 ? &link->own_v6 : &link->own_v4;
+	if (packet->from == FROM_BACKEND || ip_addr_is_unspecified(own))
+		return packet->view.dst.addr;
+	return *own;
+}
+
+// `mtu` is 0 when it is not about length. Unlike a refusal this may be about a RST.
+static void refuse_as_router(struct worker *worker, struct packet *packet, enum verdict verdict,
+			     uint32_t mtu)
+{
+	packet_drop(packet, verdict);
+	if (packet->view.is_icmp_error || packet_is_later_fragment(packet) ||
+	    !has_answer_left(worker))
+		return;
+	struct router_error error = {
+		.kind = mtu ? ROUTER_TOO_BIG : ROUTER_EXPIRED,
+		.mtu = mtu,
+		.router = router_address(worker, packet),
+		.link_mac = worker->snapshot->links[packet->rx_link].mac,
+	};
+	if (answer_as_router(&worker->templates, packet, &error))
+		worker->answers_left--;
+}
+
 // ---- the way out --------------------------------------------------------------------------------
 
 uint32_t forward_wire_len(const struct packet *packet)
 {
 	const struct frame_view *view = &packet->view;
-	uint32_t headers = (uint32_t)view->payload - view->l3;
+	uint32_t whole = view->frame_len - view->l3;
+	uint32_t segment = (uint32_t)view->payload - view->l3 + packet->vnet.gso_size;
 	if (packet->vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE)
-		return view->frame_len - view->l3;
-	return headers + packet->vnet.gso_size;
+		return whole;
+	return segment < whole ? segment : whole;
 }
 
 uint32_t forward_room(const struct worker *worker, const struct snapshot_backend *backend)
@@ -112,15 +164,13 @@ uint32_t forward_room(const struct worker *worker, const struct snapshot_backend
 	return is_wrapped && mtu > IPIP_HEADER_LEN ? mtu - IPIP_HEADER_LEN : mtu;
 }
 
-bool forward_can_leave(struct packet *packet, const struct snapshot_link *link)
+// Datagrams in one super-frame have the length that their sender has chosen for them.
+static bool may_be_cut(const struct packet *packet)
 {
-	if (packet->view.ttl <= 1)
-		packet_drop(packet, VERDICT_DROP_TTL_EXPIRED);
-	else if (forward_wire_len(packet) > link->mtu)
-		packet_drop(packet, VERDICT_DROP_TOO_BIG);
-	else
-		return true;
-	return false;
+	const struct frame_view *view = &packet->view;
+	uint16_t field = load_be16(packet->frame + view->l3 + IP_FRAGMENT_OFFSET);
+	return !view->is_v6 && !(field & IP_DONT_FRAGMENT) &&
+	       packet_gso_type(packet) != PACKET_GSO_UDP_L4;
 }
 
 bool forward_has_hop(struct packet *packet, const struct snapshot_backend *backend)
@@ -138,11 +188,22 @@ bool forward_has_hop(struct packet *packet, const struct snapshot_backend *backe
 	return false;
 }
 
-bool forward_can_reach(struct packet *packet, const struct snapshot *snapshot,
+bool forward_can_leave(struct worker *worker, struct packet *packet, uint32_t room)
+{
+	if (packet->view.ttl <= 1)
+		refuse_as_router(worker, packet, VERDICT_DROP_TTL_EXPIRED, 0);
+	else if (forward_wire_len(packet) > room && !may_be_cut(packet))
+		refuse_as_router(worker, packet, VERDICT_DROP_TOO_BIG, room);
+	else
+		return true;
+	return false;
+}
+
+bool forward_can_reach(struct worker *worker, struct packet *packet,
 		       const struct snapshot_backend *backend)
 {
 	return forward_has_hop(packet, backend) &&
-	       forward_can_leave(packet, &snapshot->links[backend->hop.link]);
+	       forward_can_leave(worker, packet, forward_room(worker, backend));
 }
 
 static uint32_t n_segments(const struct packet *packet)
@@ -168,36 +229,14 @@ void forward_renew_id(struct worker *worker, struct packet *packet, const struct
 			   ip_ids_take_v4(&worker->ids, src, dst, n_segments(packet)));
 }
 
-void forward_finish(struct packet *packet, const struct snapshot *snapshot, uint32_t link,
-		    const struct mac_addr *next_hop)
+void forward_clamp_mss(struct packet *packet, int setting, uint32_t room)
 {
-	const struct mac_addr *own = &snapshot->links[link].mac;
-	memcpy(packet->frame, next_hop->bytes, sizeof(next_hop->bytes));
-	memcpy(packet->frame + sizeof(next_hop->bytes), own->bytes, sizeof(own->bytes));
-	forward_send(packet, link, packet->view.frame_len);
-}
-
-static bool has_answer_left(struct worker *worker, const struct packet *packet)
-{
-	if (!answer_may_be_due(packet))
-		return false;
-	if (worker->answers_left == 0)
-		counter_add(&worker->suppressed, 1);
-	return worker->answers_left != 0;
-}
-
-void forward_refuse(struct worker *worker, struct packet *packet, enum verdict verdict)
-{
-	const struct mac_addr *mac = &worker->snapshot->links[packet->rx_link].mac;
-	packet_drop(packet, verdict);
-	if (has_answer_left(worker, packet) && answer_refuse(&worker->templates, packet, mac))
-		worker->answers_left--;
-}
-
-void forward_refuse_too_big(struct worker *worker, struct packet *packet, uint32_t mtu)
-{
-	const struct mac_addr *mac = &worker->snapshot->links[packet->rx_link].mac;
-	packet_drop(packet, VERDICT_DROP_TOO_BIG);
-	if (has_answer_left(worker, packet) && answer_too_big(&worker->templates, packet, mac, mtu))
-		worker->answers_left--;
+	const struct frame_view *view = &packet->view;
+	bool is_syn = view->src.proto == IPPROTO_TCP && (view->tcp_flags & TCP_FLAG_SYN);
+	if (!is_syn || view->is_icmp_error || setting == MSS_CLAMP_OFF)
+		return;
+	int headers = view->is_v6 ? V6_AND_TCP_HEADER_LEN : V4_AND_TCP_HEADER_LEN;
+	int max = setting == MSS_CLAMP_AUTO ? (int)room - headers : setting;
+	if (max > 0 && max <= UINT16_MAX)
+		mss_clamp(packet->frame, view, (uint16_t)max, packet_is_partial(packet));
 }

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 
+#include "culvert/net/cut.h"
 #include "packet/worker.h"
 
 // Passthrough: address translation both ways.
@@ -13,12 +14,7 @@ void forward_nat(struct worker *worker, struct packet *packet);
 // DSR: the client's half only, since backends answer clients themselves.
 void forward_dsr(struct worker *worker, struct packet *packet);
 
-// DSR: what fits through the way to a backend as it is, in bytes of IP packet; whether the packet
-// can go there, and if not it is dropped under the reason; and, with the methods by which the
-// backend gets what the client has sent, sending it.
-uint32_t forward_room(const struct worker *worker, const struct snapshot_backend *backend);
-bool forward_dsr_can_reach(struct worker *worker, struct packet *packet,
-			   const struct snapshot_backend *backend);
+// DSR, with the methods by which the backend gets what the client has sent: sending it.
 void forward_dsr_unchanged(struct worker *worker, struct packet *packet,
 			   const struct snapshot_backend *backend);
 // By a tunnel to the backend.
@@ -79,25 +75,31 @@ static inline bool forward_is_by_hash(const struct worker *worker, uint16_t fron
 int32_t forward_pick_by_hash(const struct worker *worker, uint16_t frontend,
 			     const struct endpoint *client, const struct endpoint *vip);
 
-// Drop, and tell the sender so if the rate of answers allows it.
+// Drop, and tell the sender so in the name of whom the packet was for, if the rate of answers
+// allows it.
 void forward_refuse(struct worker *worker, struct packet *packet, enum verdict verdict);
-// Likewise a packet that must not be fragmented, where no more than `mtu` bytes go further.
-void forward_refuse_too_big(struct worker *worker, struct packet *packet, uint32_t mtu);
 
 // What the largest packet on the wire will measure: a super-frame is cut into segments first.
 uint32_t forward_wire_len(const struct packet *packet);
+// What fits through the way to a backend as it is, in bytes of IP packet.
+uint32_t forward_room(const struct worker *worker, const struct snapshot_backend *backend);
 
-// Is there a next hop towards `backend`? Can the packet leave by `link` (time to live, MTU), or go
-// to `backend` (both)? If not it is dropped under the reason.
+// Is there a next hop towards `backend`? Can the packet leave where no more than `room` bytes fit
+// at once: is its time to live not used up, and may it be cut if it is longer? Can it go to
+// `backend` (both)? If not it is dropped under the reason, and the sender is told as a router would
+// tell it.
 bool forward_has_hop(struct packet *packet, const struct snapshot_backend *backend);
-bool forward_can_leave(struct packet *packet, const struct snapshot_link *link);
-bool forward_can_reach(struct packet *packet, const struct snapshot *snapshot,
+bool forward_can_leave(struct worker *worker, struct packet *packet, uint32_t room);
+bool forward_can_reach(struct worker *worker, struct packet *packet,
 		       const struct snapshot_backend *backend);
 
 // The packet has been given these addresses: if it may be fragmented, or is a fragment, it gets an
 // identification that no other packet between them has had lately.
 void forward_renew_id(struct worker *worker, struct packet *packet, const struct ip_addr *src,
 		      const struct ip_addr *dst);
+// Lower the segment size that a SYN announces, to what fits in `room` bytes of IP packet or to what
+// the setting says (config.h).
+void forward_clamp_mss(struct packet *packet, int setting, uint32_t room);
 
 // A frame of `len` bytes is ready.
 static inline void forward_send(struct packet *packet, uint32_t link, uint32_t len)
@@ -109,6 +111,15 @@ static inline void forward_send(struct packet *packet, uint32_t link, uint32_t l
 }
 
 // The last step, after the rewriting: from our address on the link to the next hop, padding left
-// out.
-void forward_finish(struct packet *packet, const struct snapshot *snapshot, uint32_t link,
+// out, in fragments where the link carries no more. For want of a buffer for these, or where they
+// would be too many, the packet is dropped under the reason.
+void forward_finish(struct worker *worker, struct packet *packet, uint32_t link,
 		    const struct mac_addr *next_hop);
+
+// Make the packet a train of the pieces that `cut` has planned, with `header_len` bytes before each
+// to be written by the caller. False, with the packet dropped under the reason, when they find no
+// room.
+bool forward_begin_train(struct worker *worker, struct packet *packet, const struct cut *cut,
+			 uint32_t header_len);
+// Fill in the checksum if it was left to the hardware.
+void forward_complete_checksum(struct packet *packet);

@@ -5,7 +5,6 @@
 // The hash alone names the backend, so a packet without a flow goes where its connection has always
 // gone: after a restart, or when the flow table is full. A flow keeps a connection where it is
 // while backends come and go.
-#include "culvert/net/bytes.h"
 #include "culvert/net/rewrite.h"
 #include "packet/forward.h"
 
@@ -17,36 +16,6 @@ struct target {
 
 // ---- the way there -----------------------------------------------------------------------------
 
-// Too long for the way: the client is told, unless it lets others cut its packets. Datagrams in one
-// super-frame have the length that their sender has chosen for them.
-static bool can_be_cut(struct worker *worker, struct packet *packet, uint32_t room)
-{
-	const uint8_t *ip = packet->frame + packet->view.l3;
-	bool is_forbidden =
-		packet->view.is_v6 || (load_be16(ip + IP_FRAGMENT_OFFSET) & IP_DONT_FRAGMENT);
-	if (is_forbidden || packet_gso_type(packet) == PACKET_GSO_UDP_L4) {
-		forward_refuse_too_big(worker, packet, room);
-		return false;
-	}
-	if (worker->config->dsr.method == DSR_IPIP)
-		return true;
-	packet_drop(packet, VERDICT_DROP_TOO_BIG);
-	return false;
-}
-
-bool forward_dsr_can_reach(struct worker *worker, struct packet *packet,
-			   const struct snapshot_backend *backend)
-{
-	if (!forward_has_hop(packet, backend))
-		return false;
-	if (packet->view.ttl <= 1) {
-		packet_drop(packet, VERDICT_DROP_TTL_EXPIRED);
-		return false;
-	}
-	uint32_t room = forward_room(worker, backend);
-	return forward_wire_len(packet) <= room || can_be_cut(worker, packet, room);
-}
-
 // A gateway takes one from the time to live (RFC 1812 section 5.3.1), and here more than custom
 // depends on it: a backend that forwards packets and does not hold the VIP sends them back to us.
 void forward_dsr_unchanged(struct worker *worker, struct packet *packet,
@@ -57,7 +26,7 @@ void forward_dsr_unchanged(struct worker *worker, struct packet *packet,
 		return;
 	}
 	rewrite_ttl(packet->frame, &packet->view);
-	forward_finish(packet, worker->snapshot, backend->hop.link, &backend->hop.mac);
+	forward_finish(worker, packet, backend->hop.link, &backend->hop.mac);
 }
 
 // ---- which backend -----------------------------------------------------------------------------
@@ -140,7 +109,7 @@ static bool place(struct worker *worker, struct packet *packet, struct target *t
 		drop_unplaced(worker, packet, is_new);
 		return false;
 	}
-	if (!forward_dsr_can_reach(worker, packet, &worker->snapshot->backends[id]))
+	if (!forward_can_reach(worker, packet, &worker->snapshot->backends[id]))
 		return false;
 	target->backend = (uint16_t)id;
 	if (is_worth_a_flow(worker, packet, has_hash))
@@ -162,7 +131,7 @@ static bool find_target(struct worker *worker, struct packet *packet, struct tar
 		return false;
 	}
 	*target = (struct target){.flow = index, .backend = flow->backend};
-	return forward_dsr_can_reach(worker, packet, &worker->snapshot->backends[flow->backend]);
+	return forward_can_reach(worker, packet, &worker->snapshot->backends[flow->backend]);
 }
 
 // ---- sending -----------------------------------------------------------------------------------
@@ -191,7 +160,7 @@ static void translate(struct worker *worker, struct packet *packet, const struct
 			       &rewrite.port_delta);
 	}
 	rewrite_packet(packet->frame, view, &rewrite, packet_is_partial(packet));
-	forward_finish(packet, worker->snapshot, hop->link, &hop->mac);
+	forward_finish(worker, packet, hop->link, &hop->mac);
 }
 
 void forward_dsr(struct worker *worker, struct packet *packet)

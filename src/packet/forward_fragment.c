@@ -26,18 +26,18 @@ void forward_note_fragment(struct worker *worker, const struct packet *packet)
 static void follow_unchanged(struct worker *worker, struct packet *packet, uint16_t backend)
 {
 	const struct snapshot_backend *to = &worker->snapshot->backends[backend];
-	if (forward_dsr_can_reach(worker, packet, to))
+	if (forward_can_reach(worker, packet, to))
 		forward_dsr_unchanged(worker, packet, to);
 }
 
 static void follow_translated(struct worker *worker, struct packet *packet,
 			      const struct fragment_way *way)
 {
-	if (!forward_can_leave(packet, &worker->snapshot->links[way->link]))
+	if (!forward_can_leave(worker, packet, worker->snapshot->links[way->link].mtu))
 		return;
 	rewrite_fragment(packet->frame, &packet->view, &way->src, &way->dst);
 	rewrite_id(packet->frame, &packet->view, way->id);
-	forward_finish(packet, worker->snapshot, way->link, &way->next_hop);
+	forward_finish(worker, packet, way->link, &way->next_hop);
 }
 
 void forward_later_fragment(struct worker *worker, struct packet *packet)

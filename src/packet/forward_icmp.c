@@ -32,21 +32,21 @@ static uint32_t find_flow(const struct worker *worker, const struct packet *pack
 }
 
 // About a packet to the backend: its sender was the client, its destination the VIP.
-static void tell_client(const struct snapshot *snapshot, const struct flow *flow,
-			struct packet *packet)
+static void tell_client(struct worker *worker, const struct flow *flow, struct packet *packet)
 {
+	const struct snapshot *snapshot = worker->snapshot;
 	const struct endpoint *vip = &snapshot->frontends[flow->frontend].endpoint;
 	struct endpoint client = {flow->client, flow->client_port_be, flow->proto, 0};
-	if (!forward_can_leave(packet, &snapshot->links[flow->client_link]))
+	if (!forward_can_leave(worker, packet, snapshot->links[flow->client_link].mtu))
 		return;
 	rewrite_icmp_error(packet->frame, &packet->view, &client, vip, &vip->addr, &client.addr);
-	forward_finish(packet, snapshot, flow->client_link, &flow->client_mac);
+	forward_finish(worker, packet, flow->client_link, &flow->client_mac);
 }
 
 // About a packet to the client: its sender was the backend, its destination our NAT port.
-static void tell_backend(const struct snapshot *snapshot, const struct flow *flow,
-			 struct packet *packet)
+static void tell_backend(struct worker *worker, const struct flow *flow, struct packet *packet)
 {
+	const struct snapshot *snapshot = worker->snapshot;
 	const struct snapshot_backend *backend = &snapshot->backends[flow->backend];
 	struct endpoint local = {
 		snapshot->snats[flow->snat],
@@ -54,11 +54,11 @@ static void tell_backend(const struct snapshot *snapshot, const struct flow *flo
 		flow->proto,
 		0,
 	};
-	if (!forward_can_reach(packet, snapshot, backend))
+	if (!forward_can_reach(worker, packet, backend))
 		return;
 	rewrite_icmp_error(packet->frame, &packet->view, &backend->endpoint, &local, &local.addr,
 			   &backend->endpoint.addr);
-	forward_finish(packet, snapshot, backend->hop.link, &backend->hop.mac);
+	forward_finish(worker, packet, backend->hop.link, &backend->hop.mac);
 }
 
 // The backend that a flow or, in DSR mode, the hash names for what the client sends. Or
@@ -81,7 +81,7 @@ static void tell_backend_directly(struct worker *worker, struct packet *packet, 
 	const struct snapshot_backend *backend = &snapshot->backends[id];
 	const struct frame_view *view = &packet->view;
 	struct ip_addr sender = frame_outer_src(packet->frame, view);
-	if (!forward_dsr_can_reach(worker, packet, backend))
+	if (!forward_can_reach(worker, packet, backend))
 		return;
 	if (worker->config->dsr.method != DSR_NAT) {
 		forward_dsr_unchanged(worker, packet, backend);
@@ -89,7 +89,7 @@ static void tell_backend_directly(struct worker *worker, struct packet *packet, 
 	}
 	rewrite_icmp_error(packet->frame, view, &backend->endpoint, &view->dst, &sender,
 			   &backend->endpoint.addr);
-	forward_finish(packet, snapshot, backend->hop.link, &backend->hop.mac);
+	forward_finish(worker, packet, backend->hop.link, &backend->hop.mac);
 }
 
 // About a packet in a tunnel to a backend, that was too big somewhere on the way (RFC 2003 section
@@ -112,7 +112,7 @@ static void tell_tunnels_client(struct worker *worker, struct packet *packet, ui
 	}
 	answer_tunnel_too_big(&worker->templates, packet, view->icmp_mtu - IPIP_HEADER_LEN);
 	packet->view.frame_len = packet->len;
-	forward_finish(packet, snapshot, flow->client_link, &flow->client_mac);
+	forward_finish(worker, packet, flow->client_link, &flow->client_mac);
 }
 
 // Errors about flows that are not ours may be about the host's own connections: the kernel has
@@ -137,7 +137,7 @@ void forward_icmp_error(struct worker *worker, struct packet *packet)
 	if (worker->config->mode == MODE_DSR)
 		tell_backend_directly(worker, packet, backend);
 	else if (packet->from == FROM_BACKEND)
-		tell_client(worker->snapshot, flow, packet);
+		tell_client(worker, flow, packet);
 	else
-		tell_backend(worker->snapshot, flow, packet);
+		tell_backend(worker, flow, packet);
 }

@@ -11,14 +11,12 @@
 #include "culvert/net/bytes.h"
 #include "culvert/net/cut.h"
 #include "culvert/net/ipip.h"
-#include "culvert/net/mss.h"
 #include "culvert/net/rewrite.h"
 #include "packet/forward.h"
 
 enum {
 	ETHERTYPE_OFFSET = 12,
 	ETHERTYPE_IPV4 = 0x0800,
-	TCP_AND_IP_HEADER_LEN = 40,
 	OUTER_LEN = ETH_HEADER_LEN + IPIP_HEADER_LEN,
 };
 
@@ -29,26 +27,6 @@ static struct ipip_tunnel tunnel_to(struct worker *worker, const struct snapshot
 		.dst = backend->endpoint.addr,
 		.id = worker->next_ip_id++,
 	};
-}
-
-// Only a client's SYN comes this way: what it announces is the limit of the backend's segments.
-static void clamp_mss(const struct worker *worker, struct packet *packet, uint32_t room)
-{
-	const struct frame_view *view = &packet->view;
-	int max = worker->config->dsr.mss_clamp;
-	bool is_syn = view->src.proto == IPPROTO_TCP && (view->tcp_flags & TCP_FLAG_SYN);
-	if (max == MSS_CLAMP_AUTO)
-		max = (int)room - TCP_AND_IP_HEADER_LEN;
-	if (is_syn && !view->is_icmp_error && max > 0)
-		mss_clamp(packet->frame, view, (uint16_t)max, packet_is_partial(packet));
-}
-
-static void complete_checksum(struct packet *packet)
-{
-	const struct virtio_net_hdr *vnet = &packet->vnet;
-	if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
-		(void)cut_complete_checksum(packet->frame, packet->view.frame_len, vnet->csum_start,
-					    vnet->csum_offset);
 }
 
 static void write_ethernet(uint8_t *frame, const struct snapshot *snapshot,
@@ -68,7 +46,7 @@ static void wrap(struct worker *worker, struct packet *packet,
 	uint8_t *inner = packet->frame + packet->view.l3;
 	uint32_t inner_len = packet->view.frame_len - packet->view.l3;
 	struct ipip_tunnel tunnel = tunnel_to(worker, backend);
-	complete_checksum(packet);
+	forward_complete_checksum(packet);
 	packet->vnet = (struct virtio_net_hdr){0};
 	ipip_write_header(inner - IPIP_HEADER_LEN, &tunnel, inner, inner_len);
 	packet->frame -= IPIP_HEADER_LEN;
@@ -101,7 +79,6 @@ static bool choose_cut(struct packet *packet, uint32_t room, struct cut *cut)
 	} else {
 		return false;
 	}
-	is_planned = is_planned && cut->n * (OUTER_LEN + cut->header_len) <= PACKET_FRAME_MAX;
 	if (!is_planned)
 		packet_drop(packet, VERDICT_DROP_TOO_BIG);
 	return is_planned;
@@ -125,21 +102,10 @@ static void write_headers(struct worker *worker, const struct packet *packet,
 static void wrap_pieces(struct worker *worker, struct packet *packet,
 			const struct snapshot_backend *backend, const struct cut *cut)
 {
-	uint32_t header_len = OUTER_LEN + cut->header_len;
-	if (worker->n_spares == 0) {
-		packet_drop(packet, VERDICT_DROP_NO_BUFFER);
-		return;
-	}
 	if (cut->kind == CUT_FRAGMENTS)
-		complete_checksum(packet);
-	packet->vnet = (struct virtio_net_hdr){0};
-	packet->train = (struct packet_train){
-		.headers = worker->spares[--worker->n_spares],
-		.n = cut->n,
-		.header_len = (uint16_t)header_len,
-		.piece_at = cut->piece_at,
-		.piece_len = cut->piece_len,
-	};
+		forward_complete_checksum(packet);
+	if (!forward_begin_train(worker, packet, cut, OUTER_LEN + cut->header_len))
+		return;
 	write_headers(worker, packet, backend, cut);
 	forward_send(packet, backend->hop.link, packet->view.frame_len);
 }
@@ -154,7 +120,9 @@ void forward_ipip(struct worker *worker, struct packet *packet,
 	if (packet->verdict != VERDICT_NONE)
 		return;
 	rewrite_ttl(packet->frame, &packet->view);
-	clamp_mss(worker, packet, room);
+	// Only a client's SYN comes this way: what it announces is the limit of the backend's
+	// segments.
+	forward_clamp_mss(packet, worker->config->dsr.mss_clamp, room);
 	if (is_cut)
 		wrap_pieces(worker, packet, backend, &cut);
 	else

@@ -16,6 +16,14 @@ static struct endpoint snat_endpoint(const struct snapshot *snapshot, const stru
 	};
 }
 
+// What each side announces is the limit of the other's segments, which go through both links.
+static void clamp_mss(const struct worker *worker, struct packet *packet, uint32_t link)
+{
+	uint32_t in = worker->snapshot->links[packet->rx_link].mtu;
+	uint32_t out = worker->snapshot->links[link].mtu;
+	forward_clamp_mss(packet, worker->config->passthrough.mss_clamp, in < out ? in : out);
+}
+
 // ---- the client's half -------------------------------------------------------------------------
 
 static enum verdict verdict_of_refusal(enum flow_refusal refusal)
@@ -36,7 +44,7 @@ static uint32_t open_flow(struct worker *worker, struct packet *packet)
 	}
 
 	const struct snapshot_backend *backend = &snapshot->backends[id];
-	if (!forward_can_reach(packet, snapshot, backend))
+	if (!forward_can_reach(worker, packet, backend))
 		return 0;
 	struct flow_request request = {
 		.client = view->src.addr,
@@ -68,7 +76,7 @@ static void send_to_backend(struct worker *worker, struct packet *packet, uint32
 	const struct snapshot *snapshot = worker->snapshot;
 	struct flow *flow = &worker->flows->flows[index];
 	const struct snapshot_backend *backend = &snapshot->backends[flow->backend];
-	if (!forward_can_reach(packet, snapshot, backend))
+	if (!forward_can_reach(worker, packet, backend))
 		return;
 	struct endpoint local = snat_endpoint(snapshot, flow);
 	struct rewrite rewrite = {
@@ -80,10 +88,11 @@ static void send_to_backend(struct worker *worker, struct packet *packet, uint32
 	// Only who knows the connection may say which way its answers go.
 	if (flow_table_track(worker->flows, index, FROM_CLIENT, &packet->view))
 		forward_remember_path(flow, packet);
+	clamp_mss(worker, packet, backend->hop.link);
 	rewrite_packet(packet->frame, &packet->view, &rewrite, packet_is_partial(packet));
 	forward_renew_id(worker, packet, &local.addr, &backend->endpoint.addr);
 	packet->backend = flow->backend;
-	forward_finish(packet, snapshot, backend->hop.link, &backend->hop.mac);
+	forward_finish(worker, packet, backend->hop.link, &backend->hop.mac);
 }
 
 static void from_client(struct worker *worker, struct packet *packet)
@@ -110,7 +119,7 @@ static void send_to_client(struct worker *worker, struct packet *packet, uint32_
 {
 	const struct snapshot *snapshot = worker->snapshot;
 	struct flow *flow = &worker->flows->flows[index];
-	if (!forward_can_leave(packet, &snapshot->links[flow->client_link]))
+	if (!forward_can_leave(worker, packet, snapshot->links[flow->client_link].mtu))
 		return;
 	struct endpoint client = {flow->client, flow->client_port_be, flow->proto, 0};
 	struct rewrite rewrite = {
@@ -119,12 +128,13 @@ static void send_to_client(struct worker *worker, struct packet *packet, uint32_
 		.addr_delta = csum_negate(flow->addr_delta),
 		.port_delta = csum_negate(flow->port_delta),
 	};
+	clamp_mss(worker, packet, flow->client_link);
 	rewrite_packet(packet->frame, &packet->view, &rewrite, packet_is_partial(packet));
 	forward_renew_id(worker, packet, &rewrite.src->addr, &client.addr);
 	packet->frontend = flow->frontend;
 	packet->backend = flow->backend;
 	flow_table_track(worker->flows, index, FROM_BACKEND, &packet->view);
-	forward_finish(packet, snapshot, flow->client_link, &flow->client_mac);
+	forward_finish(worker, packet, flow->client_link, &flow->client_mac);
 }
 
 // The NAT port names the flow; that the packet came from this flow's backend to this flow's

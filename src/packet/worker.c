@@ -11,6 +11,7 @@
 
 enum {
 	EXPIRY_BUDGET = 256,       // timers looked at per batch
+	IP_ID_STRIDE = 40503,      // 65536 by the golden ratio: workers count from places far apart
 	ANSWERS_PER_SECOND = 1000, // per worker; more would make it a reflector (RFC 1812 4.3.2.8)
 };
 
@@ -38,7 +39,7 @@ int worker_init(struct worker *worker, const struct worker_params *params, struc
 		.config = params->config,
 		.forward = params->config->mode == MODE_DSR ? forward_dsr : forward_nat,
 		.answers_left = ANSWERS_PER_SECOND,
-		.next_ip_id = (uint16_t)params->flows.secret,
+		.next_ip_id = (uint16_t)(params->flows.secret * IP_ID_STRIDE),
 	};
 	worker->was_up = calloc(params->flows.n_backends + 1, sizeof(bool));
 	worker->is_to_sweep = calloc(params->flows.n_backends + 1, sizeof(bool));

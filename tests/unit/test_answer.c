@@ -198,8 +198,9 @@ Test(answer, port_unreachable_quotes_the_packet_as_it_came)
 		error.proto = IPPROTO_ICMP;
 		error.icmp_type = 3;
 		error.icmp_code = 3;
+		error.tos = 0xc0;
 		error.quoted = &spec;
-		error.quote_len = 8;
+		error.quote_room = 548;
 		expect_frame(&bench, &error);
 	}
 }

@@ -445,3 +445,18 @@ Test(config_modes, dsr_with_require_ready_needs_a_source_to_check_from)
 	expect_mode(findings, N_OF(findings), MODE_DSR);
 	expect_mode(&elsewhere, 1, MODE_PASSTHROUGH);
 }
+
+Test(config_modes, mss_clamp_of_passthrough_is_not_for_dsr)
+{
+#define CLAMP "[passthrough]\nmss_clamp = "
+	static const struct finding findings[] = {
+		{CLAMP "1300\n" WEB, 0, 0,
+		 "mss_clamp: 1300 in the section passthrough is for that mode alone; in mode dsr "
+		 "the section dsr has a key of that name, for method \"ipip\""},
+		{CLAMP "'auto'\n" WEB, 0, 0, NULL},
+		{CLAMP "'off'\n" WEB, 0, 0, NULL},
+	};
+	static const struct finding elsewhere = {CLAMP "1300\n" WEB, 0, 0, NULL};
+	expect_mode(findings, N_OF(findings), MODE_DSR);
+	expect_mode(&elsewhere, 1, MODE_PASSTHROUGH);
+}

@@ -330,7 +330,7 @@ Test(engine, a_worker_that_does_not_keep_up_loses_packets_by_name, .timeout = 12
 	scene_fini(&scene);
 }
 
-Test(engine, answers_are_limited_per_second, .timeout = 120)
+static void expect_limit(uint8_t flags, uint8_t ttl, enum verdict verdict)
 {
 	enum { N_PUSHED = 3000, LIMIT = 1000 };
 	struct scene scene;
@@ -339,18 +339,29 @@ Test(engine, answers_are_limited_per_second, .timeout = 120)
 	rig_start(&rig, &scene);
 	for (int second = 1; second <= 2; second++) {
 		for (uint32_t i = 0; i < N_PUSHED; i++) {
-			struct frame_spec ack = from_client(i, TCP_FLAG_ACK);
-			push(&rig, SCENE_FRONT, &ack);
+			struct frame_spec spec = from_client(i, flags);
+			spec.ttl = ttl;
+			push(&rig, SCENE_FRONT, &spec);
 		}
 		rig_settle(&rig);
 		struct packet_stats stats = stats_of(&rig);
-		cr_expect_eq(stats.verdicts[VERDICT_DROP_NO_FLOW], (uint64_t)second * N_PUSHED);
+		cr_expect_eq(stats.verdicts[verdict], (uint64_t)second * N_PUSHED);
 		cr_expect_eq(stats.generated, (uint64_t)second * LIMIT);
 		cr_expect_eq(stats.suppressed, (uint64_t)second * (N_PUSHED - LIMIT));
 		rig_move_clock(&rig, 1);
 	}
 	cr_expect_null(rig_stop(&rig));
 	scene_fini(&scene);
+}
+
+Test(engine, answers_are_limited_per_second, .timeout = 120)
+{
+	expect_limit(TCP_FLAG_ACK, 64, VERDICT_DROP_NO_FLOW);
+}
+
+Test(engine, errors_of_a_router_are_limited_per_second, .timeout = 120)
+{
+	expect_limit(TCP_FLAG_SYN, 1, VERDICT_DROP_TTL_EXPIRED);
 }
 
 // ---- ends --------------------------------------------------------------------------------------

@@ -174,6 +174,12 @@ Test(netwatch, knows_links_and_addresses_at_once)
 	struct ip_addr addr = addr_of("fd09::1");
 	cr_expect(netwatch_addr_link(lab.watch, &addr, &ifindex));
 	cr_expect_eq(ifindex, info.ifindex);
+	struct ip_addr first = addr_of("10.9.0.1");
+	cr_expect(netwatch_link_addr(lab.watch, info.ifindex, 0, &addr));
+	cr_expect(ip_addr_equal(&addr, &first));
+	cr_expect(netwatch_link_addr(lab.watch, info.ifindex, 1, &addr));
+	cr_expect_not(ip_addr_equal(&addr, &first));
+	cr_expect_not(netwatch_link_addr(lab.watch, info.ifindex, 99, &addr));
 
 	cr_assert(netwatch_link_by_name(lab.watch, "lo", &info));
 	cr_expect(info.is_loopback);

@@ -130,7 +130,7 @@ Test(registry, a_snapshot_keeps_what_it_was_made_from)
 	struct snapshot_hop none = {.state = HOP_NO_ROUTE};
 	registry_set_hop(scene.registry, 0, &none, 0);
 	registry_set_up(scene.registry, 0, false);
-	struct snapshot_link link = {1, {{2, 2, 2, 2, 2, 2}}, 9000};
+	struct snapshot_link link = {.ifindex = 1, .mac = {{2, 2, 2, 2, 2, 2}}, .mtu = 9000};
 	cr_expect(registry_update_link(scene.registry, 0, &link));
 	cr_expect_not(registry_update_link(scene.registry, 0, &link), "no news");
 	cr_expect_eq(old->backends[0].hop.state, HOP_READY);

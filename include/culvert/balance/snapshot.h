@@ -16,6 +16,9 @@ struct snapshot_link {
 	unsigned ifindex;
 	struct mac_addr mac;
 	uint32_t mtu; // bytes of IP packet
+	// Of this host on this link, not virtual; zero: there is none. Where its errors come from.
+	struct ip_addr own_v4;
+	struct ip_addr own_v6;
 };
 
 enum hop_state { HOP_NO_ROUTE, HOP_UNRESOLVED, HOP_READY };

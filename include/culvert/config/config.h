@@ -38,7 +38,7 @@ enum {
 enum {
 	THREADS_AUTO = -1, // of proxy mode: one per processor that this process may run on
 	MSS_CLAMP_OFF = 0,
-	MSS_CLAMP_AUTO = -1, // what fits through the path to the backend
+	MSS_CLAMP_AUTO = -1, // what fits through this host's links, or through the tunnel
 };
 
 // The caps below bound the ids that a flow entry stores.
@@ -119,6 +119,7 @@ struct config_passthrough {
 	char **interfaces; // owned; none: found from the addresses of frontends and routes
 	size_t n_interfaces;
 	uint32_t maglev_table_size; // a prime; default 65537
+	int mss_clamp;              // bytes, MSS_CLAMP_AUTO (default) or MSS_CLAMP_OFF; not in DSR
 };
 
 // Times in the file are seconds, fractions allowed.

@@ -7,6 +7,7 @@
 
 #include <net/if.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "culvert/base/err.h"
@@ -63,3 +64,7 @@ bool netwatch_link_by_name(const struct netwatch *watch, const char *name, struc
 // The link that holds the local address `addr`.
 bool netwatch_addr_link(const struct netwatch *watch, const struct ip_addr *addr,
 			unsigned *ifindex);
+// The `i`-th (from 0) address of this host on the link, of any family and scope. False: there are
+// not as many.
+bool netwatch_link_addr(const struct netwatch *watch, unsigned ifindex, size_t i,
+			struct ip_addr *addr);

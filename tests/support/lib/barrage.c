@@ -56,6 +56,7 @@ static void build_scene(struct barrage *barrage)
 	scene->config->mode = barrage->way.mode;
 	scene->config->dsr.method = barrage->way.method;
 	scene->config->dsr.mss_clamp = MSS_CLAMP_AUTO;
+	scene->config->passthrough.mss_clamp = MSS_CLAMP_AUTO;
 	if (is_wrapping(barrage))
 		scene->mtus[SCENE_BACK] = NARROW_MTU;
 	size_t web = scene_add_pool(scene, "web", IPPROTO_TCP);
@@ -101,7 +102,10 @@ static void forget_sent(struct barrage *barrage)
 // The client's half alone.
 static void open_dsr_flows(struct barrage *barrage)
 {
-	struct frame_spec there = {.src = frame_v4(CLIENT), .dst = frame_v4(VIP), .ttl = 64, .src_port = 1000};
+	struct frame_spec there = {.src = frame_v4(CLIENT),
+				   .dst = frame_v4(VIP),
+				   .ttl = 64,
+				   .src_port = 1000};
 	there.proto = IPPROTO_UDP;
 	there.dst_port = 53;
 	push(barrage, SCENE_FRONT, &there);
@@ -118,7 +122,10 @@ static void open_dsr_flows(struct barrage *barrage)
 // A TCP connection, established, and a UDP conversation, answered.
 static void open_flows(struct barrage *barrage)
 {
-	struct frame_spec there = {.src = frame_v4(CLIENT), .dst = frame_v4(VIP), .ttl = 64, .src_port = 1000};
+	struct frame_spec there = {.src = frame_v4(CLIENT),
+				   .dst = frame_v4(VIP),
+				   .ttl = 64,
+				   .src_port = 1000};
 	struct frame_spec back = {.src = frame_v4(BACKEND), .dst = frame_v4(LOCAL), .ttl = 64};
 	there.proto = back.proto = IPPROTO_UDP;
 	there.dst_port = 53;

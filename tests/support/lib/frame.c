@@ -200,6 +200,8 @@ static uint32_t write_icmp(const struct frame_spec *spec, uint8_t *icmp)
 		return ICMP_LEN + write_payload(spec, icmp + ICMP_LEN);
 	uint32_t whole = write_ip_packet(spec->quoted, icmp + ICMP_LEN);
 	uint32_t kept = ip_header_len(spec->quoted) + spec->quote_len;
+	if (spec->quote_room)
+		kept = spec->quote_room;
 	return ICMP_LEN + (kept < whole ? kept : whole);
 }
 

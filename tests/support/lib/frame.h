@@ -83,6 +83,7 @@ struct frame_spec {
 	uint32_t icmp_rest;              // bytes 4 to 7
 	const struct frame_spec *quoted; // or, for IPPROTO_IPIP, carried; NULL: payload_len bytes
 	uint32_t quote_len;              // bytes kept of the quoted transport header and payload
+	uint32_t quote_room;             // instead: bytes kept of the quoted packet; 0: see above
 
 	// One fragment of the packet: bytes of what follows the IP header, or the fragment header
 	// of IPv6, which comes last unless it is among the extensions. 0: the whole packet.

@@ -220,6 +220,15 @@ static bool set_mode(struct config *config, const struct words *words)
 	return false;
 }
 
+static bool set_own(struct scene *scene, unsigned link, const char *text)
+{
+	struct ip_addr addr;
+	if (!ip_addr_parse(text, &addr))
+		return false;
+	*(ip_addr_is_v4(&addr) ? &scene->own_v4[link] : &scene->own_v6[link]) = addr;
+	return true;
+}
+
 static bool set_one(struct scene *scene, struct names *names, const char *line)
 {
 	struct config_passthrough *passthrough = &scene->config->passthrough;
@@ -237,8 +246,11 @@ static bool set_one(struct scene *scene, struct names *names, const char *line)
 	if (golden_after(verb, "mode"))
 		return set_mode(scene->config, &words);
 	if (golden_after(verb, "mss")) {
-		scene->config->dsr.mss_clamp =
+		scene->config->dsr.mss_clamp = scene->config->passthrough.mss_clamp =
 			word_is(&words, 0, "auto") ? MSS_CLAMP_AUTO : (int)number_at(&words, 0);
+	} else if (golden_after(verb, "own")) {
+		expand(names, words.list[1], text, sizeof(text));
+		return set_own(scene, word_is(&words, 0, "front") ? 0 : 1, text);
 	} else if (golden_after(verb, "unchecked")) {
 		scene->is_unchecked = true;
 	} else if (golden_after(verb, "snat")) {

@@ -18,6 +18,9 @@ enum {
 	TUNNEL_TTL = 64,
 	DONT_FRAGMENT = 0x4000,
 	MORE_FRAGMENTS = 0x2000,
+	ERROR_TOS = 0xc0,    // RFC 1812 section 4.3.2.5
+	ERROR_MAX = 576,     // and 4.3.2.3
+	ERROR_MAX_V6 = 1280, // RFC 4443 section 2.4
 };
 
 struct parser {
@@ -309,6 +312,18 @@ static void set_answer(struct frame_spec *spec)
 	spec->fragment = frame_is_v6(spec) ? 0 : DONT_FRAGMENT;
 	spec->ttl = 64;
 	spec->window = 0;
+	if (spec->proto == IPPROTO_ICMP) {
+		spec->tos = ERROR_TOS;
+		spec->quote_room = ERROR_MAX - 28;
+	} else if (spec->proto == IPPROTO_ICMPV6) {
+		spec->quote_room = ERROR_MAX_V6 - 48;
+	}
+}
+
+static void set_quote(struct frame_spec *spec, uint32_t len)
+{
+	spec->quote_len = len;
+	spec->quote_room = 0;
 }
 
 static int read_number_word(struct parser *parser, struct frame_spec *spec, const char *word)
@@ -345,7 +360,7 @@ static int read_number_word(struct parser *parser, struct frame_spec *spec, cons
 	else if (strcmp(word, "cut") == 0)
 		spec->cut_to = value;
 	else if (strcmp(word, "quote") == 0)
-		spec->quote_len = value;
+		set_quote(spec, value);
 	else
 		return fail(parser, "unknown word \"%s\"", word);
 	return 0;

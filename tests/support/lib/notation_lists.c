@@ -15,6 +15,7 @@ struct named_bytes {
 static const struct named_bytes tcp_option_list[] = {
 	{"mss", 4, {2, 4, 0x05, 0xb4}}, // 1460
 	{"mss1440", 4, {2, 4, 0x05, 0xa0}},
+	{"mss1340", 4, {2, 4, 0x05, 0x3c}},
 	{"mss1000", 4, {2, 4, 0x03, 0xe8}},
 	{"ws", 3, {3, 3, 7}},
 	{"sack", 2, {4, 2}},

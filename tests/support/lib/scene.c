@@ -148,7 +148,13 @@ void scene_build(struct scene *scene)
 	struct err err = {0};
 	check(registry_create(&scene->registry, scene->config, 1, &err), &err);
 	for (unsigned i = 0; i < SCENE_N_LINKS; i++) {
-		struct snapshot_link link = {i + 1, scene->link_macs[i], scene->mtus[i]};
+		struct snapshot_link link = {
+			.ifindex = i + 1,
+			.mac = scene->link_macs[i],
+			.mtu = scene->mtus[i],
+			.own_v4 = scene->own_v4[i],
+			.own_v6 = scene->own_v6[i],
+		};
 		check(registry_add_link(scene->registry, &link, &err), &err);
 	}
 	for (uint32_t i = 0; i < registry_n_backends(scene->registry); i++) {

@@ -15,6 +15,8 @@ struct scene {
 	struct registry *registry;
 	struct mac_addr link_macs[SCENE_N_LINKS];
 	uint32_t mtus[SCENE_N_LINKS];
+	struct ip_addr own_v4[SCENE_N_LINKS]; // none at first
+	struct ip_addr own_v6[SCENE_N_LINKS];
 	bool is_unchecked; // set it before scene_build()
 };
 
