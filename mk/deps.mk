@@ -8,8 +8,8 @@ DEPS := gcc g++ make pkg-config libpcap-dev libnet1-dev libmnl-dev libnftables-d
 DEPS_DSR := clang libbpf-dev bpftool
 
 DEPS_DEV := $(DEPS) $(DEPS_DSR) libcriterion-dev clang-format clang-tidy libclang-rt-14-dev llvm \
-	shellcheck groff-base ethtool iputils-ping tcpdump wrk nghttp2-client haproxy libnginx-mod-stream \
-	python3 python3-pytest python3-pytest-xdist python3-scapy
+	shellcheck groff-base ethtool iputils-ping iputils-tracepath traceroute tcpdump wrk nghttp2-client haproxy \
+	libnginx-mod-stream python3 python3-pytest python3-pytest-xdist python3-scapy
 
 .PHONY: deps deps-dsr deps-dev
 deps: ## install what building and the demo need
