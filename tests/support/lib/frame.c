@@ -132,8 +132,9 @@ static uint32_t pseudo_sum(const struct frame_spec *spec, uint32_t len)
 	uint32_t addr_len = 16 - skipped;
 	memcpy(pseudo, spec->src.bytes + skipped, addr_len);
 	memcpy(pseudo + addr_len, spec->dst.bytes + skipped, addr_len);
-	put32(pseudo + 2 * addr_len, len);
-	pseudo[2 * addr_len + 7] = spec->proto;
+	uint8_t *rest = pseudo + addr_len + addr_len;
+	put32(rest, len);
+	rest[7] = spec->proto;
 	return frame_plain_sum(pseudo, 2 * addr_len + 8, 0);
 }
 

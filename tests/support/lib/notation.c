@@ -228,7 +228,7 @@ static int read_list(struct parser *parser, const char *word)
 {
 	struct frame_spec *spec = spec_of(parser);
 	char *list = next_word(parser);
-	const char *wrong = list;
+	const char *wrong;
 	if (!list)
 		return fail(parser, "a list is wanted behind \"%s\"", word);
 	if (strcmp(word, "opts") == 0)
