@@ -36,7 +36,7 @@ static struct frame_log *frame_log; // NULL: nobody wants to see the frames
 
 static void log_frame(const struct run *run, const char *text, const struct mem_frame *output)
 {
-	struct frame_note note = {true, run->table->path, run->line, text};
+	struct frame_note note = {true, run->table->path, run->line, run->test->name, text};
 	frame_log_add(frame_log, &note, output->bytes, output->len, &output->vnet);
 }
 
@@ -63,7 +63,7 @@ static uint32_t build_input(struct run *run, const char *text, uint8_t *frame,
 	}
 	*link = notation.link;
 	uint32_t len = frame_build(&notation.spec, frame, vnet);
-	struct frame_note note = {false, run->table->path, run->line, text};
+	struct frame_note note = {false, run->table->path, run->line, run->test->name, text};
 	frame_log_add(frame_log, &note, frame, len, vnet);
 	return len;
 }

@@ -55,6 +55,6 @@ void frame_log_add(struct frame_log *log, const struct frame_note *note, const u
 	if (!log)
 		return;
 	pcap_dump((u_char *)log->frames, &header, frame);
-	fprintf(log->notes, "%s\t%u\t%u\t%s:%u\t%s\n", note->is_output ? "out" : "in", vnet->flags,
-		vnet->gso_size, note->table, note->line, note->text);
+	fprintf(log->notes, "%s\t%u\t%s:%u\t%s\t%s\n", note->is_output ? "out" : "in", vnet->flags,
+		note->table, note->line, note->test, note->text);
 }

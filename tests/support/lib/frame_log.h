@@ -3,7 +3,7 @@
 // of text about each frame.
 //
 //	frames.pcap   Ethernet, as it was on the link
-//	frames.txt    "in|out FLAGS GSO_SIZE TABLE:LINE TEXT", tabs between; FLAGS as in struct
+//	frames.txt    "in|out FLAGS TABLE:LINE CASE TEXT", tabs between; FLAGS as in struct
 //	              virtio_net_hdr, TEXT is the table's
 #pragma once
 
@@ -21,6 +21,7 @@ struct frame_note {
 	bool is_output;
 	const char *table;
 	unsigned line;
+	const char *test; // the case
 	const char *text;
 };
 
