@@ -12,7 +12,7 @@
 enum {
 	WHEEL_SLOTS = 8192,           // seconds; the longest default timeout fits one round
 	POOLS_LOOKED_AT = 64,         // when the whole table is searched for an entry
-	RECLAIM_CANDIDATES = 8,       // finished flows looked at for one whose port suits best
+	RECLAIM_CANDIDATES = 32,      // finished flows looked at for one whose port can be had
 	HALF_OPEN_SHARE_OF_TABLE = 4, // a quarter
 	HALF_OPEN_SHARE_OF_PORTS = 2, // a half
 };
@@ -103,19 +103,36 @@ void flow_table_refresh(struct flow_table *table, uint32_t index)
 	}
 }
 
-// Everything but the timer, which is out of the wheel when it has fired.
-static void release(struct flow_table *table, uint32_t index)
+static uint32_t seconds_idle(const struct flow_table *table, const struct flow *flow)
+{
+	return table->now - (flow->expires - table->params.timeouts[flow->state]);
+}
+
+static void give_port_back(struct flow_table *table, const struct flow *flow)
+{
+	bool has_rested = seconds_idle(table, flow) >= NAT_PORT_REST;
+	nat_pool_give_back(&table->pools[flow->nat_pool], flow->nat_port, has_rested, table->now);
+}
+
+// Everything but the port, and the timer.
+static void forget(struct flow_table *table, uint32_t index)
 {
 	struct flow *flow = &table->flows[index];
 	leave_class(table, index);
-	if (has_ports(table))
-		nat_pool_give_back(&table->pools[flow->nat_pool], flow->nat_port);
 	index_map_remove(&table->index, flow->hash, index);
 	flow->state = FLOW_FREE;
 	flow->list_next = table->free_head;
 	table->free_head = index;
 	table->n_flows--;
 	counter_add(&table->flows_current, (uint64_t)-1);
+}
+
+// Everything but the timer, which is out of the wheel when it has fired.
+static void release(struct flow_table *table, uint32_t index)
+{
+	if (has_ports(table))
+		give_port_back(table, &table->flows[index]);
+	forget(table, index);
 }
 
 void flow_table_end(struct flow_table *table, uint32_t index)
@@ -154,21 +171,13 @@ uint32_t flow_table_find(const struct flow_table *table, const struct endpoint *
 	return 0;
 }
 
-// Of the finished flows that have waited longest, one whose last sequence number the new one
-// follows: a backend still in TIME_WAIT then takes the SYN (RFC 9293 section 3.6.1). Else the
-// first of them.
-static uint32_t finished_candidate(const struct flow_table *table, const struct nat_pool *pool,
-				   uint32_t seq)
-{
-	uint32_t first = pool->lists[CLASS_FINISHED].head;
-	uint32_t index = first;
-	for (int i = 0; index && i < RECLAIM_CANDIDATES; i++) {
-		if (flow_is_after(seq, table->flows[index].client_next))
-			return index;
-		index = table->flows[index].list_next;
-	}
-	return first;
-}
+// ---- room ---------------------------------------------------------------------------------------
+
+// What a new flow gets that has to take the port of another.
+struct grant {
+	uint16_t port; // 0: a free one will do
+	bool is_hasty; // it has not rested
+};
 
 static bool reclaim(struct flow_table *table, uint32_t index)
 {
@@ -179,22 +188,61 @@ static bool reclaim(struct flow_table *table, uint32_t index)
 	return true;
 }
 
-static bool reclaim_from(struct flow_table *table, const struct nat_pool *pool, uint32_t seq)
+static bool reclaim_from(struct flow_table *table, const struct nat_pool *pool)
 {
-	return reclaim(table, finished_candidate(table, pool, seq)) ||
+	return reclaim(table, pool->lists[CLASS_FINISHED].head) ||
 	       reclaim(table, pool->lists[CLASS_HALF_OPEN].head);
 }
 
 // The table is full and the pool at hand has nothing to give: look at some others, other ones each
 // time, so that the search costs the same for any number of pools.
-static bool reclaim_anywhere(struct flow_table *table, uint32_t seq)
+static bool reclaim_anywhere(struct flow_table *table)
 {
 	for (uint32_t i = 0; i < POOLS_LOOKED_AT && i < table->params.n_pools; i++) {
 		uint32_t pool = table->reclaim_cursor++ % table->params.n_pools;
-		if (reclaim_from(table, &table->pools[pool], seq))
+		if (reclaim_from(table, &table->pools[pool]))
 			return true;
 	}
 	return false;
+}
+
+// Of the finished flows that have waited longest, the first that `seq` goes beyond, or 0.
+static uint32_t find_outgrown(const struct flow_table *table, const struct nat_pool *pool,
+			      uint32_t seq)
+{
+	uint32_t index = pool->lists[CLASS_FINISHED].head;
+	for (int i = 0; index && i < RECLAIM_CANDIDATES; i++) {
+		if (flow_is_after(seq, table->flows[index].client_next))
+			return index;
+		index = table->flows[index].list_next;
+	}
+	return 0;
+}
+
+// The port of a connection that is over, and whose backend accepts the new one from its TIME_WAIT
+// (RFC 9293 section 3.6.1).
+static bool take_over(struct flow_table *table, const struct nat_pool *pool, uint32_t seq,
+		      struct grant *grant)
+{
+	uint32_t index = find_outgrown(table, pool, seq);
+	if (!index)
+		return false;
+	const struct flow *flow = &table->flows[index];
+	*grant = (struct grant){flow->nat_port, seconds_idle(table, flow) < NAT_PORT_REST};
+	wheel_remove(&table->timers, index);
+	forget(table, index);
+	counter_add(&table->reclaimed, 1);
+	return true;
+}
+
+// How easily the pool has a port: 0 is not at all.
+static int ease_of(const struct flow_table *table, const struct nat_pool *pool)
+{
+	if (nat_pool_n_rested(pool, table->now))
+		return 3;
+	if (pool->n_free)
+		return 2;
+	return pool->lists[CLASS_FINISHED].count || pool->lists[CLASS_HALF_OPEN].count;
 }
 
 // A source address that has a port for the flow. The client's hash decides where the search
@@ -203,25 +251,31 @@ static int choose_snat(struct flow_table *table, const struct flow_request *requ
 {
 	const struct nat_pool *pools = table->pools + request->first_pool;
 	int first = (int)(XXH3_64bits(&request->client, sizeof(request->client)) & 63);
-	int fallback = -1;
+	int best = -1;
+	int best_ease = 0;
 	if (!has_ports(table))
 		return 0;
-	for (int i = 0; i < 64; i++) {
+	for (int i = 0; i < 64 && best_ease < 3; i++) {
 		int snat = (first + i) & 63;
-		if (!(request->snat_mask >> snat & 1))
-			continue;
-		if (pools[snat].n_free)
-			return snat;
-		if (fallback < 0 && (pools[snat].lists[CLASS_FINISHED].count ||
-				     pools[snat].lists[CLASS_HALF_OPEN].count))
-			fallback = snat;
+		int ease = request->snat_mask >> snat & 1 ? ease_of(table, &pools[snat]) : 0;
+		if (ease > best_ease) {
+			best = snat;
+			best_ease = ease;
+		}
 	}
-	return fallback;
+	return best;
+}
+
+static bool has_port(struct flow_table *table, const struct nat_pool *pool, uint32_t seq,
+		     struct grant *grant)
+{
+	return nat_pool_n_rested(pool, table->now) || take_over(table, pool, seq, grant) ||
+	       pool->n_free || reclaim_from(table, pool);
 }
 
 // See that the pool has a port, the table an entry, and the half-open budget room for one more.
 static enum flow_refusal make_room(struct flow_table *table, const struct nat_pool *pool,
-				   uint32_t seq)
+				   uint32_t seq, struct grant *grant)
 {
 	uint32_t half_open = pool->lists[CLASS_HALF_OPEN].count;
 	bool is_over_budget =
@@ -230,11 +284,27 @@ static enum flow_refusal make_room(struct flow_table *table, const struct nat_po
 	// A pool without half-open flows may exceed the table's budget by its first one.
 	if (is_over_budget)
 		reclaim(table, pool->lists[CLASS_HALF_OPEN].head);
-	if (has_ports(table) && pool->n_free == 0 && !reclaim_from(table, pool, seq))
+	if (has_ports(table) && !has_port(table, pool, seq, grant))
 		return FLOW_NO_NAT_PORT;
-	if (!has_entry(table) && !reclaim_from(table, pool, seq) && !reclaim_anywhere(table, seq))
+	if (!has_entry(table) && !reclaim_from(table, pool) && !reclaim_anywhere(table))
 		return FLOW_TABLE_FULL;
 	return FLOW_MADE;
+}
+
+// ---- opening ------------------------------------------------------------------------------------
+
+static void assign_port(struct flow_table *table, uint32_t index, const struct grant *grant)
+{
+	struct flow *flow = &table->flows[index];
+	struct nat_pool *pool = &table->pools[flow->nat_pool];
+	if (!grant->port) {
+		flow->nat_port = nat_pool_take(pool, index, next_random(table), table->now);
+		return;
+	}
+	flow->nat_port = grant->port;
+	nat_pool_hand_over(pool, grant->port, index);
+	if (grant->is_hasty)
+		flow->marks |= FLOW_HIDES_TIMESTAMPS;
 }
 
 static enum flow_state first_state(const struct flow_request *request)
@@ -267,8 +337,9 @@ enum flow_refusal flow_table_open(struct flow_table *table, const struct flow_re
 	int snat = choose_snat(table, request);
 	if (snat < 0)
 		return FLOW_NO_NAT_PORT;
-	struct nat_pool *pool = &table->pools[request->first_pool + (uint32_t)snat];
-	enum flow_refusal refusal = make_room(table, pool, request->seq);
+	const struct nat_pool *pool = &table->pools[request->first_pool + (uint32_t)snat];
+	struct grant grant = {0};
+	enum flow_refusal refusal = make_room(table, pool, request->seq, &grant);
 	if (refusal != FLOW_MADE)
 		return refusal;
 	uint32_t taken = take_entry(table);
@@ -277,7 +348,7 @@ enum flow_refusal flow_table_open(struct flow_table *table, const struct flow_re
 	struct flow *flow = &table->flows[taken];
 	fill(flow, request, (uint32_t)snat);
 	if (has_ports(table))
-		flow->nat_port = nat_pool_take(pool, taken, next_random(table));
+		assign_port(table, taken, &grant);
 	flow->expires = table->now + table->params.timeouts[flow->state];
 	wheel_add(&table->timers, taken, flow->expires);
 	enter_class(table, taken, CLASS_HALF_OPEN);
@@ -286,6 +357,16 @@ enum flow_refusal flow_table_open(struct flow_table *table, const struct flow_re
 	counter_add(&table->flows_current, 1);
 	*index = taken;
 	return FLOW_MADE;
+}
+
+bool flow_table_can_reopen(const struct flow_table *table, uint32_t index, uint32_t seq)
+{
+	const struct flow *flow = &table->flows[index];
+	bool is_in_the_way =
+		flow->state == FLOW_LAST_ACK ||
+		(flow->state == FLOW_TIME_WAIT && !flow_is_after(seq, flow->client_next));
+	return !has_ports(table) || !is_in_the_way ||
+	       nat_pool_n_rested(&table->pools[flow->nat_pool], table->now) == 0;
 }
 
 void flow_table_reopen(struct flow_table *table, uint32_t index, uint32_t seq)
@@ -308,7 +389,7 @@ static size_t flows_bytes(const struct flow_table *table)
 	return ((size_t)table->params.capacity + 1) * sizeof(struct flow);
 }
 
-// Per port an owner and a place in the shuffle.
+// Per port an owner and a place in the ring.
 static size_t ports_bytes(const struct flow_table *table)
 {
 	size_t n = (size_t)table->params.n_pools * table->params.n_ports;
@@ -328,10 +409,10 @@ static void init_pools(struct flow_table *table)
 	const struct flow_table_params *params = &table->params;
 	size_t n = (size_t)params->n_pools * params->n_ports;
 	uint32_t *owners = table->ports;
-	uint16_t *shuffled = (uint16_t *)(owners + n);
+	uint16_t *rings = (uint16_t *)(owners + n);
 	for (size_t i = 0; i < params->n_pools; i++)
 		nat_pool_init(&table->pools[i], params->first_port, params->n_ports,
-			      owners + i * params->n_ports, shuffled + i * params->n_ports);
+			      owners + i * params->n_ports, rings + i * params->n_ports);
 }
 
 void flow_table_destroy(struct flow_table *table)

@@ -12,15 +12,16 @@ enum { V4_AND_TCP_HEADER_LEN = 40, V6_AND_TCP_HEADER_LEN = 60 };
 // ---- flows --------------------------------------------------------------------------------------
 
 // A flow that has been found can still be of no use: its connection is over and a new one begins
-// (same backend and port if they can be used: its TIME_WAIT knows the client's sequence numbers),
-// or it waits for a backend that went down. Returns the flow to go on with, or 0 for a new one.
+// (by the same backend and port if they can be used), or it waits for a backend that went down.
+// Returns the flow to go on with, or 0 for a new one.
 static uint32_t renew_flow(struct worker *worker, const struct packet *packet, uint32_t index)
 {
 	struct flow *flow = &worker->flows->flows[index];
 	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
 	// A client that begins anew has given up the old connection's last acknowledgement.
 	bool is_over = flow->class == CLASS_FINISHED || flow->state == FLOW_LAST_ACK;
-	bool is_reusable = backend->is_up && (backend->snat_mask >> flow->snat & 1);
+	bool is_reusable = backend->is_up && (backend->snat_mask >> flow->snat & 1) &&
+			   flow_table_can_reopen(worker->flows, index, packet->view.seq);
 	bool is_waiting = flow->class == CLASS_HALF_OPEN ||
 			  (flow->proto == IPPROTO_UDP && backend->resets_on_down);
 	if (!forward_opens_connection(&packet->view))

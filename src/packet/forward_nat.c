@@ -5,6 +5,7 @@
 // the fastest answer finds it. It stays with its backend until it ends.
 #include "culvert/net/checksum.h"
 #include "culvert/net/rewrite.h"
+#include "culvert/net/tcp_option.h"
 #include "packet/forward.h"
 
 static struct endpoint snat_endpoint(const struct snapshot *snapshot, const struct flow *flow)
@@ -71,6 +72,16 @@ static uint32_t open_flow(struct worker *worker, struct packet *packet)
 	return index;
 }
 
+// A backend in TIME_WAIT takes a SYN by its sequence number, unless its timestamp is older than the
+// last connection's (RFC 7323 section 5.3), and every client has a clock of its own.
+static void hide_timestamps(const struct flow *flow, struct packet *packet)
+{
+	bool is_due = (flow->marks & FLOW_HIDES_TIMESTAMPS) && flow->proto == IPPROTO_TCP &&
+		      (packet->view.tcp_flags & TCP_FLAG_SYN);
+	if (is_due)
+		tcp_option_hide_timestamps(packet->frame, &packet->view, packet_is_partial(packet));
+}
+
 static void send_to_backend(struct worker *worker, struct packet *packet, uint32_t index)
 {
 	const struct snapshot *snapshot = worker->snapshot;
@@ -89,6 +100,7 @@ static void send_to_backend(struct worker *worker, struct packet *packet, uint32
 	if (flow_table_track(worker->flows, index, FROM_CLIENT, &packet->view))
 		forward_remember_path(flow, packet);
 	clamp_mss(worker, packet, backend->hop.link);
+	hide_timestamps(flow, packet);
 	rewrite_packet(packet->frame, &packet->view, &rewrite, packet_is_partial(packet));
 	forward_renew_id(worker, packet, &local.addr, &backend->endpoint.addr);
 	packet->backend = flow->backend;

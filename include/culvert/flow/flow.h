@@ -13,7 +13,9 @@ enum {
 	FLOW_RESET_BY_BACKEND = 4,
 	FLOW_FIN_BY_CLIENT = 8,
 	FLOW_FIN_BY_BACKEND = 16,
-	FLOW_SYN_AGAIN = 32, // one-sided: another SYN has come; see other_client_next
+	FLOW_HIDES_TIMESTAMPS = 32, // not one-sided: its SYN goes without (TCP option), since its
+				    // NAT port was another connection's a moment ago
+	FLOW_SYN_AGAIN = 32,        // one-sided: another SYN has come; see other_client_next
 	FLOW_IS_DOUBLE = 64, // one-sided: a client went on from that SYN; see other_client_next
 	FLOW_OTHER_IS_OVER = 128, // with FLOW_IS_DOUBLE: the other connection had ended before
 };

@@ -6,7 +6,9 @@
 // the flows of a backend together, and states told from the client's packets alone.
 //
 // Room is made in this order, and never from a live flow: a finished flow towards the same
-// backend, then the half-open one that has waited longest. Half-open flows have a budget (a
+// backend, then the half-open one that has waited longest. A new connection gets a NAT port that
+// has rested (nat_pool.h); when there is none, that of a finished one whose sequence numbers it
+// goes beyond. Half-open flows have a budget (a
 // quarter of the table, and half of a NAT pool's ports); beyond it they only displace each other.
 //
 // Called by: the owning worker, but for create and destroy (control) and the counters (any thread).
@@ -86,7 +88,10 @@ static inline uint32_t flow_table_find_reply(const struct flow_table *table, uin
 // are the caller's to fill in. *index is set only with FLOW_MADE.
 enum flow_refusal flow_table_open(struct flow_table *table, const struct flow_request *request,
 				  uint32_t *index);
-// A new SYN on a finished flow: the same backend and port serve the new connection.
+// A new SYN on a flow whose connection is over. Would the backend, if it remembers that one, accept
+// the SYN from the same port, or is there no better one? Not so: end the flow and open another.
+bool flow_table_can_reopen(const struct flow_table *table, uint32_t index, uint32_t seq);
+// The same backend and port serve the new connection.
 void flow_table_reopen(struct flow_table *table, uint32_t index, uint32_t seq);
 void flow_table_end(struct flow_table *table, uint32_t index);
 

@@ -2,6 +2,10 @@
 // The NAT ports of one worker towards one backend endpoint from one source address: which are free,
 // which flow owns each of the others, and those flows in the order in which they entered their
 // class. A (source address, port, backend) triple has one owner at most, so a reply names its flow.
+//
+// A port that was used a moment ago rests while there are others: the backend may still be in
+// TIME_WAIT, and take a new connection for a piece of the old one (RFC 9293 section 3.6.1, RFC 7323
+// section 5.8); what it still sends would reach the wrong client.
 // Called by: the worker that owns the pool.
 #pragma once
 
@@ -16,26 +20,43 @@ struct flow_list {
 	uint32_t count;
 };
 
+enum { NAT_PORT_REST = 60 }; // seconds, of which a port rests one to two times as many
+
 struct nat_pool {
 	uint32_t *owner; // borrowed; by port - first_port: index of a flow, 0: free
-	// A permutation of the ports, free ones first, each entry stored as its value xor its own
-	// position: memory of zeros is the identity, so a pool costs pages only as its ports are
-	// used.
-	uint16_t *shuffled; // borrowed
+	// The free ports in a ring, from `head` on: first those that have rested, in any order,
+	// then those that rest, the first given back in front. Each entry is stored as its value
+	// xor its own place: memory of zeros is the identity, so a pool costs pages only as its
+	// ports are used.
+	uint16_t *ring; // borrowed
+	uint32_t head;
+	uint32_t n_resting;
+	uint32_t n_tired; // of these, the last ones: given back in the present round
+	uint32_t round;   // second in which it began
 	uint32_t n_ports;
 	uint32_t n_free;
 	uint16_t first_port; // host byte order
 	struct flow_list lists[N_FLOW_CLASSES];
 };
 
-// `owner` and `shuffled` have n_ports zeros each; they outlive the pool, which needs no undoing.
+// `owner` and `ring` have n_ports zeros each; they outlive the pool, which needs no undoing.
 void nat_pool_init(struct nat_pool *pool, uint16_t first_port, uint32_t n_ports, uint32_t *owner,
-		   uint16_t *shuffled);
+		   uint16_t *ring);
 
-// Take a free port, uniformly at random (RFC 6056): `random` is 32 bits nobody outside can guess.
-// Returns 0 when none is free.
-uint16_t nat_pool_take(struct nat_pool *pool, uint32_t flow, uint32_t random);
-void nat_pool_give_back(struct nat_pool *pool, uint16_t port);
+// Free ports that nobody has used for NAT_PORT_REST seconds. `now` is in seconds and never goes
+// back, here and below.
+uint32_t nat_pool_n_rested(const struct nat_pool *pool, uint32_t now);
+
+// Take a port that has rested, uniformly at random (RFC 6056): `random` is 32 bits nobody outside
+// can guess. When none has, the one given back longest ago. Returns 0 when none is free.
+uint16_t nat_pool_take(struct nat_pool *pool, uint32_t flow, uint32_t random, uint32_t now);
+// `has_rested`: its last packet was NAT_PORT_REST seconds ago.
+void nat_pool_give_back(struct nat_pool *pool, uint16_t port, bool has_rested, uint32_t now);
+// A port goes from one flow to another, and is never free in between.
+static inline void nat_pool_hand_over(struct nat_pool *pool, uint16_t port, uint32_t flow)
+{
+	pool->owner[port - pool->first_port] = flow;
+}
 
 // The flow that owns `port`, or 0; any port may be asked for.
 static inline uint32_t nat_pool_owner(const struct nat_pool *pool, uint16_t port)
