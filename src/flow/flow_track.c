@@ -6,17 +6,53 @@
 #include "flow/flow_table_private.h"
 
 enum {
-	HANDSHAKE_WINDOW = 1 << 16, // what a backend may have sent before the handshake ends
+	HANDSHAKE_WINDOW = 1 << 16, // what one side may have sent before the handshake ends
 };
 
+static bool is_handshaking(const struct flow *flow)
+{
+	return flow->state == FLOW_SYN_SENT || flow->state == FLOW_SYN_SENT_BOTH ||
+	       flow->state == FLOW_SYN_RECEIVED;
+}
+
+// Does the backend's segment acknowledge the SYN? It takes all of the data that came with it, or
+// some; the client may have sent it once more without.
+static bool acknowledges_syn(const struct flow *flow, const struct frame_view *view)
+{
+	return (view->tcp_flags & TCP_FLAG_ACK) &&
+	       view->ack - flow->client_next + HANDSHAKE_WINDOW <= 2U * HANDSHAKE_WINDOW;
+}
+
 // Could this RST be the endpoint's own? It carries the sender's next number, or what the other
-// side acknowledged, or answers a SYN (RFC 9293 section 3.10.7.3).
+// side acknowledged, or answers a SYN (RFC 9293 section 3.10.7.3). In a handshake nothing has been
+// lost: a client whose RST has any other number refuses an answer to an older SYN, and waits on.
 static bool is_rst_plausible(const struct flow *flow, enum flow_dir dir,
 			     const struct frame_view *view)
 {
 	if (flow->state == FLOW_SYN_SENT && dir == FROM_BACKEND)
 		return view->ack == flow->client_next;
+	if (is_handshaking(flow) && dir == FROM_CLIENT)
+		return view->seq == flow->client_next;
 	return flow_is_near(view->seq, dir == FROM_CLIENT ? flow->client_next : flow->backend_next);
+}
+
+// Before there is an answer: the client has a SYN to send and nothing else. What the backend of an
+// older connection still says is not an answer.
+static bool is_first_plausible(const struct flow *flow, enum flow_dir dir,
+			       const struct frame_view *view)
+{
+	bool is_syn = view->tcp_flags & TCP_FLAG_SYN;
+	if (dir == FROM_CLIENT || !(view->tcp_flags & TCP_FLAG_ACK))
+		return is_syn;
+	return (is_syn || flow->state == FLOW_SYN_SENT_BOTH) && acknowledges_syn(flow, view);
+}
+
+// A SYN in a handshake that another SYN has begun. Either may be invented: the last one's number is
+// expected next, and the end of the handshake will tell.
+static bool is_other_syn(const struct flow *flow, enum flow_dir dir, const struct frame_view *view)
+{
+	return is_handshaking(flow) && dir == FROM_CLIENT && (view->tcp_flags & TCP_FLAG_SYN) &&
+	       !flow_is_near(view->seq, flow->client_next);
 }
 
 // Could this segment be the endpoint's own? It goes on where the sender was, or it acknowledges
@@ -25,12 +61,16 @@ static bool is_rst_plausible(const struct flow *flow, enum flow_dir dir,
 static bool is_segment_plausible(const struct flow *flow, enum flow_dir dir,
 				 const struct frame_view *view)
 {
-	bool has_begun = flow->state != FLOW_SYN_SENT && flow->state != FLOW_SYN_SENT_BOTH;
-	if (!has_begun || (view->tcp_flags & TCP_FLAG_SYN))
-		return true;
+	if (flow->state == FLOW_SYN_SENT || flow->state == FLOW_SYN_SENT_BOTH)
+		return is_first_plausible(flow, dir, view);
+	// The backend may have forgotten its first answer (SYN cookies).
+	bool is_answer = dir == FROM_BACKEND && (view->tcp_flags & TCP_FLAG_SYN);
+	if (flow->state == FLOW_SYN_RECEIVED && is_answer)
+		return acknowledges_syn(flow, view);
 	uint32_t own = dir == FROM_CLIENT ? flow->client_next : flow->backend_next;
 	uint32_t other = dir == FROM_CLIENT ? flow->backend_next : flow->client_next;
-	return flow_is_near(view->seq, own) || flow_is_near(view->ack, other);
+	bool has_ack = view->tcp_flags & TCP_FLAG_ACK;
+	return flow_is_near(view->seq, own) || (has_ack && flow_is_near(view->ack, other));
 }
 
 // A side that was thought to have reset the connection speaks on: the RST was somebody else's.
@@ -50,15 +90,15 @@ static bool is_handshake_guessed(const struct flow *flow, enum flow_dir dir,
 	       flow->backend_next - view->ack >= HANDSHAKE_WINDOW;
 }
 
-// Where both sides begin to count. A backend that answers a SYN again may have forgotten its first
-// answer (SYN cookies).
+// What the sender is expected to send next. A SYN says where to begin, and until there is a
+// connection the last one counts; if that was not seen, so does what the handshake ends with.
 static void track_numbers(struct flow *flow, enum flow_dir dir, const struct frame_view *view)
 {
 	uint32_t *next = dir == FROM_CLIENT ? &flow->client_next : &flow->backend_next;
 	uint32_t end = view->seq + frame_view_seq_len(view);
-	bool is_first = flow->state == FLOW_SYN_SENT ||
-			(flow->state == FLOW_SYN_RECEIVED && (view->tcp_flags & TCP_FLAG_SYN));
-	if ((dir == FROM_BACKEND && is_first) || flow_is_after(end, *next))
+	bool begins = is_handshaking(flow) &&
+		      ((view->tcp_flags & TCP_FLAG_SYN) || !flow_is_near(end, *next));
+	if (begins || flow_is_after(end, *next))
 		*next = end;
 }
 
@@ -93,6 +133,10 @@ static bool track_tcp(struct flow *flow, enum flow_dir dir, const struct frame_v
 {
 	if (view->tcp_flags & TCP_FLAG_RST)
 		return track_rst(flow, dir, view, state);
+	if (is_other_syn(flow, dir, view)) {
+		flow->client_next = view->seq + frame_view_seq_len(view);
+		return false;
+	}
 	if (is_handshake_guessed(flow, dir, view) || !is_segment_plausible(flow, dir, view))
 		return false;
 	if (is_rst_refuted(flow, dir)) {
