@@ -21,6 +21,27 @@ static bool is_checksum_right(const struct packet *packet)
 	return csum_fold(csum_add_bytes(sum, packet->frame + view->l4, len)) == 0xffff;
 }
 
+// Of the quoted IPv4 header (RFC 5508 REQ-3). What follows it is not looked at: rarely is it whole.
+static bool is_quote_right(const struct packet *packet)
+{
+	const struct frame_view *view = &packet->view;
+	uint32_t len = (uint32_t)view->quoted_l4 - view->quoted_l3;
+	const uint8_t *ip = packet->frame + view->quoted_l3;
+	return view->is_v6 || csum_fold(csum_add_bytes(0, ip, len)) == 0xffff;
+}
+
+// False with the error dropped under the reason.
+static bool has_right_checksums(struct packet *packet)
+{
+	if (!is_checksum_right(packet))
+		packet_drop(packet, VERDICT_DROP_BAD_ICMP_CHECKSUM);
+	else if (!is_quote_right(packet))
+		packet_drop(packet, VERDICT_DROP_BAD_IP_CHECKSUM);
+	else
+		return true;
+	return false;
+}
+
 static uint32_t find_flow(const struct worker *worker, const struct packet *packet)
 {
 	const struct frame_view *view = &packet->view;
@@ -106,10 +127,8 @@ static void tell_tunnels_client(struct worker *worker, struct packet *packet, ui
 		packet_drop(packet, VERDICT_PASSED);
 		return;
 	}
-	if (!is_checksum_right(packet)) {
-		packet_drop(packet, VERDICT_DROP_BAD_ICMP_CHECKSUM);
+	if (!has_right_checksums(packet))
 		return;
-	}
 	answer_tunnel_too_big(&worker->templates, packet, view->icmp_mtu - IPIP_HEADER_LEN);
 	packet->view.frame_len = packet->len;
 	forward_finish(worker, packet, flow->client_link, &flow->client_mac);
@@ -129,10 +148,8 @@ void forward_icmp_error(struct worker *worker, struct packet *packet)
 		packet_drop(packet, VERDICT_PASSED);
 		return;
 	}
-	if (!is_checksum_right(packet)) {
-		packet_drop(packet, VERDICT_DROP_BAD_ICMP_CHECKSUM);
+	if (!has_right_checksums(packet))
 		return;
-	}
 	const struct flow *flow = &worker->flows->flows[index];
 	if (worker->config->mode == MODE_DSR)
 		tell_backend_directly(worker, packet, backend);
