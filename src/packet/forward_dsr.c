@@ -89,6 +89,13 @@ static void drop_unplaced(struct worker *worker, struct packet *packet, bool is_
 		packet_drop(packet, VERDICT_DROP_NO_BACKEND);
 }
 
+// A backend that calls the VIP and is chosen itself: it would get packets from its own address,
+// which no host takes from outside, and could not answer them past us.
+static bool is_its_own_client(const struct packet *packet, const struct snapshot_backend *backend)
+{
+	return ip_addr_equal(&packet->view.src.addr, &backend->endpoint.addr);
+}
+
 // False with the packet dropped under its reason.
 static bool place(struct worker *worker, struct packet *packet, struct target *target)
 {
@@ -107,6 +114,10 @@ static bool place(struct worker *worker, struct packet *packet, struct target *t
 	int32_t id = forward_pick_backend(worker, packet);
 	if (id == SCHEDULER_NO_BACKEND) {
 		drop_unplaced(worker, packet, is_new);
+		return false;
+	}
+	if (is_its_own_client(packet, &worker->snapshot->backends[id])) {
+		forward_refuse(worker, packet, VERDICT_DROP_BAD_SOURCE);
 		return false;
 	}
 	if (!forward_can_reach(worker, packet, &worker->snapshot->backends[id]))
