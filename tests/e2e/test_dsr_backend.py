@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from harness import dsr, http
+from harness import http
 from harness.dsr import BACKEND as SCRIPT, VIP6, footprint, make_programs
 from harness.lab import VIP, Lab
 
@@ -70,11 +70,9 @@ def test_l2_answers_as_the_virtual_address(lab):
     assert http.outcome(lab, timeout=0.5) != "b1"
 
 
-def test_l2_answers_ipv6(lab, tmp_path):
-    dsr.add_ipv6(lab)
-    dsr.serve_ipv6(lab, tmp_path / "nginx", tmp_path)
+def test_l2_answers_ipv6(lab):
     before = footprint(lab)
-    send_to_backend(lab, VIP6, dsr.ADDRESSES6["b1"])
+    send_to_backend(lab, VIP6, lab.backend_addr("b1", 6))
     call(lab, "up", VIP6)
     assert http.get(lab, addr=VIP6) == "b1"
     call(lab, "down", VIP6)

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import assert_no_bad_checksum
 from harness import dsr, http
-from harness.dsr import Egress, backend_addr, vip_addr
+from harness.dsr import Egress, vip_addr
 from test_bulk import FULL_BYTES, make_file
 
 BULK_BYTES = int(os.environ.get("BULK_MIB", "64")) << 20
@@ -40,16 +40,13 @@ def huge(files):
 
 
 @pytest.fixture
-def make_half(make_lab, files, tmp_path):
+def make_half(make_lab, files):
     """Call it for a lab with one backend whose half of DSR is up, and where the client calls the
     VIP: (lab, egress, backend, vip)."""
     def make(method, offloads="on", family=4, proto="tcp"):
         ports = (BACKEND_PORT, PORT) if proto == "tcp" else (BACKEND_UDP_PORT, UDP_PORT)
         lab = make_lab(offloads=offloads, backends=1, direct=True, files=files)
-        if family == 6:
-            dsr.add_ipv6(lab)
-            dsr.serve_ipv6(lab, tmp_path / "nginx", files)
-        backend, vip = (backend_addr(lab, family), ports[0]), (vip_addr(family), ports[1])
+        backend, vip = (lab.backend_addr("b1", family), ports[0]), (vip_addr(family), ports[1])
         dsr.play_balancer(lab, backend, vip, proto)
         egress = Egress(lab, method)
         egress.up(backend, vip, proto=proto)

@@ -59,8 +59,6 @@ def test_verify_finds_wrong_ways(verified):
 
 def test_verify_runs_the_program_itself(lab):
     egress = Egress(lab, "bpf")
-    lab.run("b1", "ip", "addr", "add", "fd00::101/64", "dev", "eth0", "nodad")
-    lab.run("b1", "ip", "route", "add", "default", "via", "fd00::2")
     for backend, vip, proto in ((BACKEND, VIP, "tcp"), (BACKEND, VIP, "udp"),
                                 (BACKEND6, VIP6, "tcp"), (BACKEND6, VIP6, "udp")):
         balancer = "10.0.0.2" if backend == BACKEND else "fd00::2"

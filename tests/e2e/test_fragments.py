@@ -99,9 +99,7 @@ def start(culvert, lab, **options):
 
 
 def start6(culvert, lab, **options):
-    servers = {name: {"addr": f"[{lab.backend_addr6(name)}]:{PORT}"} for name in lab.backend_names()}
-    start(culvert, lab, frontends={"web": {"listen_addr": f"[{VIP6}]:{PORT}"}},
-          backends={"web": {"servers": servers}}, **options)
+    start(culvert, lab, family=6, **options)
 
 
 def assert_nothing_lost(culvert):
@@ -125,7 +123,6 @@ def test_large_datagrams_come_back_whole(lab, culvert, start_servers, workers):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_large_datagrams_of_IPv6_come_back_whole(lab, culvert, start_servers, workers):
-    lab.add_ipv6()
     start_servers(lab, socket.AF_INET6)
     start6(culvert, lab, workers=workers)
     with open_client(lab, VIP6) as sock:
@@ -230,8 +227,6 @@ ORDERS = {
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["IPv4", "IPv6"])
 def test_any_order_will_do(lab, culvert, start_servers, order, workers, family):
     is_v4 = family == socket.AF_INET
-    if not is_v4:
-        lab.add_ipv6()
     start_servers(lab, family)
     (start if is_v4 else start6)(culvert, lab, workers=workers)
     vip = VIP if is_v4 else VIP6

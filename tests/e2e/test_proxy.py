@@ -125,7 +125,6 @@ def test_a_kept_connection_stays_with_its_backend(lab, proxy):
 @pytest.fixture(scope="module")
 def lab6(shared_lab, tmp_path_factory):
     """The same, whose backends answer over IPv6 too, on ANYWHERE_PORT."""
-    shared_lab.add_ipv6()
     with contextlib.ExitStack() as stack:
         for name in shared_lab.backend_names():
             server = Nginx(shared_lab, tmp_path_factory.mktemp(name), name,
@@ -135,7 +134,7 @@ def lab6(shared_lab, tmp_path_factory):
 
 
 def servers6(lab):
-    return {name: {"addr": f"[{lab.backend_addr6(name)}]:{ANYWHERE_PORT}"}
+    return {name: {"addr": f"[{lab.backend_addr(name, 6)}]:{ANYWHERE_PORT}"}
             for name in lab.backend_names()}
 
 

@@ -21,7 +21,6 @@ both_versions = pytest.mark.parametrize("version", ["v1", "v2"])
 
 @pytest.fixture(scope="module")
 def lab(shared_lab):
-    shared_lab.add_ipv6()
     for last in (20, 21):
         shared_lab.run("client", "ip", "addr", "add", f"10.0.0.{last}/24", "dev", "eth0")
     return shared_lab

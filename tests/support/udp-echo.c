@@ -12,10 +12,12 @@ enum { BATCH = 64, DATAGRAM_MAX = 65536, BUFFER_BYTES = 8 << 20 };
 
 static int open_socket(uint16_t port)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in6 addr = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
 	int size = BUFFER_BYTES;
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
+	int off = 0;
+	int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+	if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0 ||
+	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
 		perror("udp-echo");
 		exit(1);
 	}
@@ -26,7 +28,7 @@ static int open_socket(uint16_t port)
 static void serve(int fd, char mark)
 {
 	static char buffers[BATCH][DATAGRAM_MAX];
-	struct sockaddr_in peers[BATCH];
+	struct sockaddr_in6 peers[BATCH];
 	struct iovec iov[BATCH][2];
 	struct mmsghdr messages[BATCH];
 	for (;;) {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configurations for culvert, as dictionaries and as TOML."""
 
-from .lab import VIP
+from .lab import VIP, VIPS, endpoint
 
 STATS_PORT = 9000
 UDP_PORT = 5353
@@ -13,19 +13,19 @@ def _leave_unchecked(pool):
     pool["health_check"] = "none"
 
 
-def passthrough(lab, *, weights=None, workers=0, protocol=None, port=80, **overrides):
+def passthrough(lab, *, weights=None, workers=0, protocol=None, port=80, family=4, **overrides):
     """A pool of all backends of the lab behind the virtual address. `overrides` are merged into
     the sections of the same name, deeply: backends={"web": {"fall": 1}}."""
     names = lab.backend_names()
     weights = weights or [1] * len(names)
-    frontend = {"listen_addr": f"{VIP}:{port}", "backend": "web"}
+    frontend = {"listen_addr": endpoint(VIPS[family], port), "backend": "web"}
     pool = {
         "health_check_interval": 0.2,
         "health_check_timeout": 0.2,
         "rise": 1,
         "fall": 2,
         "servers": {
-            name: {"addr": f"{lab.backend_addr(name)}:{port}", "weight": weight}
+            name: {"addr": endpoint(lab.backend_addr(name, family), port), "weight": weight}
             for name, weight in zip(names, weights)
         },
     }

@@ -10,7 +10,7 @@ import socket
 import subprocess
 
 from .config import STATS_PORT, to_toml
-from .lab import ROOT
+from .lab import ROOT, endpoint
 from .wait import await_condition
 
 BINARY = os.path.abspath(os.environ.get("CULVERT", ROOT / "build" / "culvert"))
@@ -96,8 +96,9 @@ class Culvert:
         finally:
             connection.close()
 
-    def is_up(self, host, pool="web", port=80):
-        return self.stats()["backends"][pool]["servers"][f"{self.lab.backend_addr(host)}:{port}"]
+    def is_up(self, host, pool="web", port=80, family=4):
+        key = endpoint(self.lab.backend_addr(host, family), port)
+        return self.stats()["backends"][pool]["servers"][key]
 
     def await_backend(self, host, is_up=True, timeout=10, **where):
         await_condition(lambda: self.is_up(host, **where) == is_up,

@@ -9,28 +9,14 @@ import socket
 import subprocess
 import threading
 
-from .lab import ROOT, VIP
+from .lab import ROOT, VIP, endpoint
 
 EGRESS = str(ROOT / "tc" / "dsr-egress.sh")
 BACKEND = str(ROOT / "tc" / "dsr-backend.sh")
 OBJECT = ROOT / "build" / "tc" / "dsr_egress.bpf.o"
 
 VIP6 = "fd00:1::1"
-ADDRESSES6 = {"client": "fd00::10", "lb": "fd00::2", "b1": "fd00::101", "b2": "fd00::102"}
-BALANCERS = {4: "10.0.0.2", 6: ADDRESSES6["lb"]}
-
-
-def endpoint(addr, port):
-    return f"[{addr}]:{port}" if ":" in addr else f"{addr}:{port}"
-
-
-def add_ipv6(lab):
-    for host in ("client", "lb", *lab.backend_names()):
-        lab.run(host, "ip", "addr", "add", f"{ADDRESSES6[host]}/64", "dev", "eth0", "nodad")
-
-
-def backend_addr(lab, family=4, host="b1"):
-    return lab.backend_addr(host) if family == 4 else ADDRESSES6[host]
+BALANCERS = {4: "10.0.0.2", 6: "fd00::2"}
 
 
 def vip_addr(family=4):
@@ -151,27 +137,3 @@ def udp_server(lab, addr, port, answer, host="b1"):
         finally:
             sock.sendto(b"", (addr, port))
             thread.join(5)
-
-
-def serve_ipv6(lab, directory, files, host="b1"):
-    """A second nginx on the host, for IPv6; the lab ends it with the host."""
-    directory.mkdir()
-    config = directory / "nginx.conf"
-    config.write_text(f"""
-        user root;
-        worker_processes 1;
-        worker_rlimit_nofile 16384;
-        pid {directory}/nginx.pid;
-        error_log {directory}/error.log;
-        events {{ worker_connections 8192; }}
-        http {{
-            access_log off;
-            server {{
-                listen [::]:80 ipv6only=on backlog=4096;
-                listen [::]:8080 ipv6only=on backlog=4096;
-                location / {{ return 200 "{host}\\n"; }}
-                location /files/ {{ alias {files}/; }}
-            }}
-        }}
-    """)
-    lab.run(host, "nginx", "-e", directory / "error.log", "-p", directory, "-c", config)

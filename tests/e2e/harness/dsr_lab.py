@@ -4,7 +4,7 @@
 import contextlib
 import subprocess
 
-from .lab import VIP
+from .lab import VIP, VIPS
 
 TOPOLOGIES = ("one-arm", "two-arm", "routed")
 
@@ -25,23 +25,27 @@ def open_path(lab):
     lab.run("rr", "sh", "-ec", """
         echo 1 >/proc/sys/net/ipv4/ip_forward
         echo 2 >/proc/sys/net/ipv4/conf/all/rp_filter
-        ip link set eth0 up; ip addr add 10.0.0.253/24 dev eth0
-        ip link set eth1 up; ip addr add 10.1.0.253/24 dev eth1""")
+        echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+        ip link set eth0 up; ip addr add 10.0.0.253/24 dev eth0; ip addr add fd00::253/64 dev eth0 nodad
+        ip link set eth1 up; ip addr add 10.1.0.253/24 dev eth1; ip addr add fd00:1::253/64 dev eth1 nodad
+        """)
     for name in lab.backend_names():
         lab.run(name, "ip", "route", "replace", "default", "via", "10.1.0.253")
+        lab.run(name, "ip", "route", "replace", "::/0", "via", "fd00:1::253")
 
 
-def translate_answers(lab, backend_port=80, port=80, proto="tcp", hosts=None):
+def translate_answers(lab, backend_port=80, port=80, proto="tcp", hosts=None, family=4):
     """method nat: what a backend answers from its port leaves as the frontend's, but for what goes to
     the balancer, which checks the backend's health."""
+    ip = "ip" if family == 4 else "ip6"
     for name in hosts or lab.backend_names():
         rules = f"""
             table netdev dsr {{
                 chain egress {{
                     type filter hook egress device "eth0" priority 0;
-                    ip saddr {lab.backend_addr(name)} {proto} sport {backend_port} \
-                        ip daddr != {lab.backend_facing_addr()} \
-                        counter ip saddr set {VIP} {proto} sport set {port}
+                    {ip} saddr {lab.backend_addr(name, family)} {proto} sport {backend_port} \
+                        {ip} daddr != {lab.backend_facing_addr(family)} \
+                        counter {ip} saddr set {VIPS[family]} {proto} sport set {port}
                 }}
             }}
         """

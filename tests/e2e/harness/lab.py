@@ -13,8 +13,21 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 TOOL = str(ROOT / "tools" / "lab")
 VIP = "10.0.0.1"
 VIP6 = "fd00::1"
+VIPS = {4: VIP, 6: VIP6}
 
 _numbers = itertools.count(1)
+
+
+def of_family(addr, family):
+    """An IPv4 address of a lab, or the IPv6 address with the same numbers, which the same host has."""
+    if family == 4:
+        return addr
+    _, net, _, host = addr.split(".")
+    return f"fd00:{'' if net == '0' else net}::{host}".replace(":::", "::")
+
+
+def endpoint(addr, port):
+    return f"[{addr}]:{port}" if ":" in addr else f"{addr}:{port}"
 
 
 class Lab:
@@ -69,24 +82,16 @@ class Lab:
     def backend_names(self):
         return [f"b{i}" for i in range(1, self.n_backends + 1)]
 
-    def backend_addr(self, host):
+    def client_addr(self, family=4):
+        return of_family("10.2.0.10" if self.topology == "routed" else "10.0.0.10", family)
+
+    def backend_addr(self, host, family=4):
         net = "10.0.0" if self.topology == "one-arm" else "10.1.0"
-        return f"{net}.{100 + int(host[1:])}"
+        return of_family(f"{net}.{100 + int(host[1:])}", family)
 
-    def add_ipv6(self):
-        """Everybody of a one-arm lab gets an address of fd00::/64, the balancer VIP6 too."""
-        addrs = {"client": ["fd00::10"], "lb": ["fd00::2", VIP6]}
-        addrs |= {name: [self.backend_addr6(name)] for name in self.backend_names()}
-        for host, own in addrs.items():
-            for addr in own:
-                self.run(host, "ip", "addr", "add", f"{addr}/64", "dev", "eth0", "nodad")
-
-    def backend_addr6(self, host):
-        return f"fd00::{100 + int(host[1:])}"
-
-    def backend_facing_addr(self):
+    def backend_facing_addr(self, family=4):
         """The balancer's address that backends see in passthrough."""
-        return "10.1.0.2" if self.topology == "two-arm" else "10.0.0.2"
+        return of_family("10.1.0.2" if self.topology == "two-arm" else "10.0.0.2", family)
 
     def reserved_ports(self):
         path = "/proc/sys/net/ipv4/ip_local_reserved_ports"
