@@ -95,10 +95,10 @@ static int add_link_of_address(struct topology *topology, const struct ip_addr *
 		return err_set(
 			err, -EADDRNOTAVAIL,
 			"%s %s: no interface of this host has the address %s; add it (ip "
-			"address add %s/%d dev INTERFACE), or name the interface it is routed "
+			"address add %s/%s dev INTERFACE), or name the interface it is routed "
 			"to under [passthrough] interfaces",
 			what, name, ip_addr_format(addr, text), text,
-			ip_addr_is_v4(addr) ? 32 : 128);
+			ip_addr_is_v4(addr) ? "32" : "128 preferred_lft 0");
 	return add_link(topology, &info, err);
 }
 
@@ -159,8 +159,9 @@ static int check_dsr_path(const struct config *config, const struct ip_addr *add
 	if (config->dsr.method == DSR_L2 && !ip_addr_equal(&next->gateway, addr))
 		return err_set(err, -EHOSTUNREACH,
 			       "it is behind the router %s, and method \"l2\" reaches backends on "
-			       "a network of this host only; choose method \"ipip\" or \"nat\"",
-			       ip_addr_format(&next->gateway, text));
+			       "a network of this host only; choose method %s\"nat\"",
+			       ip_addr_format(&next->gateway, text),
+			       ip_addr_is_v4(addr) ? "\"ipip\" or " : "");
 	return 0;
 }
 
