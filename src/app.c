@@ -35,19 +35,30 @@ static const char *proto_name(uint8_t proto)
 	return proto == IPPROTO_TCP ? "tcp" : "udp";
 }
 
+static void print_reply_rule(const struct config_passthrough *passthrough,
+			     const struct endpoint *backend, const char *snat)
+{
+	char addr[IP_ADDR_TEXT_MAX];
+	printf("reply %s %s %u %s %u %u\n", proto_name(backend->proto),
+	       ip_addr_format(&backend->addr, addr), ntohs(backend->port_be), snat,
+	       passthrough->nat_port_min, passthrough->nat_port_max);
+}
+
+// For each source address of the backend's family; without any, it is the route's.
 static void print_reply_rules(const struct config_passthrough *passthrough,
 			      const struct endpoint *backend)
 {
-	char addr[IP_ADDR_TEXT_MAX];
-	char snat[IP_ADDR_TEXT_MAX] = "any";
-	ip_addr_format(&backend->addr, addr);
-	for (size_t i = 0; i < passthrough->n_snat_addrs || i == 0; i++) {
-		if (i < passthrough->n_snat_addrs)
-			ip_addr_format(&passthrough->snat_addrs[i], snat);
-		printf("reply %s %s %u %s %u %u\n", proto_name(backend->proto), addr,
-		       ntohs(backend->port_be), snat, passthrough->nat_port_min,
-		       passthrough->nat_port_max);
+	char snat[IP_ADDR_TEXT_MAX];
+	bool has_any = false;
+	for (size_t i = 0; i < passthrough->n_snat_addrs; i++) {
+		const struct ip_addr *addr = &passthrough->snat_addrs[i];
+		if (ip_addr_is_v4(addr) != ip_addr_is_v4(&backend->addr))
+			continue;
+		print_reply_rule(passthrough, backend, ip_addr_format(addr, snat));
+		has_any = true;
 	}
+	if (!has_any)
+		print_reply_rule(passthrough, backend, "any");
 }
 
 // One line per rule, for iptables/setup.sh.
@@ -109,6 +120,16 @@ static int run(const struct app_options *options, const struct config *config)
 	return run_mode(config);
 }
 
+static int take_check_sources(const struct app_options *options, struct config *config)
+{
+	int code = 0;
+	for (size_t i = 0; i < 2 && !code; i++) {
+		if (!ip_addr_is_unspecified(&options->check_sources[i]))
+			code = config_set_check_source(config, &options->check_sources[i]);
+	}
+	return code;
+}
+
 int app_run(const struct app_options *options)
 {
 	struct config *config = NULL;
@@ -118,10 +139,12 @@ int app_run(const struct app_options *options)
 		config_errors_fini(&errors);
 		return EXIT_CODE_USAGE;
 	}
-	if (!ip_addr_is_unspecified(&options->check_source))
-		config->dsr.check_source = options->check_source;
 	config->mode = choose_mode(options, config); // from here on the one that will run
-	int code = run(options, config);
+	int code = EXIT_CODE_FAILED;
+	if (take_check_sources(options, config) == 0)
+		code = run(options, config);
+	else
+		fputs("culvert: not enough memory\n", stderr);
 	config_destroy(config);
 	return code;
 }

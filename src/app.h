@@ -21,7 +21,7 @@ struct app_options {
 	enum log_level log_level;
 	bool is_check;
 	bool is_check_backends;
-	struct ip_addr check_source; // all zero: not given
+	struct ip_addr check_sources[2]; // by ip_addr_is_v4(); all zero: not given
 	bool is_print_firewall;
 };
 

@@ -44,8 +44,8 @@ static const char help_text[] =
 	"      --check-backends    test whether each backend is ready for dsr, say what mends it, "
 	"and "
 	"exit\n"
-	"      --check-source=ADDR address to test from, which no host has; wins over [dsr] "
-	"check_source\n"
+	"      --check-source=ADDR address to test from, which no host has; once for IPv4 and once for\n"
+	"                          IPv6; wins over [dsr] check_source\n"
 	"      --log-level=LEVEL   error, warn, info or debug; wins over [log] level\n"
 	"      --print-firewall    print what iptables/setup.sh needs to know, and exit\n"
 	"  -v, --version           print the version, and exit\n"
@@ -82,9 +82,11 @@ static int set_log_level(struct app_options *options, const char *name)
 
 static int set_check_source(struct app_options *options, const char *text)
 {
-	if (ip_addr_parse(text, &options->check_source))
-		return -1;
-	return usage_error("--check-source takes an IPv4 address");
+	struct ip_addr addr;
+	if (!ip_addr_parse(text, &addr))
+		return usage_error("--check-source takes an address");
+	options->check_sources[ip_addr_is_v4(&addr)] = addr;
+	return -1;
 }
 
 static int take_option(struct app_options *options, int option)

@@ -26,33 +26,55 @@ static const char *const method_names[] = {
 	[DSR_IPIP] = "ipip",
 };
 
-// An address that clients of IPv4 could have; that no host has it only the network knows.
-static void check_source(const struct draft *draft, struct entry section)
+// An address that a client could have; that no host has it only the network knows.
+static void check_source(const struct draft *draft, const yaml_node_t *node)
 {
 	char text[IP_ADDR_TEXT_MAX];
-	struct entry found;
-	const struct ip_addr *addr = &draft->config->dsr.check_source;
-	if (!table_find(draft->document, section.value, "check_source", &found) ||
-	    found.value->type != YAML_SCALAR_NODE ||
-	    !ip_addr_parse(node_text(found.value), &(struct ip_addr){0}))
+	struct ip_addr addr;
+	if (node->type != YAML_SCALAR_NODE || !ip_addr_parse(node_text(node), &addr))
 		return; // it has been reported
-	ip_addr_format(addr, text);
-	if (!ip_addr_is_v4(addr) || addr->bytes[12] == 0 || addr->bytes[12] == 127 ||
-	    !addr_is_unicast(addr))
-		report_add(draft->report, node_position(found.value),
-			   "check_source: %s is no IPv4 address that a client can have; write one "
+	ip_addr_format(&addr, text);
+	if (!config_is_client_addr(&addr))
+		report_add(draft->report, node_position(node),
+			   "check_source: %s is no address that a client can have; write one "
 			   "of a network that this host is in, which no host has",
 			   text);
 	for (size_t i = 0; i < draft->config->n_frontends; i++) {
 		const struct config_frontend *frontend = &draft->config->frontends[i];
-		if (!ip_addr_equal(&frontend->endpoint.addr, addr))
+		if (!ip_addr_equal(&frontend->endpoint.addr, &addr))
 			continue;
-		report_add(draft->report, node_position(found.value),
+		report_add(draft->report, node_position(node),
 			   "check_source: %s is the address of frontend \"%s\" (line %u); write "
 			   "one that no host has",
 			   text, frontend->name, frontend->line);
 		return;
 	}
+}
+
+static void check_listed_source(const struct draft *draft, const char *key, const yaml_node_t *list,
+				size_t index)
+{
+	struct ip_addr addr;
+	struct ip_addr first;
+	const yaml_node_t *node = list_item(draft->document, list, index);
+	check_source(draft, node);
+	if (index == 0 || node->type != YAML_SCALAR_NODE || !ip_addr_parse(node_text(node), &addr))
+		return;
+	const yaml_node_t *other = list_item(draft->document, list, 0);
+	if (other->type == YAML_SCALAR_NODE && ip_addr_parse(node_text(other), &first) &&
+	    ip_addr_is_v4(&first) == ip_addr_is_v4(&addr))
+		report_add(draft->report, node_position(node),
+			   "%s: %s is of the same family as %s; write one address of each family",
+			   key, node_text(node), node_text(other));
+}
+
+static void check_sources(const struct draft *draft, struct entry section)
+{
+	struct entry found;
+	if (table_find(draft->document, section.value, "check_source", &found))
+		check_source(draft, found.value);
+	draft_check_list(draft, section.value, "check_source", CONFIG_MAX_CHECK_SOURCES,
+			 check_listed_source);
 }
 
 void draft_check_dsr(const struct draft *draft)
@@ -62,7 +84,7 @@ void draft_check_dsr(const struct draft *draft)
 	const yaml_node_t *root = yaml_document_get_root_node(draft->document);
 	if (!table_find(draft->document, root, "dsr", &section))
 		return;
-	check_source(draft, section);
+	check_sources(draft, section);
 	if (dsr->mss_clamp > 0 && dsr->method != DSR_IPIP)
 		report_add(draft->report, draft_position(draft, section, "mss_clamp"),
 			   "mss_clamp: %d is for method \"ipip\", which makes packets longer, and "
@@ -207,15 +229,28 @@ static void check_tunnel_family(const struct config *config, struct report *repo
 	}
 }
 
+// Once for a family.
+static void check_ready_sources(const struct config *config, struct report *report)
+{
+	bool is_said[2] = {false, false};
+	for (size_t i = 0; i < config->n_frontends; i++) {
+		const struct config_frontend *frontend = &config->frontends[i];
+		bool is_v4 = ip_addr_is_v4(&frontend->endpoint.addr);
+		if (is_said[is_v4] || config_check_source(config, is_v4))
+			continue;
+		is_said[is_v4] = true;
+		report_add(report, (struct position){0},
+			   "require_ready: there is no %s check_source, so no backend of frontend "
+			   "\"%s\" could be checked and none would be used; write it in the section "
+			   "dsr: an address of the clients' network that no host has",
+			   is_v4 ? "IPv4" : "IPv6", frontend->name);
+	}
+}
+
 void check_mode_dsr(const struct config *config, struct report *report)
 {
-	if (config->dsr.require_ready && ip_addr_is_unspecified(&config->dsr.check_source))
-		report_add(report, (struct position){0},
-			   "require_ready: there is no check_source, so no backend could be "
-			   "checked and "
-			   "none would be used; write it in the section dsr: an address of the "
-			   "clients' "
-			   "network that no host has");
+	if (config->dsr.require_ready)
+		check_ready_sources(config, report);
 	if (config->passthrough.mss_clamp > 0)
 		report_add(report, (struct position){0},
 			   "mss_clamp: %d in the section passthrough is for that mode alone; in "

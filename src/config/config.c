@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "culvert/config/config.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { V4_MULTICAST = 224 }; // first byte of addresses that are no host's, and all above
 
 static const char *const mode_names[] = {
 	[MODE_PROXY] = "proxy",
@@ -42,6 +45,7 @@ void config_destroy(struct config *config)
 	free(config->pools);
 	passthrough_fini(&config->passthrough);
 	free(config->proxy.source_addrs);
+	free(config->dsr.check_sources);
 	free(config->path);
 	free(config);
 }
@@ -66,6 +70,48 @@ const char *config_backend_format(const struct config_backend *backend, char *te
 		return endpoint_format(&backend->endpoint, text);
 	snprintf(text, CONFIG_BACKEND_TEXT_MAX, "unix:%s", backend->unix_path);
 	return text;
+}
+
+static struct ip_addr *find_check_source(const struct config *config, bool is_v4)
+{
+	for (size_t i = 0; i < config->dsr.n_check_sources; i++) {
+		if (ip_addr_is_v4(&config->dsr.check_sources[i]) == is_v4)
+			return &config->dsr.check_sources[i];
+	}
+	return NULL;
+}
+
+const struct ip_addr *config_check_source(const struct config *config, bool is_v4)
+{
+	return find_check_source(config, is_v4);
+}
+
+int config_set_check_source(struct config *config, const struct ip_addr *addr)
+{
+	struct config_dsr *dsr = &config->dsr;
+	struct ip_addr *old = find_check_source(config, ip_addr_is_v4(addr));
+	if (old) {
+		*old = *addr;
+		return 0;
+	}
+	struct ip_addr *grown =
+		reallocarray(dsr->check_sources, dsr->n_check_sources + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	dsr->check_sources = grown;
+	grown[dsr->n_check_sources++] = *addr;
+	return 0;
+}
+
+bool config_is_client_addr(const struct ip_addr *addr)
+{
+	static const struct ip_addr v6_loopback = {{[15] = 1}};
+	const uint8_t *bytes = addr->bytes;
+	if (ip_addr_is_v4(addr))
+		return bytes[12] != 0 && bytes[12] != 127 && bytes[12] < V4_MULTICAST;
+	bool is_link_local = bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
+	return bytes[0] != 0xff && !is_link_local && !ip_addr_is_unspecified(addr) &&
+	       !ip_addr_equal(addr, &v6_loopback);
 }
 
 const char *mode_name(enum mode mode)

@@ -207,7 +207,8 @@ static const struct schema_key dsr_keys[] = {
 	 .fallback = "nat"},
 	{"require_ready", SCHEMA_FLAG, FIELD(struct config, dsr.require_ready),
 	 .fallback = "false"},
-	{"check_source", SCHEMA_ADDR, FIELD(struct config, dsr.check_source)},
+	{"check_source", SCHEMA_ADDR, .is_list = true, .may_be_single = true,
+	 ARRAY(struct config, dsr.check_sources, dsr.n_check_sources, CONFIG_MAX_CHECK_SOURCES)},
 	{"mss_clamp", SCHEMA_NUMBER, FIELD(struct config, dsr.mss_clamp), .min = MSS_MIN,
 	 .max = MSS_MAX, .choices = mss_clamps, .fallback = "auto"},
 };

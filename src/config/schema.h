@@ -31,7 +31,8 @@ struct schema_choice {
 struct schema_key {
 	const char *name;
 	enum schema_kind kind;
-	bool is_list; // an array of `kind`
+	bool is_list;       // an array of `kind`
+	bool may_be_single; // an array that a file may write as its only element
 	bool is_required;
 	bool may_be_text;     // a number in quotes will do
 	size_t offset;        // of the field, or of the pointer to the array

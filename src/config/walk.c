@@ -88,9 +88,23 @@ static bool is_array_full(struct walk *walk, const struct schema_key *key, const
 	return true;
 }
 
+static int walk_item(struct walk *walk, const struct schema_key *key, const yaml_node_t *item,
+		     const struct scope *scope)
+{
+	void *field = array_add(key, scope->base);
+	if (!field)
+		return -ENOMEM;
+	int code = value_store(key, item, scope->base, field, walk->report);
+	if (code != 0)
+		array_drop_last(key, scope->base);
+	return code == -ENOMEM ? code : 0;
+}
+
 static int walk_list(struct walk *walk, const struct schema_key *key, const yaml_node_t *node,
 		     const struct scope *scope)
 {
+	if (key->may_be_single && node->type == YAML_SCALAR_NODE)
+		return walk_item(walk, key, node, scope);
 	if (node->type != YAML_SEQUENCE_NODE) {
 		report_add(walk->report, node_position(node),
 			   "%s: this is %s; write a list, as in [\"...\"]", key->name,
@@ -103,13 +117,8 @@ static int walk_list(struct walk *walk, const struct schema_key *key, const yaml
 		struct position at = node_position(item);
 		if (is_array_full(walk, key, scope->base, at) || is_budget_spent(walk, at))
 			return 0;
-		void *field = array_add(key, scope->base);
-		if (!field)
-			return -ENOMEM;
-		int code = value_store(key, item, scope->base, field, walk->report);
+		int code = walk_item(walk, key, item, scope);
 		if (code != 0)
-			array_drop_last(key, scope->base);
-		if (code == -ENOMEM)
 			return code;
 	}
 	return 0;

@@ -12,37 +12,49 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "control/arp_claim.h"
+#include "control/addr_claim.h"
 #include "control/dsr_check_reply.h"
 #include "control/dsr_check_source.h"
 #include "control/dsr_check_trial.h"
+#include "culvert/net/bytes.h"
 
 enum {
 	UNDER_WAY_MAX = 64,
 	// To the last there is: what hosts give to clients (RFC 6335 section 6). Two bits of 16.
 	FIRST_PORT = 0xc000,
-	FILTER_MAX = 160,
+	FILTER_MAX = 1024,
+};
+
+// What one family is checked from.
+struct side {
+	bool is_used; // by some frontend
+	struct dsr_source source;
+	struct addr_claim claim; // of the source, when that is not this host's
 };
 
 struct dsr_check {
 	struct dsr_check_params params;
-	struct dsr_source source;
+	struct side sides[2];   // by ip_addr_is_v4()
 	struct packet_tap *tap; // owned
-	struct arp_claim claim; // of the source, when that is not this host's
 	uint16_t last_port;
 	unsigned n_under_way;
 	struct trial *first; // owned; a list, those under way first
 	struct trial **end;  // where the next one is put
 };
 
+static struct side *side_of(struct dsr_check *self, const struct trial *trial)
+{
+	return &self->sides[ip_addr_is_v4(&trial->result.evidence.vip.addr)];
+}
+
 // ---- trials ------------------------------------------------------------------------------------
 
 static struct trial *find_trial(const struct dsr_check *self, uint16_t port_be)
 {
 	for (struct trial *trial = self->first; trial; trial = trial->next) {
-		if (!trial->is_begun)
+		if (!trial->is_begun && !trial->is_given_up)
 			break;
-		if (trial->port_be == port_be)
+		if (trial->is_begun && trial->port_be == port_be)
 			return trial;
 	}
 	return NULL;
@@ -59,18 +71,20 @@ static uint16_t take_port(struct dsr_check *self)
 }
 
 // Whether what is sent from the source now would find its way back.
-static bool is_source_held(const struct dsr_check *self)
+static bool is_source_held(const struct side *side)
 {
-	return self->source.is_local || self->claim.state == ARP_CLAIM_HELD;
+	return side->source.is_local || side->claim.state == ADDR_CLAIM_HELD;
 }
 
+// In their order: one whose source is still asked for holds up those behind it, for less than a
+// second.
 static void begin_waiting(struct dsr_check *self)
 {
 	for (struct trial *trial = self->first; trial; trial = trial->next) {
-		if (self->n_under_way >= UNDER_WAY_MAX || !is_source_held(self))
-			return;
 		if (trial->is_begun || trial->is_given_up)
 			continue;
+		if (self->n_under_way >= UNDER_WAY_MAX || !is_source_held(side_of(self, trial)))
+			return;
 		self->n_under_way++;
 		trial_begin(trial, take_port(self));
 	}
@@ -89,10 +103,13 @@ static void drop(struct dsr_check *self, struct trial **place)
 }
 
 // Another balancer may have the same configuration, and needs the source for checks of its own.
-static void release_source(struct dsr_check *self)
+static void release_sources(struct dsr_check *self)
 {
-	if (!self->first)
-		arp_claim_stop(&self->claim);
+	for (size_t i = 0; i < 2 && !self->first; i++) {
+		struct addr_claim *claim = &self->sides[i].claim;
+		if (event_initialized(&claim->timer))
+			addr_claim_stop(claim);
+	}
 }
 
 static void on_over(struct trial *trial)
@@ -105,7 +122,7 @@ static void on_over(struct trial *trial)
 		place = &(*place)->next;
 	drop(self, place);
 	begin_waiting(self);
-	release_source(self);
+	release_sources(self);
 	// Last: the callee may close all of it.
 	params.on_result(params.arg, &result);
 }
@@ -125,8 +142,8 @@ static struct trial *create_trial(struct dsr_check *self, size_t frontend, size_
 	struct dsr_evidence *evidence = &trial->result.evidence;
 	const struct config_frontend *served = &config->frontends[frontend];
 	evidence->method = config->dsr.method;
-	evidence->source = config->dsr.check_source;
 	evidence->vip = served->endpoint;
+	evidence->source = side_of(self, trial)->source.addr;
 	evidence->backend = config_backend(config, backend)->endpoint;
 	evidence->is_health_checked = config->pools[served->pool].health_check != HEALTH_NONE;
 	trial_init(trial, self->params.base);
@@ -138,81 +155,132 @@ static struct trial *create_trial(struct dsr_check *self, size_t frontend, size_
 static void on_frame(void *arg, const struct tap_frame *frame)
 {
 	struct dsr_check *self = arg;
-	struct arp_packet arp;
+	struct neighbour_packet neighbour;
 	struct dsr_reply reply;
-	if (arp_parse(frame->bytes, frame->len, &arp)) {
-		arp_claim_take(&self->claim, frame->ifindex, &arp);
+	if (neighbour_parse(frame->bytes, frame->len, &neighbour)) {
+		struct side *side = &self->sides[ip_addr_is_v4(&neighbour.target)];
+		if (side->is_used)
+			addr_claim_take(&side->claim, frame->ifindex, &neighbour);
 		return;
 	}
-	if (!dsr_reply_parse(frame->bytes, frame->len, frame->is_partial,
-			     &self->params.config->dsr.check_source, &reply))
+	for (size_t i = 0; i < 2; i++) {
+		if (!self->sides[i].is_used ||
+		    !dsr_reply_parse(frame->bytes, frame->len, frame->is_partial,
+				     &self->sides[i].source.addr, &reply))
+			continue;
+		struct trial *trial = find_trial(self, reply.probe_port_be);
+		if (trial)
+			trial_take(trial, &reply);
 		return;
-	struct trial *trial = find_trial(self, reply.probe_port_be);
-	if (trial)
-		trial_take(trial, &reply);
+	}
 }
 
-static void give_up_all(struct dsr_check *self)
+static void give_up_all(struct dsr_check *self, const struct side *side)
 {
 	char addr[IP_ADDR_TEXT_MAX];
 	char mac[MAC_ADDR_TEXT_MAX];
 	char reason[ERR_MESSAGE_MAX];
 	snprintf(reason, sizeof(reason),
 		 "another host, %s, has the check source %s; give an address that no host has",
-		 mac_addr_format(&self->claim.rival, mac), ip_addr_format(&self->claim.addr, addr));
-	for (struct trial *trial = self->first; trial; trial = trial->next)
-		trial_give_up(trial, reason);
+		 mac_addr_format(&side->claim.rival, mac), ip_addr_format(&side->claim.addr, addr));
+	for (struct trial *trial = self->first; trial; trial = trial->next) {
+		if (side_of(self, trial) == side)
+			trial_give_up(trial, reason);
+	}
 }
 
-static void on_claim_change(void *arg)
+static void on_claim_change(struct addr_claim *claim)
 {
-	struct dsr_check *self = arg;
-	if (self->claim.state == ARP_CLAIM_HELD)
-		begin_waiting(self);
-	else
-		give_up_all(self);
+	struct dsr_check *self = claim->owner;
+	if (claim->state == ADDR_CLAIM_LOST)
+		give_up_all(self, &self->sides[ip_addr_is_v4(&claim->addr)]);
+	begin_waiting(self);
 }
 
 // ---- the whole ---------------------------------------------------------------------------------
 
-static int open_tap(struct dsr_check *self, struct err *err)
+// What is sent to the source, and what is said of it. Of neighbour discovery that is the address in
+// the message, for which pcap has no name: it is compared by its words.
+static void write_filter(FILE *out, const struct side *side)
 {
 	char addr[IP_ADDR_TEXT_MAX];
-	char filter[FILTER_MAX];
-	const struct config_dsr *dsr = &self->params.config->dsr;
-	ip_addr_format(&dsr->check_source, addr);
+	const uint8_t *bytes = side->source.addr.bytes;
+	ip_addr_format(&side->source.addr, addr);
+	if (ip_addr_is_v4(&side->source.addr)) {
+		fprintf(out, "arp host %s or ip dst %s", addr, addr);
+		return;
+	}
+	fprintf(out,
+		"ip6 dst %s or (icmp6 and ip6[40] >= 135 and ip6[40] <= 136 and (ip6 src %s or (",
+		addr, addr);
+	for (unsigned i = 0; i < sizeof(side->source.addr.bytes); i += 4)
+		fprintf(out, "%sip6[%u:4] == %u", i ? " and " : "", 48 + i, load_be32(bytes + i));
+	fprintf(out, ")))");
+}
+
+static int open_tap(struct dsr_check *self, struct err *err)
+{
+	char filter[FILTER_MAX] = "";
+	const char *separator = "";
+	FILE *out = fmemopen(filter, sizeof(filter), "w");
+	if (!out)
+		return err_sys(err, -errno, "readiness check");
+	for (size_t i = 0; i < 2; i++) {
+		if (!self->sides[i].is_used)
+			continue;
+		fputs(separator, out);
+		write_filter(out, &self->sides[i]);
+		separator = " or ";
+	}
 	// That there is no tunnel is said to the tunnel's other end, which is this host.
-	snprintf(filter, sizeof(filter), "arp host %s or ip dst %s%s", addr, addr,
-		 dsr->method == DSR_IPIP ? " or (icmp and icmp[0] == 3)" : "");
+	if (self->params.config->dsr.method == DSR_IPIP)
+		fputs(" or (icmp and icmp[0] == 3)", out);
+	fclose(out);
 	return packet_tap_open(&self->tap, self->params.base, filter, on_frame, self, err);
 }
 
 // Nothing waits for an address of this host.
-static int claim_source(struct dsr_check *self)
+static int claim_source(struct side *side)
 {
-	enum arp_claim_state state = self->claim.state;
-	if (self->source.is_local || state == ARP_CLAIM_ASKING || state == ARP_CLAIM_HELD)
+	enum addr_claim_state state = side->claim.state;
+	if (side->source.is_local || state == ADDR_CLAIM_ASKING || state == ADDR_CLAIM_HELD)
 		return 0;
-	return arp_claim_start(&self->claim);
+	return addr_claim_start(&side->claim);
+}
+
+// -ENOENT is no failure: nothing of that family is checked.
+static int find_sources(struct dsr_check *self, struct err *err)
+{
+	for (size_t i = 0; i < 2; i++) {
+		struct side *side = &self->sides[i];
+		int code = dsr_source_find(&self->params, i, &side->source, err);
+		if (code && code != -ENOENT)
+			return code;
+		side->is_used = !code;
+	}
+	return 0;
 }
 
 static int start(struct dsr_check *self, struct err *err)
 {
-	int code = dsr_source_find(&self->params, &self->source, err);
+	int code = find_sources(self, err);
 	if (!code)
 		code = open_tap(self, err);
-	if (code)
-		return code;
-	self->claim = (struct arp_claim){
-		.tap = self->tap,
-		.netwatch = self->params.netwatch,
-		.addr = self->params.config->dsr.check_source,
-		.ifindex = self->source.ifindex,
-		.on_change = on_claim_change,
-		.arg = self,
-	};
-	arp_claim_init(&self->claim, self->params.base);
-	return 0;
+	for (size_t i = 0; i < 2 && !code; i++) {
+		struct side *side = &self->sides[i];
+		if (!side->is_used)
+			continue;
+		side->claim = (struct addr_claim){
+			.tap = self->tap,
+			.netwatch = self->params.netwatch,
+			.owner = self,
+			.addr = side->source.addr,
+			.ifindex = side->source.ifindex,
+			.on_change = on_claim_change,
+		};
+		addr_claim_init(&side->claim, self->params.base);
+	}
+	return code;
 }
 
 int dsr_check_open(struct dsr_check **check, const struct dsr_check_params *params, struct err *err)
@@ -239,8 +307,7 @@ void dsr_check_close(struct dsr_check *check)
 		return;
 	while (check->first)
 		drop(check, &check->first);
-	if (event_initialized(&check->claim.timer))
-		arp_claim_stop(&check->claim);
+	release_sources(check);
 	packet_tap_close(check->tap);
 	free(check);
 }
@@ -250,7 +317,7 @@ int dsr_check_start(struct dsr_check *check, size_t frontend, size_t backend)
 	struct trial *trial = create_trial(check, frontend, backend);
 	if (!trial)
 		return -ENOMEM;
-	int code = claim_source(check);
+	int code = claim_source(side_of(check, trial));
 	if (code) {
 		free(trial);
 		return code;
@@ -270,5 +337,5 @@ void dsr_check_cancel(struct dsr_check *check, size_t backend)
 			place = &(*place)->next;
 	}
 	begin_waiting(check);
-	release_source(check);
+	release_sources(check);
 }

@@ -58,7 +58,7 @@ __attribute__((format(printf, 2, 3))) static void run(struct dsr_advice *advice,
 // ---- commands ----------------------------------------------------------------------------------
 
 // A shell's way to the name of the interface that has an address.
-#define DEV_OF_ADDR "$(ip -o -4 address show to %s | awk '{ print $2 }')"
+#define DEV_OF_ADDR "$(ip -o address show to %s | awk '{ print $2 }')"
 
 // On the interface by which replies to clients leave. It takes the place of what was set up before.
 static void run_egress(struct dsr_advice *advice, const struct names *names)
@@ -120,10 +120,32 @@ static void explain_host_down(const struct dsr_evidence *e, const struct names *
 	run(advice, "ip neighbour show %s dev %s", names->gateway, e->link);
 }
 
+// There is no rp_filter for IPv6.
+static void explain_no_reply_v6(const struct dsr_evidence *e, const struct names *names,
+				struct dsr_advice *advice)
+{
+	static const char others[] = "a firewall there, or no route back to";
+	if (e->method == DSR_NAT) {
+		say(advice, "The host is there and ignores clients: there is %s %s. On %s:", others,
+		    names->source, names->backend_addr);
+	} else {
+		say(advice,
+		    "The host is there and takes no packets for %s: it does not have that address, "
+		    "or there is %s %s. On %s:",
+		    names->vip_addr, others, names->source, names->backend_addr);
+		run_backend(advice, e->method, names);
+	}
+	run(advice, "ip route get %s", names->source);
+}
+
 static void explain_no_reply(const struct dsr_evidence *e, const struct names *names,
 			     struct dsr_advice *advice)
 {
 	static const char others[] = "a firewall there, or no route back to";
+	if (!ip_addr_is_v4(&e->vip.addr)) {
+		explain_no_reply_v6(e, names, advice);
+		return;
+	}
 	if (e->method == DSR_NAT) {
 		say(advice,
 		    "The host is there and ignores clients: rp_filter is strict where their "
@@ -185,8 +207,9 @@ static void explain_refused(const struct dsr_evidence *e, const struct names *na
 		    wanted, more, names->backend_addr);
 	else
 		say(advice,
-		    "The service listens on %s and not on %s; let it listen on 0.0.0.0:%u. On %s:",
-		    names->backend, names->vip, ntohs(e->vip.port_be), names->backend_addr);
+		    "The service listens on %s and not on %s; let it listen on %s:%u. On %s:",
+		    names->backend, names->vip, ip_addr_is_v4(&e->vip.addr) ? "0.0.0.0" : "[::]",
+		    ntohs(e->vip.port_be), names->backend_addr);
 	run(advice, "ss -Hltn 'sport = :%u'",
 	    ntohs(e->method == DSR_NAT ? e->backend.port_be : e->vip.port_be));
 	if (more[0])
@@ -272,8 +295,10 @@ void dsr_result_explain(const struct dsr_result *result, struct dsr_advice *advi
 		run(advice, "ip link show %s", e->link);
 		break;
 	case DSR_NOT_ON_LINK:
-		say(advice, "Method l2 reaches only backends of a network that this host is in; "
-			    "choose method nat or ipip.");
+		say(advice,
+		    "Method l2 reaches only backends of a network that this host is in; "
+		    "choose method nat%s.",
+		    ip_addr_is_v4(&e->vip.addr) ? " or ipip" : "");
 		break;
 	case DSR_HOST_DOWN:
 		explain_host_down(e, &names, advice);

@@ -15,15 +15,15 @@ enum {
 	IP_PROTO_OFFSET = 9,
 	ICMP_HEADER_LEN = 8,
 	ICMP_UNREACHABLE = 3,
+	ICMP6_UNREACHABLE = 1,
 	QUOTED_TCP_LEN = 8,
 	TCP_SEQ_OFFSET = 4,
 };
 
-static bool is_intact(const uint8_t *frame, const struct frame_view *view)
+static bool is_intact(const uint8_t *frame, const struct frame_view *view, uint8_t proto)
 {
-	uint16_t len = (uint16_t)(view->frame_len - view->l4);
-	uint64_t sum = csum_add_bytes(0, frame + view->l3 + IP_SRC_OFFSET, 8);
-	sum += (uint64_t)htons(IPPROTO_TCP) + htons(len);
+	uint32_t len = view->frame_len - view->l4;
+	uint64_t sum = frame_pseudo_sum(frame, view, proto, len);
 	return csum_fold(csum_add_bytes(sum, frame + view->l4, len)) == 0xffff;
 }
 
@@ -42,7 +42,7 @@ static bool take_tcp(const uint8_t *frame, const struct frame_view *view, bool i
 		.from = view->src,
 		.probe_port_be = view->dst.port_be,
 		.ack = view->ack,
-		.is_corrupt = !is_partial && !is_intact(frame, view),
+		.is_corrupt = !is_partial && !is_intact(frame, view, IPPROTO_TCP),
 	};
 	return true;
 }
@@ -102,14 +102,33 @@ static bool take_icmp(const uint8_t *frame, uint32_t len, struct dsr_reply *repl
 	return read_quoted(icmp + ICMP_HEADER_LEN, message_len - ICMP_HEADER_LEN, reply);
 }
 
+// Nothing carries IPv6 in a tunnel here, so the parser finds what is quoted.
+static bool take_icmp6(const uint8_t *frame, const struct frame_view *view, struct dsr_reply *reply)
+{
+	const uint8_t *icmp = frame + view->l4;
+	if (icmp[0] != ICMP6_UNREACHABLE || !is_intact(frame, view, IPPROTO_ICMPV6))
+		return false;
+	*reply = (struct dsr_reply){
+		.kind = DSR_REPLY_ICMP,
+		.from = {.addr = frame_outer_src(frame, view)},
+		.probe_port_be = view->src.port_be,
+		.icmp_code = icmp[1],
+		.quoted_src = view->src.addr,
+		.quoted_dst = view->dst.addr,
+		.quoted_seq = view->seq,
+	};
+	return true;
+}
+
 bool dsr_reply_parse(const uint8_t *frame, uint32_t len, bool is_partial,
 		     const struct ip_addr *source, struct dsr_reply *reply)
 {
 	struct frame_view view;
-	if (parse_frame(frame, len, &view) == PARSE_OK && view.src.proto == IPPROTO_TCP &&
-	    !view.is_icmp_error && ip_addr_equal(&view.dst.addr, source))
-		return take_tcp(frame, &view, is_partial, reply);
-	return take_icmp(frame, len, reply);
+	if (parse_frame(frame, len, &view) != PARSE_OK || view.src.proto != IPPROTO_TCP)
+		return take_icmp(frame, len, reply);
+	if (view.is_icmp_error)
+		return view.is_v6 ? take_icmp6(frame, &view, reply) : take_icmp(frame, len, reply);
+	return ip_addr_equal(&view.dst.addr, source) && take_tcp(frame, &view, is_partial, reply);
 }
 
 // An ICMP error is about what was sent: few know what to quote.

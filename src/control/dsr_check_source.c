@@ -5,36 +5,46 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { FIRST_MULTICAST = 224 }; // first byte of an IPv4 address that is no host's, and all above
+// What is looked at: one family's source, and its text for messages.
+struct candidate {
+	const struct dsr_check_params *params;
+	const struct ip_addr *addr;
+	char text[IP_ADDR_TEXT_MAX];
+};
+
+static const struct config_frontend *first_frontend(const struct config *config, bool is_v4)
+{
+	for (size_t i = 0; i < config->n_frontends; i++) {
+		if (ip_addr_is_v4(&config->frontends[i].endpoint.addr) == is_v4)
+			return &config->frontends[i];
+	}
+	return NULL;
+}
 
 // The network where clients' packets come in is the best place for it.
-static int fail_without(const struct dsr_check_params *params, struct err *err)
+static int fail_without(const struct dsr_check_params *params,
+			const struct config_frontend *frontend, struct err *err)
 {
 	struct link_info link;
 	unsigned ifindex;
-	const struct config *config = params->config;
+	const struct ip_addr *vip = &frontend->endpoint.addr;
 	char where[IFNAMSIZ + sizeof("on ")] = "clients are in";
-	if (config->n_frontends &&
-	    netwatch_addr_link(params->netwatch, &config->frontends[0].endpoint.addr, &ifindex) &&
+	if (netwatch_addr_link(params->netwatch, vip, &ifindex) &&
 	    netwatch_link(params->netwatch, ifindex, &link))
 		snprintf(where, sizeof(where), "on %s", link.name);
 	return err_set(err, -EINVAL,
-		       "the readiness check needs an address to test from: give an address that no "
-		       "host has, of the network %s, as --check-source=ADDR or as check_source in "
-		       "the section dsr",
-		       where);
+		       "the readiness check needs an %s address to test frontend \"%s\" from: give "
+		       "an address that no host has, of the network %s, as --check-source=ADDR or as "
+		       "check_source in the section dsr",
+		       ip_addr_is_v4(vip) ? "IPv4" : "IPv6", frontend->name, where);
 }
 
-static bool is_host_addr(const struct ip_addr *addr)
+static int check_frontends(const struct candidate *candidate, struct err *err)
 {
-	return ip_addr_is_v4(addr) && addr->bytes[12] != 0 && addr->bytes[12] != 127 &&
-	       addr->bytes[12] < FIRST_MULTICAST;
-}
-
-static int check_frontends(const struct config *config, const char *text, struct err *err)
-{
+	const struct config *config = candidate->params->config;
+	const char *text = candidate->text;
 	for (size_t i = 0; i < config->n_frontends; i++) {
-		if (ip_addr_equal(&config->frontends[i].endpoint.addr, &config->dsr.check_source))
+		if (ip_addr_equal(&config->frontends[i].endpoint.addr, candidate->addr))
 			return err_set(
 				err, -EINVAL,
 				"check source %s is the address of frontend \"%s\"; give one "
@@ -44,20 +54,24 @@ static int check_frontends(const struct config *config, const char *text, struct
 	return 0;
 }
 
-static int check_backend(const struct dsr_check_params *params,
-			 const struct config_backend *backend, const char *text, struct err *err)
+static int check_backend(const struct candidate *candidate, const struct config_backend *backend,
+			 struct err *err)
 {
 	struct next_hop hop;
-	const struct ip_addr *source = &params->config->dsr.check_source;
+	struct netwatch *netwatch = candidate->params->netwatch;
+	const struct ip_addr *source = candidate->addr;
+	const char *text = candidate->text;
+	if (ip_addr_is_v4(&backend->endpoint.addr) != ip_addr_is_v4(source))
+		return 0;
 	if (ip_addr_equal(&backend->endpoint.addr, source))
 		return err_set(err, -EINVAL,
 			       "check source %s is the address of backend \"%s\"; give one that no "
 			       "host has",
 			       text, backend->name);
-	int code = netwatch_track(params->netwatch, &backend->endpoint.addr, err);
+	int code = netwatch_track(netwatch, &backend->endpoint.addr, err);
 	if (code)
 		return code;
-	if (!netwatch_next_hop(params->netwatch, &backend->endpoint.addr, &hop) || !hop.has_route ||
+	if (!netwatch_next_hop(netwatch, &backend->endpoint.addr, &hop) || !hop.has_route ||
 	    !ip_addr_equal(&hop.source, source))
 		return 0;
 	return err_set(err, -EINVAL,
@@ -66,12 +80,13 @@ static int check_backend(const struct dsr_check_params *params,
 		       text, backend->name);
 }
 
-static int check_backends(const struct dsr_check_params *params, const char *text, struct err *err)
+static int check_backends(const struct candidate *candidate, struct err *err)
 {
-	for (size_t i = 0; i < params->config->n_pools; i++) {
-		const struct config_pool *pool = &params->config->pools[i];
+	const struct config *config = candidate->params->config;
+	for (size_t i = 0; i < config->n_pools; i++) {
+		const struct config_pool *pool = &config->pools[i];
 		for (size_t k = 0; k < pool->n_backends; k++) {
-			int code = check_backend(params, &pool->backends[k], text, err);
+			int code = check_backend(candidate, &pool->backends[k], err);
 			if (code)
 				return code;
 		}
@@ -79,20 +94,21 @@ static int check_backends(const struct dsr_check_params *params, const char *tex
 	return 0;
 }
 
-// ARP is answered on a link, for an address that its neighbours look for there.
-static int check_link(const struct dsr_check_params *params, const struct next_hop *hop,
-		      const char *text, struct err *err)
+// It is answered for on a link, where neighbours look for it.
+static int check_link(const struct candidate *candidate, const struct next_hop *hop,
+		      struct err *err)
 {
 	char gateway[IP_ADDR_TEXT_MAX];
 	struct link_info link;
-	const struct ip_addr *source = &params->config->dsr.check_source;
-	if (!hop->has_route || !netwatch_link(params->netwatch, hop->ifindex, &link))
+	const char *text = candidate->text;
+	if (!hop->has_route ||
+	    !netwatch_link(candidate->params->netwatch, hop->ifindex, &link))
 		return err_set(
 			err, -ENETUNREACH,
 			"check source %s: no interface of this host is in a network with such "
 			"an address; `ip address` shows the networks there are",
 			text);
-	if (!ip_addr_equal(&hop->gateway, source))
+	if (!ip_addr_equal(&hop->gateway, candidate->addr))
 		return err_set(
 			err, -ENETUNREACH,
 			"check source %s is behind the router %s; give an address that no host "
@@ -106,27 +122,36 @@ static int check_link(const struct dsr_check_params *params, const struct next_h
 	return 0;
 }
 
-int dsr_source_find(const struct dsr_check_params *params, struct dsr_source *source,
+int dsr_source_find(const struct dsr_check_params *params, bool is_v4, struct dsr_source *source,
 		    struct err *err)
 {
-	char text[IP_ADDR_TEXT_MAX];
 	struct next_hop hop;
-	const struct ip_addr *addr = &params->config->dsr.check_source;
-	if (ip_addr_is_unspecified(addr))
-		return fail_without(params, err);
-	ip_addr_format(addr, text);
-	if (!is_host_addr(addr))
-		return err_set(err, -EINVAL,
-			       "check source %s is no IPv4 address that a client can have", text);
-	int code = check_frontends(params->config, text, err);
+	const struct config_frontend *frontend = first_frontend(params->config, is_v4);
+	struct candidate candidate = {
+		.params = params,
+		.addr = config_check_source(params->config, is_v4),
+	};
+	if (!frontend)
+		return -ENOENT;
+	if (!candidate.addr)
+		return fail_without(params, frontend, err);
+	ip_addr_format(candidate.addr, candidate.text);
+	if (!config_is_client_addr(candidate.addr))
+		return err_set(err, -EINVAL, "check source %s is no address that a client can have",
+			       candidate.text);
+	int code = check_frontends(&candidate, err);
 	if (!code)
-		code = check_backends(params, text, err);
+		code = check_backends(&candidate, err);
 	if (!code)
-		code = netwatch_look_up(params->netwatch, addr, &hop, err);
+		code = netwatch_look_up(params->netwatch, candidate.addr, &hop, err);
 	if (!code && !hop.is_local)
-		code = check_link(params, &hop, text, err);
+		code = check_link(&candidate, &hop, err);
 	if (code)
 		return code;
-	*source = (struct dsr_source){.is_local = hop.is_local, .ifindex = hop.ifindex};
+	*source = (struct dsr_source){
+		.addr = *candidate.addr,
+		.is_local = hop.is_local,
+		.ifindex = hop.ifindex,
+	};
 	return 0;
 }

@@ -6,6 +6,20 @@
 
 #include "culvert/base/clock.h"
 
+static const char *icmp6_name(uint8_t code)
+{
+	static const char *const names[] = {
+		[0] = "no route",
+		[1] = "communication prohibited",
+		[2] = "beyond scope of source address",
+		[3] = "address unreachable",
+		[4] = "port unreachable",
+		[5] = "source address failed policy",
+		[6] = "route rejected",
+	};
+	return code < sizeof(names) / sizeof(names[0]) ? names[code] : "destination unreachable";
+}
+
 static const char *icmp_name(uint8_t code)
 {
 	static const char *const names[] = {
@@ -30,7 +44,9 @@ static void format_reply(const struct dsr_result *result, char *text, size_t siz
 	endpoint_format(&e->vip, vip);
 	double ms = (double)result->duration_ns / NS_PER_MS;
 	if (e->reply.kind == DSR_REPLY_ICMP)
-		snprintf(text, size, "ICMP %s from %s", icmp_name(e->reply.icmp_code),
+		snprintf(text, size, "ICMP %s from %s",
+			 ip_addr_is_v4(&e->backend.addr) ? icmp_name(e->reply.icmp_code)
+							 : icmp6_name(e->reply.icmp_code),
 			 ip_addr_format(&e->reply.from.addr, from));
 	else if (e->reply.kind == DSR_REPLY_RESET)
 		snprintf(text, size, "RST from %s", from);
@@ -58,7 +74,9 @@ static void format_silence(const struct dsr_result *result, char *text, size_t s
 	else if (result->verdict == DSR_LINK_DOWN)
 		snprintf(text, size, "%s is down", e->link);
 	else if (e->n_sent == 0)
-		snprintf(text, size, "%s does not answer ARP on %s", addr, e->link);
+		snprintf(text, size, "%s does not answer %s on %s", addr,
+			 ip_addr_is_v4(&e->hop.gateway) ? "ARP" : "neighbour solicitations",
+			 e->link);
 	else if (result->verdict == DSR_HOST_DOWN)
 		snprintf(text, size, "no reply to a SYN from %s, nor to a plain connection",
 			 ip_addr_format(&e->source, addr));

@@ -19,7 +19,7 @@ enum { TRIES = 3, CONNECT_TIMEOUT_MS = 3000 };
 
 static const struct timeval try_interval = {.tv_sec = 1};
 static const struct timeval resolve_interval = {.tv_usec = 20000};
-static const uint64_t resolve_ns = 3 * NS_PER_SEC; // what a neighbour has to answer ARP
+static const uint64_t resolve_ns = 3 * NS_PER_SEC; // what a neighbour has to answer
 
 // ---- sending -----------------------------------------------------------------------------------
 

@@ -13,10 +13,12 @@ import time
 import pytest
 
 from harness import config, http
-from harness.lab import ROOT, VIP
+from harness.dsr import BACKEND as BACKEND_SCRIPT
+from harness.lab import ROOT, VIP, VIP6, VIPS, endpoint
 from harness.wait import await_condition
 
 SOURCE = "10.0.0.200"  # of the clients' network, and no host's
+SOURCE6 = "fd00::200"
 
 
 class Row:
@@ -56,25 +58,26 @@ def check(lab, culvert, *args, source=SOURCE, **overrides):
     return Report(culvert.run("--check-backends", f"--config={path}", *options, *args))
 
 
-def set_nat(lab, host, port=80, dev="eth0", balancer=None):
+def set_nat(lab, host, port=80, dev="eth0", balancer=None, family=4):
     """The backend's half of DSR, as one nftables rule in place of an earlier one."""
-    balancer = balancer or lab.backend_facing_addr()
+    balancer = balancer or lab.backend_facing_addr(family)
+    ip = "ip" if family == 4 else "ip6"
     script = f"""
-        table netdev dsr {{}}
-        delete table netdev dsr
-        table netdev dsr {{
+        table netdev dsr{family} {{}}
+        delete table netdev dsr{family}
+        table netdev dsr{family} {{
             chain egress {{
                 type filter hook egress device {dev} priority 0
-                ip saddr {lab.backend_addr(host)} tcp sport 80 ip daddr != {balancer} \\
-                    ip saddr set {VIP} tcp sport set {port}
+                {ip} saddr {lab.backend_addr(host, family)} tcp sport 80 {ip} daddr != {balancer} \\
+                    {ip} saddr set {VIPS[family]} tcp sport set {port}
             }}
         }}
         """
     subprocess.run(lab.command(host, "nft", "-f", "-"), input=script, text=True, check=True)
 
 
-def row_of(report, lab, host):
-    return report.rows[f"{lab.backend_addr(host)}:80"]
+def row_of(report, lab, host, family=4):
+    return report.rows[endpoint(lab.backend_addr(host, family), 80)]
 
 
 def run_command(lab, host, command):
@@ -306,6 +309,85 @@ def test_wrong_usage_has_an_exit_status_of_its_own(lab, culvert):
     assert "mode passthrough" in other_mode.error
     assert check(lab, culvert, source="nonsense").status == 2
 
+
+# --- IPv6 ----------------------------------------------------------------------------------------
+
+def check6(lab, culvert, **overrides):
+    return check(lab, culvert, source=SOURCE6, family=6, **overrides)
+
+
+def test_backends_of_ipv6_are_ok_or_mended_by_the_command_given(lab, culvert):
+    for host in ("b1", "b2"):
+        set_nat(lab, host, family=6)
+    report = check6(lab, culvert)
+    assert (report.status, report.error, report.summary) == (1, "", "2 of 3 ready")
+    seen = row_of(report, lab, "b1", 6).seen
+    assert re.fullmatch(r"SYN-ACK from \[fd00::1\]:80 in \d+\.\d ms", seen), seen
+    row = row_of(report, lab, "b3", 6)
+    assert row.seen == "SYN-ACK from [fd00::103]:80, not from [fd00::1]:80"
+    (command,) = row.commands
+    assert command.endswith(" --backend [fd00::103]:80 --vip [fd00::1]:80 --balancer fd00::2")
+    run_command(lab, "b3", command)
+    report = check6(lab, culvert)
+    assert report.status == 0, row_of(report, lab, "b3", 6).seen
+    for host in lab.backend_names():
+        assert lab.run(host, "ss", "-Hatn", "state", "syn-recv").stdout == ""
+
+
+def test_method_l2_of_ipv6_is_mended_by_the_command_given(lab, culvert):
+    report = check6(lab, culvert, dsr={"method": "l2"})
+    assert report.summary == "0 of 3 ready"
+    try:
+        for host in lab.backend_names():
+            row = row_of(report, lab, host, 6)
+            assert "takes no packets for fd00::1" in row.cause
+            run_command(lab, host, row.commands[0])
+        assert check6(lab, culvert, dsr={"method": "l2"}).status == 0
+    finally:
+        for host in lab.backend_names():  # its notes are not in the lab's namespaces
+            lab.run(host, BACKEND_SCRIPT, "down", "--vip", VIP6, "--dev", "eth0")
+
+
+def test_both_families_are_checked_each_from_its_own_source(lab, culvert):
+    for host in lab.backend_names():
+        set_nat(lab, host)
+    settings = config.dsr(lab)
+    other = config.dsr(lab, family=6)
+    settings["frontends"]["web6"] = {**other["frontends"]["web"], "backend": "web6"}
+    settings["backends"]["web6"] = other["backends"]["web"]
+    settings["dsr"]["check_source"] = [SOURCE, SOURCE6]
+    path = culvert.write_config(settings)
+    report = Report(culvert.run("--check-backends", f"--config={path}"))
+    assert report.summary == "3 of 6 ready"
+    for host in lab.backend_names():
+        assert row_of(report, lab, host).state == "ok"
+        assert row_of(report, lab, host, 6).state == "FAILED"
+        set_nat(lab, host, family=6)
+    assert culvert.run("--check-backends", f"--config={path}").returncode == 0
+    settings["dsr"]["check_source"] = SOURCE
+    path = culvert.write_config(settings)
+    sources = ["--check-source", SOURCE6], []
+    results = [culvert.run("--check-backends", f"--config={path}", *source) for source in sources]
+    assert [result.returncode for result in results] == [0, 2]
+    assert "needs an IPv6 address to test frontend \"web6\" from" in results[1].stderr
+
+
+def test_a_running_culvert_holds_a_backend_of_ipv6_back_until_it_has_passed(make_lab, make_culvert):
+    lab = make_lab(direct=True)
+    for host in ("b1", "b2"):
+        set_nat(lab, host, family=6)
+    culvert = make_culvert(lab)
+    culvert.start(config.dsr(lab, family=6, dsr={"require_ready": True, "check_source": SOURCE6}))
+    for host in ("b1", "b2"):
+        culvert.await_backend(host, family=6)
+    await_condition(lambda: culvert.log_lines("b3 of pool web is not ready"), "b3 is checked")
+    assert set(http.short_connections(lab, 100, addr=VIP6)) == {"b1", "b2"}
+    set_nat(lab, "b3", family=6)
+    culvert.await_backend("b3", family=6, timeout=20)
+    assert set(http.short_connections(lab, 100, addr=VIP6)) == {"b1", "b2", "b3"}
+
+
+# --- require_ready ---------------------------------------------------------------------------------
 
 @pytest.fixture
 def make_strict(make_lab, make_culvert):

@@ -105,9 +105,11 @@ static char *dump(const struct config *config)
 		dump_pool(out, &config->pools[i]);
 	dump_proxy(out, &config->proxy);
 	dump_passthrough(out, &config->passthrough);
-	fprintf(out, "dsr method %d ready %d source %s mss %d\n", (int)config->dsr.method,
-		config->dsr.require_ready, ip_addr_format(&config->dsr.check_source, addr),
-		config->dsr.mss_clamp);
+	fprintf(out, "dsr method %d ready %d mss %d source", (int)config->dsr.method,
+		config->dsr.require_ready, config->dsr.mss_clamp);
+	for (size_t i = 0; i < config->dsr.n_check_sources; i++)
+		fprintf(out, " %s", ip_addr_format(&config->dsr.check_sources[i], addr));
+	fputs("\n", out);
 	const struct config_timeouts *t = &config->timeouts;
 	fprintf(out, "timeouts %u %u %u %u %u %u %u %u\n", t->tcp_syn, t->tcp_handshake,
 		t->tcp_established, t->tcp_closing, t->tcp_time_wait, t->tcp_reset,
@@ -129,7 +131,7 @@ static void assert_dump(const struct config *config, const char *expected)
 #define PROXY_DEFAULTS                                                                \
 	"proxy threads -1 connect 5000 client 300000 idle 3600000 header 3000 drain " \
 	"30000 retries 2 max 0 full 0 keepalive 60 fast 0 pin 1 splice 1\n"
-#define DSR_DEFAULTS "dsr method 0 ready 0 source :: mss -1\n"
+#define DSR_DEFAULTS "dsr method 0 ready 0 mss -1 source\n"
 
 static const char minimal_toml[] = "frontends.f.listen_addr = '192.0.2.1:80'\n"
 				   "frontends.f.backend = 'p'\n"
@@ -180,7 +182,7 @@ Test(config, reads_every_key)
 		    "snat 203.0.113.2\n"
 		    "interface eth0\n"
 		    "interface eth1\n"
-		    "dsr method 2 ready 1 source 192.0.2.250 mss 1400\n"
+		    "dsr method 2 ready 1 mss 1400 source 192.0.2.250 2001:db8::250\n"
 		    "timeouts 1 2 3 4 5 6 7 8\n"
 		    "manage 0 stats ::1 7000 log 3\n");
 	config_destroy(config);
@@ -331,7 +333,7 @@ Test(config, the_example_loads_and_shows_the_defaults)
 		    "  api1 198.51.100.21:9000 proto 6 weight 1\n" PROXY_DEFAULTS
 		    "workers -1 capacity 1048576 frequency 5000 ports 33768-61000 maglev 65537\n"
 		    "clamp -1\n"
-		    "dsr method 0 ready 0 source 192.0.2.250 mss -1\n"
+		    "dsr method 0 ready 0 mss -1 source 192.0.2.250\n"
 		    "timeouts 120 60 7440 240 120 10 30 300\n"
 		    "manage 1 stats 127.0.0.1 0 log 2\n");
 	config_destroy(config);

@@ -182,13 +182,19 @@ Test(config_modes, proxy_values_that_are_not_what_their_key_takes)
 		{"[dsr]\nmss_clamp = 1400\nmethod = 'l2'\n" WEB, 2, 13,
 		 "mss_clamp: 1400 is for method \"ipip\", which makes packets longer, and not for "
 		 "\"l2\"; take it out, or choose that method"},
-		{"[dsr]\ncheck_source = '2001:db8::1'\n" WEB, 2, 16,
-		 "check_source: 2001:db8::1 is no IPv4 address that a client can have; write one "
-		 "of "
-		 "a network that this host is in, which no host has"},
+		{"[dsr]\ncheck_source = '2001:db8::1'\n" WEB, 0, 0, NULL},
+		{"[dsr]\ncheck_source = ['192.0.2.250', '2001:db8::1']\n" WEB, 0, 0, NULL},
+		{"[dsr]\ncheck_source = ['192.0.2.250', '192.0.2.251']\n" WEB, 2, 32,
+		 "check_source: 192.0.2.251 is of the same family as 192.0.2.250; write one "
+		 "address of each family"},
+		{"[dsr]\ncheck_source = ['192.0.2.250', 'ff02::1']\n" WEB, 2, 32,
+		 "check_source: ff02::1 is no address that a client can have; write one of a "
+		 "network that this host is in, which no host has"},
+		{"[dsr]\ncheck_source = 'fe80::1'\n" WEB, 2, 16,
+		 "check_source: fe80::1 is no address that a client can have; write one of a "
+		 "network that this host is in, which no host has"},
 		{"[dsr]\ncheck_source = '224.0.0.1'\n" WEB, 2, 16,
-		 "check_source: 224.0.0.1 is no IPv4 address that a client can have; write one of "
-		 "a "
+		 "check_source: 224.0.0.1 is no address that a client can have; write one of a "
 		 "network that this host is in, which no host has"},
 		{"[dsr]\ncheck_source = '10.0.0.0/24'\n" WEB, 2, 16,
 		 "check_source: \"10.0.0.0/24\" is not an address; write an IPv4 or IPv6 address, "
@@ -435,9 +441,13 @@ Test(config_modes, dsr_with_require_ready_needs_a_source_to_check_from)
 #define READY "[dsr]\nrequire_ready = true\n"
 	static const struct finding findings[] = {
 		{READY WEB, 0, 0,
-		 "require_ready: there is no check_source, so no backend could be checked and none "
-		 "would be used; write it in the section dsr: an address of the clients' network "
-		 "that no host has"},
+		 "require_ready: there is no IPv4 check_source, so no backend of frontend \"w\" "
+		 "could be checked and none would be used; write it in the section dsr: an address "
+		 "of the clients' network that no host has"},
+		{READY "check_source = '2001:db8::250'\n" WEB, 0, 0,
+		 "require_ready: there is no IPv4 check_source, so no backend of frontend \"w\" "
+		 "could be checked and none would be used; write it in the section dsr: an address "
+		 "of the clients' network that no host has"},
 		{READY "check_source = '192.0.2.250'\n" WEB, 0, 0, NULL},
 		{WEB, 0, 0, NULL},
 	};

@@ -248,7 +248,7 @@ Test(dsr_check, checks_many_at_a_time_and_every_one_of_them)
 	dsr_bench_set_nat(&test->bench, "10.9.0.1", 80);
 	for (unsigned i = 1; i < DSR_BENCH_BACKENDS_MAX; i++)
 		test->bench.backends[i] = test->bench.backends[0];
-	test->bench.pool.n_backends = DSR_BENCH_BACKENDS_MAX;
+	test->bench.pools[0].n_backends = DSR_BENCH_BACKENDS_MAX;
 	must_open(test);
 	for (unsigned i = 0; i < DSR_BENCH_BACKENDS_MAX; i++)
 		cr_assert_eq(dsr_check_start(test->check, 0, i), 0);
@@ -261,7 +261,7 @@ Test(dsr_check, a_cancelled_check_has_no_result)
 {
 	struct test *test = begin();
 	test->bench.backends[1] = test->bench.backends[0];
-	test->bench.pool.n_backends = 2;
+	test->bench.pools[0].n_backends = 2;
 	must_open(test);
 	expect_verdict(test, DSR_NO_NAT);
 	dsr_bench_on_backend(&test->bench, "ip link set vb down"); // so that it takes its time
@@ -280,7 +280,7 @@ Test(dsr_check, may_be_closed_by_a_result)
 {
 	struct test *test = begin();
 	test->bench.backends[1] = test->bench.backends[0];
-	test->bench.pool.n_backends = 2;
+	test->bench.pools[0].n_backends = 2;
 	test->closes = true;
 	must_open(test);
 	cr_assert_eq(dsr_check_start(test->check, 0, 0), 0);
@@ -298,11 +298,11 @@ Test(dsr_check, says_why_an_address_cannot_be_the_source)
 		const char *source;
 		const char *expected;
 	} cases[] = {
-		{"::", "give an address that no host has, of the network on va, as --check-source"},
-		{"fd00::1", "is no IPv4 address that a client can have"},
-		{"0.0.0.9", "is no IPv4 address that a client can have"},
-		{"127.0.0.9", "is no IPv4 address that a client can have"},
-		{"224.0.0.9", "is no IPv4 address that a client can have"},
+		{"fd00::1", "needs an IPv4 address to test frontend \"web\" from: give an address "
+			    "that no host has, of the network on va, as --check-source"},
+		{"0.0.0.9", "is no address that a client can have"},
+		{"127.0.0.9", "is no address that a client can have"},
+		{"224.0.0.9", "is no address that a client can have"},
 		{"10.9.0.1", "is the address of frontend \"web\""},
 		{"10.9.0.101", "is the address of backend \"web\""},
 		{"10.9.0.2", "is where health checks of backend \"web\" come from"},
@@ -314,10 +314,203 @@ Test(dsr_check, says_why_an_address_cannot_be_the_source)
 	cr_assert(netns_run("ip route add 10.7.0.0/24 via 10.9.0.101"));
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct err err = {0};
-		cr_assert(ip_addr_parse(cases[i].source, &test->bench.config.dsr.check_source));
+		cr_assert(ip_addr_parse(cases[i].source, test->bench.check_sources));
 		cr_expect_lt(open_check(test, &err), 0, "%s", cases[i].source);
 		cr_expect(strstr(err.message, cases[i].expected), "%s: %s", cases[i].source,
 			  err.message);
 	}
+	end(test);
+}
+
+// ---- IPv6 --------------------------------------------------------------------------------------
+
+static struct test *begin_v6(void)
+{
+	struct test *test = begin();
+	dsr_bench_switch_to_v6(&test->bench);
+	return test;
+}
+
+Test(dsr_check_v6, passes_a_backend_and_leaves_nothing_half_open)
+{
+	struct test *test = begin_v6();
+	dsr_bench_set_nat(&test->bench, "fd09::1", 80);
+	must_open(test);
+	const char *text = check_once(test);
+	cr_expect_eq(test->last.verdict, DSR_READY, "%s", text);
+	cr_expect(strncmp(text, "SYN-ACK from [fd09::1]:80 in ", 29) == 0, "%s", text);
+	char *half_open = on_backend(test, "ss -Hatn state syn-recv");
+	cr_expect_str_empty(half_open, "%s", half_open);
+	free(half_open);
+	end(test);
+}
+
+Test(dsr_check_v6, names_each_fault)
+{
+	struct test *test = begin_v6();
+	must_open(test);
+	expect_verdict(test, DSR_NO_NAT);
+	dsr_bench_set_nat(&test->bench, "fd09::1", 8080);
+	expect_verdict(test, DSR_WRONG_PORT);
+	dsr_bench_set_nat(&test->bench, "fd09::9", 80);
+	expect_verdict(test, DSR_WRONG_ADDR);
+	dsr_bench_on_backend(&test->bench, "nft 'table inet block { chain input { "
+					   "type filter hook input priority 0; "
+					   "ip6 saddr fd09::200 reject with icmpv6 type "
+					   "admin-prohibited; }; }'");
+	const char *text = check_once(test);
+	cr_expect_eq(test->last.verdict, DSR_UNREACHABLE);
+	cr_expect_str_eq(text, "ICMP communication prohibited from fd09::101");
+	dsr_bench_on_backend(&test->bench, "nft delete table inet block");
+	test->bench.backends[0].endpoint.port_be = htons(81);
+	expect_verdict(test, DSR_REFUSED);
+	dsr_bench_on_backend(&test->bench, "ip link set vb down");
+	dsr_bench_run_ms(&test->bench, 100);
+	expect_verdict(test, DSR_LINK_DOWN);
+	end(test);
+}
+
+Test(dsr_check_v6, answers_for_the_source_while_it_checks_and_no_longer)
+{
+	char mac[MAC_ADDR_TEXT_MAX];
+	struct link_info link;
+	struct test *test = begin_v6();
+	cr_assert(netwatch_link_by_name(test->bench.netwatch, "va", &link));
+	dsr_bench_set_nat(&test->bench, "fd09::1", 80);
+	must_open(test);
+	expect_verdict(test, DSR_READY);
+	char *known = on_backend(test, "ip neigh show fd09::200");
+	cr_expect(strstr(known, mac_addr_format(&link.mac, mac)), "%s", known);
+	free(known);
+	dsr_bench_on_backend(&test->bench, "ip neigh flush all");
+	dsr_bench_on_backend(&test->bench, "ping -c 1 -W 1 fd09::200 >/dev/null &");
+	dsr_bench_run_ms(&test->bench, 500);
+	char *after = on_backend(test, "ip neigh show fd09::200");
+	cr_expect(strstr(after, "FAILED") || strstr(after, "INCOMPLETE"), "%s", after);
+	free(after);
+	expect_verdict(test, DSR_READY); // and it comes back
+	end(test);
+}
+
+Test(dsr_check_v6, leaves_the_source_to_a_host_that_has_it)
+{
+	struct test *test = begin_v6();
+	dsr_bench_set_nat(&test->bench, "fd09::1", 80);
+	dsr_bench_on_backend(&test->bench, "ip addr add fd09::200/128 dev vb nodad");
+	must_open(test);
+	expect_verdict(test, DSR_UNKNOWN);
+	cr_expect(strstr(test->last.reason, "has the check source fd09::200"), "%s",
+		  test->last.reason);
+	dsr_bench_on_backend(&test->bench, "ip addr del fd09::200/128 dev vb");
+	expect_verdict(test, DSR_READY);
+	end(test);
+}
+
+// While the source is held, somebody else's duplicate address detection finds it taken.
+Test(dsr_check_v6, tells_one_who_asks_before_taking_the_source)
+{
+	struct test *test = begin_v6();
+	dsr_bench_set_nat(&test->bench, "fd09::1", 80);
+	must_open(test);
+	dsr_bench_on_backend(&test->bench, "ip route add blackhole fd09::200"); // so that it lasts
+	cr_assert_eq(dsr_check_start(test->check, 0, 0), 0);
+	dsr_bench_run_ms(&test->bench, 1000);
+	dsr_bench_on_backend(&test->bench, "ip addr add fd09::200/128 dev vb");
+	dsr_bench_run_ms(&test->bench, 1500);
+	char *addr = on_backend(test, "ip addr show dev vb to fd09::200");
+	cr_expect(strstr(addr, "dadfailed"), "%s", addr);
+	free(addr);
+	await_results(test, 1);
+	cr_expect_eq(test->last.verdict, DSR_NO_REPLY);
+	end(test);
+}
+
+Test(dsr_check_v6, takes_a_further_address_of_this_host_as_the_source)
+{
+	struct test *test = begin_v6();
+	dsr_bench_set_nat(&test->bench, "fd09::1", 80);
+	cr_assert(netns_run("ip addr add fd09::200/128 dev va nodad preferred_lft 0"));
+	dsr_bench_run_ms(&test->bench, 100);
+	must_open(test);
+	expect_verdict(test, DSR_READY);
+	end(test);
+}
+
+Test(dsr_check_v6, says_why_an_address_cannot_be_the_source)
+{
+	static const struct {
+		const char *source;
+		const char *expected;
+	} cases[] = {
+		{"10.9.0.200", "needs an IPv6 address to test frontend \"web\" from: give an address "
+			       "that no host has, of the network on va, as --check-source"},
+		{"::", "is no address that a client can have"},
+		{"::1", "is no address that a client can have"},
+		{"fe80::1", "is no address that a client can have"},
+		{"ff02::1", "is no address that a client can have"},
+		{"fd09::1", "is the address of frontend \"web\""},
+		{"fd09::101", "is the address of backend \"web\""},
+		{"fd09::2", "is where health checks of backend \"web\" come from"},
+		{"fd08::1", "no interface of this host is in a network with such an address"},
+		{"fd07::1", "is behind the router fd09::101"},
+	};
+	struct test *test = begin_v6();
+	cr_assert(netns_run("ip route add fd07::/64 via fd09::101"));
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct err err = {0};
+		cr_assert(ip_addr_parse(cases[i].source, test->bench.check_sources));
+		cr_expect_lt(open_check(test, &err), 0, "%s", cases[i].source);
+		cr_expect(strstr(err.message, cases[i].expected), "%s: %s", cases[i].source,
+			  err.message);
+	}
+	end(test);
+}
+
+// A frontend of each, each with a backend and a source of its family.
+static void add_v4(struct test *test)
+{
+	struct dsr_bench *bench = &test->bench;
+	bench->pools[1] = bench->pools[0];
+	bench->pools[1].backends = &bench->backends[1];
+	bench->backends[1] = bench->backends[0];
+	cr_assert(endpoint_parse("10.9.0.101:80", &bench->backends[1].endpoint));
+	bench->backends[1].endpoint.proto = IPPROTO_TCP;
+	bench->frontends[1] = bench->frontends[0];
+	bench->frontends[1].pool = 1;
+	cr_assert(endpoint_parse("10.9.0.1:80", &bench->frontends[1].endpoint));
+	bench->frontends[1].endpoint.proto = IPPROTO_TCP;
+	cr_assert(ip_addr_parse("10.9.0.200", &bench->check_sources[1]));
+	bench->config.n_pools = 2;
+	bench->config.n_frontends = 2;
+	bench->config.dsr.n_check_sources = 2;
+}
+
+Test(dsr_check_v6, checks_both_families_at_once_each_from_its_source)
+{
+	struct test *test = begin_v6();
+	dsr_bench_set_nat(&test->bench, "fd09::1", 80);
+	add_v4(test);
+	must_open(test);
+	for (unsigned i = 0; i < 20; i++)
+		cr_assert_eq(dsr_check_start(test->check, i % 2, i % 2), 0);
+	await_results(test, 20);
+	cr_expect_eq(test->n_by_verdict[DSR_READY], 10);
+	cr_expect_eq(test->n_by_verdict[DSR_NO_NAT], 10);
+	end(test);
+}
+
+// The lost source of one family holds up nobody of the other.
+Test(dsr_check_v6, one_family_does_without_the_source_of_the_other)
+{
+	struct test *test = begin_v6();
+	dsr_bench_set_nat(&test->bench, "fd09::1", 80);
+	dsr_bench_on_backend(&test->bench, "ip addr add 10.9.0.200/32 dev vb");
+	add_v4(test);
+	must_open(test);
+	for (unsigned i = 0; i < 20; i++)
+		cr_assert_eq(dsr_check_start(test->check, i % 2, i % 2), 0);
+	await_results(test, 20);
+	cr_expect_eq(test->n_by_verdict[DSR_READY], 10);
+	cr_expect_eq(test->n_by_verdict[DSR_UNKNOWN], 10);
 	end(test);
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #include "../support/lib/frame.h"
+#include "culvert/net/bytes.h"
+#include "culvert/net/checksum.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -382,4 +384,104 @@ Test(dsr_judge, only_method_l2_minds_a_router_in_between)
 	e.method = DSR_IPIP;
 	e.n_sent = 3;
 	cr_expect_eq(dsr_judge(&e), DSR_NO_REPLY);
+}
+
+// ---- IPv6 --------------------------------------------------------------------------------------
+
+enum { L4 = 54, QUOTE = L4 + 8, FRAME_LEN = 74, ERROR_LEN = QUOTE + 60 };
+
+static struct ip_addr v6(uint8_t last)
+{
+	return (struct ip_addr){{0xfd, [15] = last}};
+}
+
+static void put_v6(uint8_t *ip, uint8_t proto, uint16_t len, uint8_t src, uint8_t dst)
+{
+	struct ip_addr from = v6(src);
+	struct ip_addr to = v6(dst);
+	ip[0] = 0x60;
+	store_be16(ip + 4, len);
+	ip[6] = proto;
+	ip[7] = 64;
+	memcpy(ip + 8, from.bytes, 16);
+	memcpy(ip + 24, to.bytes, 16);
+}
+
+static void put_tcp(uint8_t *tcp, uint16_t src, uint16_t dst, uint32_t seq, uint8_t flags)
+{
+	store_be16(tcp, src);
+	store_be16(tcp + 2, dst);
+	store_be32(tcp + 4, seq);
+	store_be32(tcp + 8, 1001);
+	tcp[12] = 0x50;
+	tcp[13] = flags;
+}
+
+static void seal(uint8_t *frame, uint16_t len, uint8_t proto, unsigned sum_at)
+{
+	uint64_t sum = (uint64_t)htons((uint16_t)(len - L4)) + htons(proto);
+	frame[12] = 0x86;
+	frame[13] = 0xdd;
+	store_be16(frame + L4 + sum_at, 0);
+	sum = csum_add_bytes(sum, frame + 22, 32);
+	store_raw16(frame + L4 + sum_at,
+		    csum_finish(csum_add_bytes(sum, frame + L4, (size_t)(len - L4))));
+}
+
+Test(dsr_reply_v6, tells_a_syn_ack_and_sees_a_wrong_checksum)
+{
+	struct dsr_reply reply;
+	struct ip_addr vip = v6(1);
+	struct ip_addr source = v6(200);
+	uint8_t frame[FRAME_LEN] = {0};
+	put_v6(frame + 14, IPPROTO_TCP, 20, 1, 200);
+	put_tcp(frame + L4, 80, PORT, 7, SYN | ACK);
+	seal(frame, sizeof(frame), IPPROTO_TCP, 16);
+	cr_assert(dsr_reply_parse(frame, sizeof(frame), false, &source, &reply));
+	cr_expect_eq(reply.kind, DSR_REPLY_SYN_ACK);
+	cr_expect(ip_addr_equal(&reply.from.addr, &vip));
+	cr_expect_eq(reply.from.port_be, htons(80));
+	cr_expect_eq(reply.probe_port_be, htons(PORT));
+	cr_expect_eq(reply.ack, 1001);
+	cr_expect_not(reply.is_corrupt);
+	frame[L4 + 17] ^= 1;
+	cr_assert(dsr_reply_parse(frame, sizeof(frame), false, &source, &reply));
+	cr_expect(reply.is_corrupt);
+	cr_assert(dsr_reply_parse(frame, sizeof(frame), true, &source, &reply));
+	cr_expect_not(reply.is_corrupt);
+	cr_expect_not(dsr_reply_parse(frame, sizeof(frame), true, &vip, &reply), "to another");
+}
+
+Test(dsr_reply_v6, believes_an_error_that_is_intact_and_about_its_own_syn)
+{
+	struct dsr_reply reply = {0};
+	struct ip_addr source = v6(200);
+	struct ip_addr router = v6(254);
+	struct dsr_evidence evidence = {
+		.method = DSR_NAT,
+		.source = source,
+		.backend = {.addr = v6(101)},
+		.vip = {.addr = v6(1)},
+	};
+	uint8_t frame[ERROR_LEN] = {0};
+	put_v6(frame + 14, IPPROTO_ICMPV6, ERROR_LEN - L4, 254, 200);
+	frame[L4] = 1;     // unreachable
+	frame[L4 + 1] = 3; // address
+	put_v6(frame + QUOTE, IPPROTO_TCP, 20, 200, 101);
+	put_tcp(frame + QUOTE + 40, PORT, 80, 1000, SYN);
+	seal(frame, sizeof(frame), IPPROTO_ICMPV6, 2);
+	cr_assert(dsr_reply_parse(frame, sizeof(frame), false, &source, &reply));
+	cr_expect_eq(reply.kind, DSR_REPLY_ICMP);
+	cr_expect_eq(reply.icmp_code, 3);
+	cr_expect(ip_addr_equal(&reply.from.addr, &router));
+	cr_expect_eq(reply.probe_port_be, htons(PORT));
+	cr_expect(dsr_reply_is_to(&reply, &evidence, 1000));
+	cr_expect_not(dsr_reply_is_to(&reply, &evidence, 1001));
+	evidence.method = DSR_L2; // that one goes to the VIP
+	cr_expect_not(dsr_reply_is_to(&reply, &evidence, 1000));
+	frame[L4 + 3] ^= 1;
+	cr_expect_not(dsr_reply_parse(frame, sizeof(frame), false, &source, &reply), "corrupt");
+	frame[L4] = 3; // time exceeded
+	seal(frame, sizeof(frame), IPPROTO_ICMPV6, 2);
+	cr_expect_not(dsr_reply_parse(frame, sizeof(frame), false, &source, &reply), "another error");
 }

@@ -13,7 +13,7 @@
 #define EGRESS                                                                                 \
 	"tc/dsr-egress.sh up --dev \"$(ip -o route get 10.0.0.200 | sed 's/.* dev \\([^ ]*\\)" \
 	".*/\\1/')\" --backend 10.1.0.101:8000 --vip 10.0.0.1:80 --balancer 10.1.0.2"
-#define DEV        "$(ip -o -4 address show to 10.1.0.101 | awk '{ print $2 }')"
+#define DEV        "$(ip -o address show to 10.1.0.101 | awk '{ print $2 }')"
 #define RP_FILTER  "sysctl -w \"net/ipv4/conf/" DEV "/rp_filter=2\""
 #define BACKEND_L2 "tc/dsr-backend.sh up --method l2 --vip 10.0.0.1 --dev \"" DEV "\""
 #define BACKEND_IPIP \
@@ -222,4 +222,75 @@ Test(dsr_text, everything_has_room)
 				cr_expect_lt(strlen(advice.commands[i]), DSR_COMMAND_MAX - 1);
 		}
 	}
+}
+
+// ---- IPv6 --------------------------------------------------------------------------------------
+
+#define DEV6 "$(ip -o address show to fd00:1::101 | awk '{ print $2 }')"
+
+static struct dsr_result result_of_v6(enum dsr_method method, enum dsr_verdict verdict)
+{
+	struct dsr_result result = result_of(method, verdict);
+	struct dsr_evidence *e = &result.evidence;
+	e->source = addr_of("fd00::200");
+	e->vip = endpoint_of("[fd00::1]:80");
+	e->backend = endpoint_of("[fd00:1::101]:80");
+	e->hop.gateway = addr_of("fd00:1::101");
+	e->hop.source = addr_of("fd00:1::2");
+	return result;
+}
+
+// There is no rp_filter, nor the method ipip, and addresses are in brackets where a port follows.
+Test(dsr_text, advice_for_ipv6_is_that_of_ipv6)
+{
+	struct dsr_result missing = result_of_v6(DSR_NAT, DSR_NO_NAT);
+	missing.evidence.reply.kind = DSR_REPLY_SYN_ACK;
+	missing.evidence.reply.from = missing.evidence.backend;
+	EXPECT(missing, "SYN-ACK from [fd00:1::101]:80, not from [fd00::1]:80",
+	       "egress NAT is missing",
+	       "tc/dsr-egress.sh up --dev \"$(ip -o route get fd00::200 | sed 's/.* dev \\([^ "
+	       "]*\\).*/\\1/')\" --backend [fd00:1::101]:80 --vip [fd00::1]:80 --balancer fd00:1::2",
+	       NULL);
+	struct dsr_result silent = result_of_v6(DSR_NAT, DSR_NO_REPLY);
+	EXPECT(silent, "no reply to a SYN from fd00::200; a plain connection succeeds",
+	       "no route back to fd00::200", "ip route get fd00::200", NULL);
+	struct dsr_result unheld = result_of_v6(DSR_L2, DSR_NO_REPLY);
+	EXPECT(unheld, "no reply to a SYN from fd00::200; a plain connection succeeds",
+	       "takes no packets for fd00::1",
+	       "tc/dsr-backend.sh up --method l2 --vip fd00::1 --dev \"" DEV6 "\"",
+	       "ip route get fd00::200", NULL);
+	struct dsr_result routed = result_of_v6(DSR_L2, DSR_NOT_ON_LINK);
+	EXPECT(routed, "is behind the router fd00:1::101", "choose method nat.", NULL);
+	struct dsr_result beside = result_of_v6(DSR_L2, DSR_REFUSED);
+	beside.evidence.reply.kind = DSR_REPLY_RESET;
+	beside.evidence.reply.from = beside.evidence.vip;
+	EXPECT(beside, "RST from [fd00::1]:80", "let it listen on [::]:80", "ss -Hltn 'sport = :80'",
+	       NULL);
+}
+
+Test(dsr_text, icmp_errors_of_ipv6_are_named_by_its_codes)
+{
+	static const char *const names[] = {"no route",           "communication prohibited",
+					    "beyond scope of source address",
+					    "address unreachable", "port unreachable",
+					    "source address failed policy", "route rejected",
+					    "destination unreachable"};
+	for (uint8_t code = 0; code < COUNT(names); code++) {
+		char expected[80];
+		char text[640];
+		struct dsr_result result = result_of_v6(DSR_NAT, DSR_UNREACHABLE);
+		result.evidence.reply.kind = DSR_REPLY_ICMP;
+		result.evidence.reply.from.addr = addr_of("fd00:1::101");
+		result.evidence.reply.icmp_code = code;
+		snprintf(expected, sizeof(expected), "ICMP %s from fd00:1::101", names[code]);
+		cr_expect_str_eq(dsr_result_format(&result, text, sizeof(text)), expected);
+	}
+}
+
+Test(dsr_text, a_neighbour_of_ipv6_is_not_asked_by_arp)
+{
+	struct dsr_result result = result_of_v6(DSR_NAT, DSR_HOST_DOWN);
+	result.evidence.n_sent = 0;
+	EXPECT(result, "fd00:1::101 does not answer neighbour solicitations on eth1", "The host is down",
+	       "ip neighbour show fd00:1::101 dev eth1", NULL);
 }

@@ -200,7 +200,7 @@ Test(readiness, needs_a_source_to_check_from)
 		.on_change = on_change,
 		.arg = test,
 	};
-	test->bench.config.dsr.check_source = (struct ip_addr){0};
+	test->bench.config.dsr.n_check_sources = 0;
 	cr_expect_lt(readiness_open(&test->readiness, &params, &err), 0);
 	cr_expect(strstr(err.message, "check_source"), "%s", err.message);
 	end(test);

@@ -50,6 +50,7 @@ enum {
 	CONFIG_MAX_WORKERS = 64,
 	CONFIG_MAX_NETWORKS = 256, // of accept_proxy
 	CONFIG_MAX_SOURCE_ADDRS = 64,
+	CONFIG_MAX_CHECK_SOURCES = 2, // families
 	CONFIG_UNIX_PATH_MAX = 107,                         // a sockaddr_un with its last zero
 	CONFIG_BACKEND_TEXT_MAX = CONFIG_UNIX_PATH_MAX + 6, // with the terminating zero
 };
@@ -144,7 +145,8 @@ struct config_proxy {
 struct config_dsr {
 	enum dsr_method method;      // default nat
 	bool require_ready;          // use only backends that have passed the readiness check
-	struct ip_addr check_source; // what that check speaks from; all zero: not given
+	struct ip_addr *check_sources; // owned; what that check speaks from: one of a family
+	size_t n_check_sources;
 	int mss_clamp;               // ipip: bytes, MSS_CLAMP_AUTO (default) or MSS_CLAMP_OFF
 };
 
@@ -195,5 +197,12 @@ const struct config_backend *config_backend(const struct config *config, size_t 
 // Where the backend is reached, as the file says it: "198.51.100.11:80", "unix:/run/web.sock".
 // `text` has room for CONFIG_BACKEND_TEXT_MAX. Returns `text`.
 const char *config_backend_format(const struct config_backend *backend, char *text);
+
+// What the readiness check of one family speaks from, borrowed; NULL: not given.
+const struct ip_addr *config_check_source(const struct config *config, bool is_v4);
+// In place of that of the same family. 0 or -ENOMEM.
+int config_set_check_source(struct config *config, const struct ip_addr *addr);
+// Neither of a group, nor of this host alone, nor of a link alone (RFC 4291 section 2.5).
+bool config_is_client_addr(const struct ip_addr *addr);
 
 const char *mode_name(enum mode mode); // "proxy", "passthrough" or "dsr"

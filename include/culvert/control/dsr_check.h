@@ -8,8 +8,8 @@
 //
 // The test source is an address that the backends treat as a client's: not the one that this host's
 // health checks come from, which egress NAT leaves alone. It is either one that no host has, in a
-// network that this host is connected to: then ARP is answered for it while the check is open. Or
-// it is a further address of this host.
+// network that this host is connected to: then ARP or neighbour solicitations are answered for it
+// while the check is open. Or it is a further address of this host. Each family has its own.
 //
 // Called by: control.
 #pragma once
@@ -53,7 +53,8 @@ struct dsr_reply {
 	uint16_t probe_port_be; // the port that the SYN came from
 	uint32_t ack;           // the number acknowledged, but for ICMP; host byte order
 	bool is_corrupt;        // the TCP checksum is wrong
-	uint8_t icmp_code;      // of destination unreachable (RFC 792, RFC 1812 section 5.2.7.1)
+	// Of destination unreachable (RFC 792, RFC 1812 section 5.2.7.1; RFC 4443 section 3.1).
+	uint8_t icmp_code;
 	// Of the packet that an ICMP error quotes: a tunnel's, or a segment.
 	bool is_tunnel_quoted;
 	struct ip_addr quoted_src;
@@ -101,12 +102,12 @@ typedef void (*dsr_result_fn)(void *arg, const struct dsr_result *result);
 struct dsr_check_params {
 	struct event_base *base;
 	struct netwatch *netwatch;
-	const struct config *config; // dsr.method, and dsr.check_source: the test source
+	const struct config *config; // dsr.method, and dsr.check_sources: the test sources
 	dsr_result_fn on_result;
 	void *arg;
 };
 
-// 0, or -errno when the test source cannot be one, with what to do in `err`. The first results wait
+// 0, or -errno when a family of the frontends has no test source or it cannot be one, with what to do in `err`. The first results wait
 // until it is known that no other host has the source, most of a second.
 int dsr_check_open(struct dsr_check **check, const struct dsr_check_params *params,
 		   struct err *err);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -41,15 +42,17 @@ static void set_up_links(struct dsr_bench *bench)
 	require(bench->peer > 0, "a second namespace");
 	require(netns_run("ip link add va type veth peer name vb netns %d", bench->peer), "veth");
 	require(netns_run("ip addr add 10.9.0.2/24 dev va && ip addr add 10.9.0.1/32 dev va && "
-			  "ip link set va up"),
+			  "ip link set va up && ip addr add fd09::2/64 dev va nodad && "
+			  "ip addr add fd09::1/128 dev va nodad preferred_lft 0"),
 		"addresses");
-	dsr_bench_on_backend(bench, "ip addr add 10.9.0.101/24 dev vb && ip link set vb up");
+	dsr_bench_on_backend(bench, "ip addr add 10.9.0.101/24 dev vb && ip link set vb up && "
+				    "ip addr add fd09::101/64 dev vb nodad");
 }
 
 static void listen_on_backend(struct dsr_bench *bench)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(80)};
-	bench->listener = netns_peer_socket(bench->peer, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in6 addr = {.sin6_family = AF_INET6, .sin6_port = htons(80)};
+	bench->listener = netns_peer_socket(bench->peer, AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	require(bind(bench->listener, (struct sockaddr *)&addr, sizeof(addr)) == 0, "bind");
 	require(listen(bench->listener, BACKLOG) == 0, "listen");
 }
@@ -62,7 +65,7 @@ static void fill_config(struct dsr_bench *bench)
 		.endpoint = endpoint_of("10.9.0.101:80"),
 		.weight = 1,
 	};
-	bench->pool = (struct config_pool){
+	bench->pools[0] = (struct config_pool){
 		.name = name,
 		.backends = bench->backends,
 		.n_backends = 1,
@@ -76,11 +79,13 @@ static void fill_config(struct dsr_bench *bench)
 	bench->config = (struct config){
 		.frontends = bench->frontends,
 		.n_frontends = 1,
-		.pools = &bench->pool,
+		.pools = bench->pools,
 		.n_pools = 1,
 		.dsr = {.method = DSR_NAT},
 	};
-	require(ip_addr_parse("10.9.0.200", &bench->config.dsr.check_source), "parse");
+	require(ip_addr_parse("10.9.0.200", &bench->check_sources[0]), "parse");
+	bench->config.dsr.check_sources = bench->check_sources;
+	bench->config.dsr.n_check_sources = 1;
 }
 
 bool dsr_bench_init(struct dsr_bench *bench)
@@ -116,15 +121,25 @@ void dsr_bench_on_backend(const struct dsr_bench *bench, const char *format, ...
 	require(netns_run("nsenter -t %d -n sh -ec \"%s\"", bench->peer, command), command);
 }
 
+void dsr_bench_switch_to_v6(struct dsr_bench *bench)
+{
+	bench->backends[0].endpoint = endpoint_of("[fd09::101]:80");
+	bench->frontends[0].endpoint = endpoint_of("[fd09::1]:80");
+	require(ip_addr_parse("fd09::200", &bench->check_sources[0]), "parse");
+}
+
 void dsr_bench_set_nat(const struct dsr_bench *bench, const char *vip, unsigned port)
 {
+	bool is_v4 = !strchr(vip, ':');
+	const char *ip = is_v4 ? "ip" : "ip6";
+	const char *net = is_v4 ? "10.9.0." : "fd09::";
 	dsr_bench_on_backend(bench,
 			     "nft 'table netdev dsr {}; delete table netdev dsr; "
 			     "table netdev dsr { chain egress { "
 			     "type filter hook egress device vb priority 0; "
-			     "ip saddr 10.9.0.101 tcp sport 80 ip daddr != 10.9.0.2 "
-			     "ip saddr set %s tcp sport set %u; }; }'",
-			     vip, port);
+			     "%s saddr %s101 tcp sport 80 %s daddr != %s2 "
+			     "%s saddr set %s tcp sport set %u; }; }'",
+			     ip, net, ip, net, ip, vip, port);
 }
 
 static void note(evutil_socket_t fd, short what, void *arg)
