@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Keep the kernel from answering packets that culvert forwards, by iptables: for hosts where culvert
-# itself shall not touch the firewall (`[firewall] manage = false`). The rules are in a chain of
-# their own, CULVERT in the table raw, entered from the top of PREROUTING. They drop
+# Keep the kernel from answering packets that culvert forwards, by iptables and ip6tables: for hosts
+# where culvert itself shall not touch the firewall (`[firewall] manage = false`). The rules of each
+# family are in a chain of their own, CULVERT in the table raw, entered from the top of PREROUTING.
+# They drop
 #   - what clients send to a frontend, and
 #   - replies of backends to ports of the NAT range,
 # which culvert has seen before: packet sockets come first. Health probes use other ports and pass.
@@ -11,6 +12,7 @@
 # `up` also takes the NAT range out of the ports that this host uses for its own connections.
 set -euo pipefail
 
+readonly PROGRAMS=(iptables ip6tables)
 readonly CHAIN=CULVERT
 readonly PORTS=/proc/sys/net/ipv4/ip_local_reserved_ports
 # One network namespace of a machine, one state: "BOOT-ID PORTS". A number may come to name another
@@ -56,28 +58,40 @@ find_culvert() {
 	fi
 }
 
-ipt() {
-	iptables -w 5 -t raw "$@"
+# Each family's command is named by its first argument: iptables or ip6tables.
+ipt() { # PROGRAM ARGS...
+	"$1" -w 5 -t raw "${@:2}"
 }
 
-chain_exists() {
-	ipt -S "$CHAIN" >/dev/null 2>&1
+# Also "no" where the program is not installed, or the kernel does not know the family.
+chain_exists() { # PROGRAM
+	ipt "$1" -S "$CHAIN" >/dev/null 2>&1
 }
 
 # --- rules -----------------------------------------------------------------------------------------
 
+# Those of one family: addresses of IPv6, and no others, have colons.
+plan_of() { # PROGRAM PLAN
+	if [[ $1 == ip6tables ]]; then
+		awk '$3 ~ /:/' <<<"$2"
+	else
+		awk '$3 !~ /:/' <<<"$2"
+	fi
+}
+
 # From lines of --print-firewall to iptables-restore's, which replaces the chain in one transaction.
+# An address without a length is one host.
 rules_from() { # PLAN
 	local kind proto addr port snat min max
 	printf '*raw\n:%s - [0:0]\n' "$CHAIN"
 	while read -r kind proto addr port snat min max; do
 		case $kind in
 		frontend)
-			printf -- '-A %s -d %s/32 -p %s --dport %s -j DROP\n' "$CHAIN" "$addr" "$proto" "$port"
+			printf -- '-A %s -d %s -p %s --dport %s -j DROP\n' "$CHAIN" "$addr" "$proto" "$port"
 			;;
 		reply)
-			printf -- '-A %s -s %s/32' "$CHAIN" "$addr"
-			if [[ $snat != any ]]; then printf -- ' -d %s/32' "$snat"; fi
+			printf -- '-A %s -s %s' "$CHAIN" "$addr"
+			if [[ $snat != any ]]; then printf -- ' -d %s' "$snat"; fi
 			printf -- ' -p %s --sport %s --dport %s:%s -j DROP\n' "$proto" "$port" "$min" "$max"
 			;;
 		*) die "culvert printed a rule that is not known here: $kind" ;;
@@ -134,35 +148,58 @@ reserve() { # RANGE
 
 # --- commands ----------------------------------------------------------------------------------------
 
+# A family that the plan does not speak of any more has no rules.
+up_family() { # PROGRAM PLAN
+	if [[ -z $2 ]]; then
+		down_family "$1"
+		return
+	fi
+	rules_from "$2" | "$1-restore" -w 5 --noflush
+	if ! ipt "$1" -C PREROUTING -j "$CHAIN" 2>/dev/null; then ipt "$1" -I PREROUTING -j "$CHAIN"; fi
+}
+
+down_family() { # PROGRAM
+	if ! chain_exists "$1"; then return; fi
+	while ipt "$1" -D PREROUTING -j "$CHAIN" 2>/dev/null; do :; done
+	ipt "$1" -F "$CHAIN"
+	ipt "$1" -X "$CHAIN"
+}
+
 up() {
-	local plan
+	local plan program
 	find_culvert
 	plan=$("$culvert" --config "$config" --print-firewall) ||
 		die 'nothing is changed' $?
 	if [[ -z $plan ]]; then die "$culvert printed no rules for $config"; fi
-	rules_from "$plan" | iptables-restore -w 5 --noflush
-	if ! ipt -C PREROUTING -j "$CHAIN" 2>/dev/null; then ipt -I PREROUTING -j "$CHAIN"; fi
+	for program in "${PROGRAMS[@]}"; do up_family "$program" "$(plan_of "$program" "$plan")"; done
 	reserve "$(nat_range_of "$plan")"
 }
 
 down() {
-	if chain_exists; then
-		while ipt -D PREROUTING -j "$CHAIN" 2>/dev/null; do :; done
-		ipt -F "$CHAIN"
-		ipt -X "$CHAIN"
-	fi
+	local program
+	for program in "${PROGRAMS[@]}"; do down_family "$program"; done
 	if [[ -e $STATE ]]; then reserve ''; fi
 	rmdir "$(dirname "$STATE")" 2>/dev/null || true
 }
 
+status_family() { # PROGRAM
+	ipt "$1" -n -v -L "$CHAIN"
+	if ! ipt "$1" -C PREROUTING -j "$CHAIN" 2>/dev/null; then
+		printf 'The chain is not entered from PREROUTING; "up" puts that right.\n'
+	fi
+}
+
 status() {
-	if ! chain_exists; then
+	local program is_up=no
+	for program in "${PROGRAMS[@]}"; do
+		if chain_exists "$program"; then
+			is_up=yes
+			status_family "$program"
+		fi
+	done
+	if [[ $is_up == no ]]; then
 		printf 'down: no chain %s in the table raw\n' "$CHAIN"
 		return
-	fi
-	ipt -n -v -L "$CHAIN"
-	if ! ipt -C PREROUTING -j "$CHAIN" 2>/dev/null; then
-		printf 'The chain is not entered from PREROUTING; "up" puts that right.\n'
 	fi
 	printf 'Reserved ports: %s\n' "$(<"$PORTS")"
 }

@@ -7,7 +7,7 @@ import pytest
 
 from harness import config, http
 from harness.culvert import BINARY
-from harness.lab import ROOT
+from harness.lab import ROOT, VIP6
 
 SETUP = str(ROOT / "iptables" / "setup.sh")
 NAT_RANGE = "33768-61000"
@@ -53,9 +53,9 @@ def setup(lab, culvert):
     return run
 
 
-def raw_rules(lab):
+def raw_rules(lab, program="iptables"):
     """Without the host names and counters that differ from call to call."""
-    return lab.run("lb", "iptables", "-t", "raw", "-S").stdout.splitlines()
+    return lab.run("lb", program, "-t", "raw", "-S").stdout.splitlines()
 
 
 def test_setup_script_replaces_the_table(lab, culvert, setup):
@@ -74,6 +74,46 @@ def test_setup_script_replaces_the_table(lab, culvert, setup):
     assert lab.reserved_ports() == ""
     assert raw_rules(lab) == before
     lab.run("lb", "sh", "-c", "nft list tables | xargs -r -n 3 nft delete")  # iptables' own, empty
+
+
+def test_setup_script_speaks_ipv6_by_ip6tables(lab, culvert, setup):
+    settings = config.passthrough(lab, family=6, firewall={"manage": False},
+                                  passthrough={"snat_addrs": ["10.0.0.2", "fd00::2"]})
+    before = raw_rules(lab), raw_rules(lab, "ip6tables")
+    setup("up")  # of an earlier configuration, with IPv4
+    culvert.write_config(settings)
+    setup("up")
+    assert raw_rules(lab) == before[0]
+    assert "-A CULVERT -d fd00::1/128 -p tcp -m tcp --dport 80 -j DROP" in raw_rules(lab, "ip6tables")
+    assert not [rule for rule in raw_rules(lab, "ip6tables") if "10.0.0" in rule]
+    assert lab.reserved_ports() == NAT_RANGE
+    culvert.start(settings)
+    culvert.await_all_up(family=6)
+    assert set(http.short_connections(lab, 500, addr=VIP6)) == {"b1", "b2", "b3"}
+    status = setup("status").stdout
+    drops = [line.split() for line in status.splitlines() if "DROP" in line]
+    assert len(drops) == 4 and all(int(line[0]) for line in drops), status
+    culvert.stop()
+    setup("down")
+    assert (raw_rules(lab), raw_rules(lab, "ip6tables")) == before
+    assert lab.reserved_ports() == ""
+    lab.run("lb", "sh", "-c", "nft list tables | xargs -r -n 3 nft delete")  # iptables' own, empty
+
+
+def test_setup_script_with_both_families(lab, culvert, setup):
+    settings = config.passthrough(lab, firewall={"manage": False})
+    other = config.passthrough(lab, family=6)
+    settings["frontends"]["web6"] = {**other["frontends"]["web"], "backend": "web6"}
+    settings["backends"]["web6"] = other["backends"]["web"]
+    culvert.write_config(settings)
+    setup("up")
+    for program in ("iptables", "ip6tables"):
+        rules = raw_rules(lab, program)
+        assert sum("-j DROP" in rule for rule in rules) == 4, rules
+        assert sum("-j CULVERT" in rule for rule in rules) == 1, rules
+    setup("down")
+    for program in ("iptables", "ip6tables"):
+        assert not [rule for rule in raw_rules(lab, program) if "CULVERT" in rule]
 
 
 def test_setup_script_twice_is_once(lab, setup):
