@@ -91,6 +91,15 @@ static int check_clashes(const struct draft *draft)
 	return 0;
 }
 
+static void report_link_local(const struct draft *draft, struct position at, const char *key,
+			      const struct endpoint *endpoint)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	report_add(draft->report, at,
+		   "%s: %s is another host on each link; write an address that its network routes",
+		   key, endpoint_format(endpoint, text));
+}
+
 static void check_frontend(const struct draft *draft, const struct config_frontend *frontend,
 			   struct entry entry)
 {
@@ -100,6 +109,9 @@ static void check_frontend(const struct draft *draft, const struct config_fronte
 			   "listen_addr: %s is a multicast or reserved address; write an address "
 			   "of one host",
 			   endpoint_format(&frontend->endpoint, text));
+	if (ip_addr_is_link_local(&frontend->endpoint.addr))
+		report_link_local(draft, (struct position){frontend->line, frontend->column},
+				  "listen_addr", &frontend->endpoint);
 	if (frontend->hash != HASH_5_TUPLE && frontend->scheduler != SCHEDULER_MAGLEV)
 		report_add(draft->report, draft_position(draft, entry, "hash"),
 			   "hash: only the scheduler \"maglev\" picks by a hash; take it out, or "
@@ -130,6 +142,9 @@ static void check_backend(const struct draft *draft, const struct config_backend
 		report_add(draft->report, (struct position){backend->line, backend->column},
 			   "addr: nothing can be sent to %s; write the address of one host",
 			   endpoint_format(endpoint, text));
+	if (ip_addr_is_link_local(&endpoint->addr))
+		report_link_local(draft, (struct position){backend->line, backend->column}, "addr",
+				  endpoint);
 }
 
 // 0 when both are reached at the same place.

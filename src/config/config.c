@@ -109,8 +109,7 @@ bool config_is_client_addr(const struct ip_addr *addr)
 	const uint8_t *bytes = addr->bytes;
 	if (ip_addr_is_v4(addr))
 		return bytes[12] != 0 && bytes[12] != 127 && bytes[12] < V4_MULTICAST;
-	bool is_link_local = bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
-	return bytes[0] != 0xff && !is_link_local && !ip_addr_is_unspecified(addr) &&
+	return bytes[0] != 0xff && !ip_addr_is_link_local(addr) && !ip_addr_is_unspecified(addr) &&
 	       !ip_addr_equal(addr, &v6_loopback);
 }
 

@@ -27,6 +27,11 @@ bool ip_addr_is_unspecified(const struct ip_addr *addr)
 	return ip_addr_equal(addr, &v6_any);
 }
 
+bool ip_addr_is_link_local(const struct ip_addr *addr)
+{
+	return addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80;
+}
+
 bool ip_addr_parse(const char *text, struct ip_addr *addr)
 {
 	struct in_addr v4;

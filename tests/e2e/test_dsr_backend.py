@@ -8,7 +8,7 @@ import pytest
 
 from harness import http
 from harness.dsr import BACKEND as SCRIPT, VIP6, footprint, make_programs
-from harness.lab import VIP, Lab
+from harness.lab import VIP, VIPS as LAB_VIPS, Lab
 
 OTHER_VIP = "10.0.0.4"
 # Of 1500 bytes, 20 for the tunnel's header, 40 for those of IP and TCP, 12 for timestamps.
@@ -79,11 +79,11 @@ def test_l2_answers_ipv6(lab):
     assert footprint(lab) == before
 
 
-def hears_of_vip(lab):
+def hears_of_vip(lab, vip=VIP):
     """Does anybody answer the client's question for it?"""
     lab.run("client", "ip", "neigh", "flush", "dev", "eth0")
-    lab.run("client", "ping", "-c", "1", "-W", "1", VIP, check=False)
-    return "lladdr" in lab.run("client", "ip", "neigh", "show", VIP).stdout
+    lab.run("client", "ping", "-c", "1", "-W", "1", vip, check=False)
+    return "lladdr" in lab.run("client", "ip", "neigh", "show", vip).stdout
 
 
 def test_l2_keeps_the_network_from_hearing_of_it(lab):
@@ -93,6 +93,18 @@ def test_l2_keeps_the_network_from_hearing_of_it(lab):
     lab.run("b1", "ip", "addr", "del", f"{VIP}/32", "dev", "lo")
     call(lab, "up")
     assert not hears_of_vip(lab)
+
+
+def test_l2_keeps_the_network_from_hearing_of_it_over_ipv6(lab):
+    """Linux answers solicitations for addresses of the interface alone: on lo nothing is heard."""
+    vip = LAB_VIPS[6]
+    lab.run("lb", "ip", "addr", "del", f"{vip}/128", "dev", "eth0")
+    lab.run("b1", "ip", "addr", "add", f"{vip}/128", "dev", "eth0", "nodad")
+    assert hears_of_vip(lab, vip)
+    lab.run("b1", "ip", "addr", "del", f"{vip}/128", "dev", "eth0")
+    call(lab, "up", vip)
+    assert not hears_of_vip(lab, vip)
+    call(lab, "down", vip)
 
 
 def test_down_restores_what_was_there(lab):

@@ -145,6 +145,14 @@ Test(config_errors, endpoints)
 		 "addr: nothing can be sent to 0.0.0.0:80; write the address of one host"},
 		{FRONTEND "[backends.w.servers.s]\naddr = '[ff02::1]:80'\n", 5, 8,
 		 "addr: nothing can be sent to [ff02::1]:80; write the address of one host"},
+		{ENDPOINT("'[fe80::1]:80'"), 3, 15,
+		 "listen_addr: [fe80::1]:80 is another host on each link; write an address that "
+		 "its network routes"},
+		{ENDPOINT("'[fe80::1%eth0]:80'"), 3, 15,
+		 "listen_addr: \"[fe80::1%eth0]:80\" is not an address" EXAMPLES},
+		{FRONTEND "[backends.w.servers.s]\naddr = '[febf::1]:80'\n", 5, 8,
+		 "addr: [febf::1]:80 is another host on each link; write an address that its network "
+		 "routes"},
 	};
 	for (size_t i = 0; i < N_OF(files); i++)
 		assert_refused(&files[i], SYNTAX_TOML);
@@ -273,6 +281,9 @@ Test(config_errors, passthrough)
 		 "snat_addrs: :: is no source address; write addresses that this host has, or "
 		 "leave "
 		 "snat_addrs out"},
+		{SECTION("snat_addrs = ['fe80::1']"), 2, 15,
+		 "snat_addrs: fe80::1 is no source address; write addresses that this host has, or "
+		 "leave snat_addrs out"},
 		{SECTION("snat_addrs = ['eth0']"), 2, 15,
 		 "snat_addrs: \"eth0\" is not an address; write an IPv4 or IPv6 address, for "
 		 "example "

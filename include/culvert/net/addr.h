@@ -42,6 +42,8 @@ enum {
 struct ip_addr ip_addr_from_v4(uint32_t addr_be);
 bool ip_addr_is_v4(const struct ip_addr *addr);
 bool ip_addr_is_unspecified(const struct ip_addr *addr); // 0.0.0.0 or ::
+// fe80::/10: another host on each link, so that it means nothing without an interface (RFC 4007).
+bool ip_addr_is_link_local(const struct ip_addr *addr);
 
 // The IPv4 address in network byte order; only for addresses that are IPv4.
 static inline uint32_t ip_addr_v4_be(const struct ip_addr *addr)
