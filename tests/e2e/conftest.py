@@ -129,6 +129,9 @@ def assert_no_bad_checksum(lab):
                 counts = dict(zip(names, map(int, fields)))
                 assert counts.get("InCsumErrors", 0) == 0, f"{host}: {kind} {counts}"
             names = fields
+        for line in lab.run(host, "cat", "/proc/net/snmp6").stdout.splitlines():
+            name, count = line.split()
+            assert not name.endswith("InCsumErrors") or count == "0", f"{host}: {line}"
 
 
 @pytest.fixture

@@ -281,6 +281,20 @@ def test_dsr_of_datagrams(make_lab, make_culvert, echo_servers, topology):
     assert len(echoes(lab)) == 1, "one client, one backend"
 
 
+@pytest.mark.parametrize("topology", ["two-arm", "routed"])
+@pytest.mark.parametrize("offloads", ["on", "off"])
+def test_dsr_backends_learn_of_a_narrow_link_to_the_client(make_lab, make_culvert, files, big,
+                                                           topology, offloads):
+    lab = make_lab(topology, offloads, direct=True, files=files)
+    dsr_lab.open_path(lab)
+    dsr_lab.translate_answers(lab, family=6)
+    culvert = make_culvert(lab)
+    start_dsr(lab, culvert)
+    dsr_lab.narrow_the_way_back(lab, NARROW, family=6)
+    assert http.download(lab, f"/files/{big[0]}", addr=VIP6) == big[1:]
+    dsr_lab.assert_narrow(lab, NARROW, family=6)
+
+
 def mac_of(lab, host):
     return lab.run(host, "cat", "/sys/class/net/eth0/address").stdout.strip()
 

@@ -4,7 +4,7 @@
 import contextlib
 import subprocess
 
-from .lab import VIP, VIPS
+from .lab import VIP, VIPS, of_family
 
 TOPOLOGIES = ("one-arm", "two-arm", "routed")
 
@@ -62,18 +62,22 @@ def hold_vip(lab, hosts=None):
             echo 2 >/proc/sys/net/ipv4/conf/eth0/arp_announce""")
 
 
-def narrow_the_way_back(lab, mtu):
+def narrow_the_way_back(lab, mtu, family=4):
     """A router between the backends and the client passes on no more: it says so to the VIP."""
-    router, net, dev, source = {
-        "two-arm": ("rr", "10.0.0.0/24", "eth0", "10.0.0.253"),
-        "routed": ("r1", "10.2.0.0/24", "eth0", "10.2.0.1"),
+    router, net, source = {
+        "two-arm": ("rr", "10.0.0.0", "10.0.0.253"),
+        "routed": ("r1", "10.2.0.0", "10.2.0.1"),
     }[lab.topology]
-    lab.run(router, "ip", "route", "change", net, "dev", dev, "src", source, "mtu", "lock", mtu)
+    if family == 4:
+        how = [f"{net}/24", "dev", "eth0", "src", source]
+    else:
+        how = [of_family(net, 6) + "/64", "dev", "eth0", "metric", 256]
+    lab.run(router, "ip", "route", "replace", *how, "mtu", "lock", mtu)
 
 
-def assert_narrow(lab, mtu):
+def assert_narrow(lab, mtu, family=4):
     """Some backend has learnt what reaches the client."""
-    client = "10.2.0.10" if lab.topology == "routed" else "10.0.0.10"
+    client = lab.client_addr(family)
     routes = [lab.run(name, "ip", "route", "get", client).stdout for name in lab.backend_names()]
     assert any(f"mtu {mtu}" in route for route in routes), routes
 
