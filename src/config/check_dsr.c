@@ -239,11 +239,12 @@ static void check_ready_sources(const struct config *config, struct report *repo
 		if (is_said[is_v4] || config_check_source(config, is_v4))
 			continue;
 		is_said[is_v4] = true;
-		report_add(report, (struct position){0},
-			   "require_ready: there is no %s check_source, so no backend of frontend "
-			   "\"%s\" could be checked and none would be used; write it in the section "
-			   "dsr: an address of the clients' network that no host has",
-			   is_v4 ? "IPv4" : "IPv6", frontend->name);
+		report_add(
+			report, (struct position){0},
+			"require_ready: there is no %s check_source, so no backend of frontend "
+			"\"%s\" could be checked and none would be used; write it in the section "
+			"dsr: an address of the clients' network that no host has",
+			is_v4 ? "IPv4" : "IPv6", frontend->name);
 	}
 }
 

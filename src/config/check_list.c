@@ -26,7 +26,8 @@ void draft_check_source_addr(const struct draft *draft, const char *key, const y
 	struct ip_addr addr;
 	if (!read_addr(item, &addr))
 		return; // it has been reported
-	if (ip_addr_is_unspecified(&addr) || !addr_is_unicast(&addr) || ip_addr_is_link_local(&addr)) {
+	if (ip_addr_is_unspecified(&addr) || !addr_is_unicast(&addr) ||
+	    ip_addr_is_link_local(&addr)) {
 		report_add(draft->report, node_position(item),
 			   "%s: %s is no source address; write addresses that this host has, or "
 			   "leave %s out",

@@ -89,8 +89,8 @@ static void join_group(struct addr_claim *claim)
 	struct ipv6_mreq member = {.ipv6mr_interface = claim->ifindex};
 	memcpy(&member.ipv6mr_multiaddr, group.bytes, sizeof(member.ipv6mr_multiaddr));
 	claim->group_fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (claim->group_fd < 0 || setsockopt(claim->group_fd, IPPROTO_IPV6, IPV6_JOIN_GROUP,
-					      &member, sizeof(member)))
+	if (claim->group_fd < 0 ||
+	    setsockopt(claim->group_fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &member, sizeof(member)))
 		log_warn("dsr", "cannot listen for neighbour solicitations: %s",
 			 strerrordesc_np(errno));
 }

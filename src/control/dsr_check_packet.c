@@ -71,8 +71,8 @@ static int add_ip(libnet_t *net, const struct check_segment *segment, uint8_t pr
 static int add_segment_v6(libnet_t *net, const void *from)
 {
 	const struct check_segment *segment = from;
-	if (add_tcp(net, segment) < 0 || add_ipv6(net, IPPROTO_TCP, SEGMENT_TTL, &segment->src.addr,
-						  &segment->dst.addr) < 0)
+	if (add_tcp(net, segment) < 0 ||
+	    add_ipv6(net, IPPROTO_TCP, SEGMENT_TTL, &segment->src.addr, &segment->dst.addr) < 0)
 		return -1;
 	return libnet_build_ethernet(segment->dst_mac.bytes, segment->src_mac.bytes, ETHERTYPE_IPV6,
 				     NULL, 0, net, 0);
@@ -110,8 +110,8 @@ static int add_ndp(libnet_t *net, const void *from)
 {
 	const struct check_neighbour *packet = from;
 	bool is_group = packet->target.bytes[0] == 0xff;
-	struct ip_addr dst = packet->is_request ? neighbour_solicited_node(&packet->target)
-						: packet->target;
+	struct ip_addr dst =
+		packet->is_request ? neighbour_solicited_node(&packet->target) : packet->target;
 	uint8_t option[LINK_ADDR_OPTION_LEN] = {TARGET_LINK_ADDR, 1};
 	memcpy(option + 2, packet->src_mac.bytes, sizeof(packet->src_mac.bytes));
 	int built;
@@ -119,11 +119,11 @@ static int add_ndp(libnet_t *net, const void *from)
 		built = libnet_build_icmpv6_ndp_nsol(SOLICITATION, 0, 0,
 						     libnet_addr(&packet->target), NULL, 0, net, 0);
 	else
-		built = libnet_build_icmpv6_ndp_nadv(
-			ADVERTISEMENT, 0, 0, DOES_OVERRIDE | (is_group ? 0 : IS_SOLICITED),
-			libnet_addr(&packet->sender), option, sizeof(option), net, 0);
-	if (built < 0 ||
-	    add_ipv6(net, IPPROTO_ICMPV6, NDP_HOP_LIMIT, &packet->sender, &dst) < 0)
+		built = libnet_build_icmpv6_ndp_nadv(ADVERTISEMENT, 0, 0,
+						     DOES_OVERRIDE | (is_group ? 0 : IS_SOLICITED),
+						     libnet_addr(&packet->sender), option,
+						     sizeof(option), net, 0);
+	if (built < 0 || add_ipv6(net, IPPROTO_ICMPV6, NDP_HOP_LIMIT, &packet->sender, &dst) < 0)
 		return -1;
 	return libnet_build_ethernet(packet->dst_mac.bytes, packet->src_mac.bytes, ETHERTYPE_IPV6,
 				     NULL, 0, net, 0);

@@ -32,11 +32,12 @@ static int fail_without(const struct dsr_check_params *params,
 	if (netwatch_addr_link(params->netwatch, vip, &ifindex) &&
 	    netwatch_link(params->netwatch, ifindex, &link))
 		snprintf(where, sizeof(where), "on %s", link.name);
-	return err_set(err, -EINVAL,
-		       "the readiness check needs an %s address to test frontend \"%s\" from: give "
-		       "an address that no host has, of the network %s, as --check-source=ADDR or as "
-		       "check_source in the section dsr",
-		       ip_addr_is_v4(vip) ? "IPv4" : "IPv6", frontend->name, where);
+	return err_set(
+		err, -EINVAL,
+		"the readiness check needs an %s address to test frontend \"%s\" from: give "
+		"an address that no host has, of the network %s, as --check-source=ADDR or as "
+		"check_source in the section dsr",
+		ip_addr_is_v4(vip) ? "IPv4" : "IPv6", frontend->name, where);
 }
 
 static int check_frontends(const struct candidate *candidate, struct err *err)
@@ -101,8 +102,7 @@ static int check_link(const struct candidate *candidate, const struct next_hop *
 	char gateway[IP_ADDR_TEXT_MAX];
 	struct link_info link;
 	const char *text = candidate->text;
-	if (!hop->has_route ||
-	    !netwatch_link(candidate->params->netwatch, hop->ifindex, &link))
+	if (!hop->has_route || !netwatch_link(candidate->params->netwatch, hop->ifindex, &link))
 		return err_set(
 			err, -ENETUNREACH,
 			"check source %s: no interface of this host is in a network with such "

@@ -80,7 +80,7 @@ static uint32_t ndp_len(const uint8_t *ip, const uint8_t *end)
 	if (len < NDP_MESSAGE_MIN || len > end - ip - IPV6_HEADER_LEN)
 		return 0;
 	uint64_t sum = (uint64_t)htons(len) + htons(IPPROTO_ICMPV6);
-	sum = csum_add_bytes(sum, ip + IPV6_SRC_OFFSET, 2 * IPV6_ADDR_LEN);
+	sum = csum_add_bytes(sum, ip + IPV6_SRC_OFFSET, (size_t)2 * IPV6_ADDR_LEN);
 	return csum_fold(csum_add_bytes(sum, ip + IPV6_HEADER_LEN, len)) == 0xffff ? len : 0;
 }
 

@@ -151,7 +151,8 @@ Test(config_errors, endpoints)
 		{ENDPOINT("'[fe80::1%eth0]:80'"), 3, 15,
 		 "listen_addr: \"[fe80::1%eth0]:80\" is not an address" EXAMPLES},
 		{FRONTEND "[backends.w.servers.s]\naddr = '[febf::1]:80'\n", 5, 8,
-		 "addr: [febf::1]:80 is another host on each link; write an address that its network "
+		 "addr: [febf::1]:80 is another host on each link; write an address that its "
+		 "network "
 		 "routes"},
 	};
 	for (size_t i = 0; i < N_OF(files); i++)

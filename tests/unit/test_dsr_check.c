@@ -442,8 +442,9 @@ Test(dsr_check_v6, says_why_an_address_cannot_be_the_source)
 		const char *source;
 		const char *expected;
 	} cases[] = {
-		{"10.9.0.200", "needs an IPv6 address to test frontend \"web\" from: give an address "
-			       "that no host has, of the network on va, as --check-source"},
+		{"10.9.0.200",
+		 "needs an IPv6 address to test frontend \"web\" from: give an address "
+		 "that no host has, of the network on va, as --check-source"},
 		{"::", "is no address that a client can have"},
 		{"::1", "is no address that a client can have"},
 		{"fe80::1", "is no address that a client can have"},

@@ -119,7 +119,8 @@ Test(dsr_check_packet, a_tunneled_syn_is_whole_inside_another_packet)
 	assert_same(&inner, frame.bytes + IPIP_LEN, frame.len - IPIP_LEN);
 }
 
-static struct neighbour_packet build_arp(const struct check_neighbour *arp, struct check_frame *frame)
+static struct neighbour_packet build_arp(const struct check_neighbour *arp,
+					 struct check_frame *frame)
 {
 	struct neighbour_packet parsed;
 	struct err err = {0};
@@ -239,7 +240,8 @@ Test(dsr_check_packet, an_answer_of_ipv6_says_whether_it_was_asked_for)
 		cr_expect_not(parsed.is_request);
 		cr_expect(ip_addr_equal(&parsed.sender, &packet.sender));
 		cr_expect(ip_addr_equal(&parsed.target, &packet.target));
-		cr_expect_eq(memcmp(frame.bytes + 22, packet.sender.bytes, 16), 0, "its own source");
+		cr_expect_eq(memcmp(frame.bytes + 22, packet.sender.bytes, 16), 0,
+			     "its own source");
 		cr_expect_eq(frame.bytes[58], cases[i].flags);
 		cr_expect_eq(memcmp(frame.bytes + 78, "\2\1\2\0\0\0\0\1", 8), 0);
 	}

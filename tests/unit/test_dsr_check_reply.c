@@ -483,5 +483,6 @@ Test(dsr_reply_v6, believes_an_error_that_is_intact_and_about_its_own_syn)
 	cr_expect_not(dsr_reply_parse(frame, sizeof(frame), false, &source, &reply), "corrupt");
 	frame[L4] = 3; // time exceeded
 	seal(frame, sizeof(frame), IPPROTO_ICMPV6, 2);
-	cr_expect_not(dsr_reply_parse(frame, sizeof(frame), false, &source, &reply), "another error");
+	cr_expect_not(dsr_reply_parse(frame, sizeof(frame), false, &source, &reply),
+		      "another error");
 }

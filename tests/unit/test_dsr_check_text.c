@@ -249,7 +249,8 @@ Test(dsr_text, advice_for_ipv6_is_that_of_ipv6)
 	EXPECT(missing, "SYN-ACK from [fd00:1::101]:80, not from [fd00::1]:80",
 	       "egress NAT is missing",
 	       "tc/dsr-egress.sh up --dev \"$(ip -o route get fd00::200 | sed 's/.* dev \\([^ "
-	       "]*\\).*/\\1/')\" --backend [fd00:1::101]:80 --vip [fd00::1]:80 --balancer fd00:1::2",
+	       "]*\\).*/\\1/')\" --backend [fd00:1::101]:80 --vip [fd00::1]:80 --balancer "
+	       "fd00:1::2",
 	       NULL);
 	struct dsr_result silent = result_of_v6(DSR_NAT, DSR_NO_REPLY);
 	EXPECT(silent, "no reply to a SYN from fd00::200; a plain connection succeeds",
@@ -264,24 +265,27 @@ Test(dsr_text, advice_for_ipv6_is_that_of_ipv6)
 	struct dsr_result beside = result_of_v6(DSR_L2, DSR_REFUSED);
 	beside.evidence.reply.kind = DSR_REPLY_RESET;
 	beside.evidence.reply.from = beside.evidence.vip;
-	EXPECT(beside, "RST from [fd00::1]:80", "let it listen on [::]:80", "ss -Hltn 'sport = :80'",
-	       NULL);
+	EXPECT(beside, "RST from [fd00::1]:80", "let it listen on [::]:80",
+	       "ss -Hltn 'sport = :80'", NULL);
 }
 
 Test(dsr_text, icmp_errors_of_ipv6_are_named_by_its_codes)
 {
-	static const char *const names[] = {"no route",           "communication prohibited",
+	static const char *const names[] = {"no route",
+					    "communication prohibited",
 					    "beyond scope of source address",
-					    "address unreachable", "port unreachable",
-					    "source address failed policy", "route rejected",
+					    "address unreachable",
+					    "port unreachable",
+					    "source address failed policy",
+					    "route rejected",
 					    "destination unreachable"};
-	for (uint8_t code = 0; code < COUNT(names); code++) {
+	for (unsigned code = 0; code < COUNT(names); code++) {
 		char expected[80];
 		char text[640];
 		struct dsr_result result = result_of_v6(DSR_NAT, DSR_UNREACHABLE);
 		result.evidence.reply.kind = DSR_REPLY_ICMP;
 		result.evidence.reply.from.addr = addr_of("fd00:1::101");
-		result.evidence.reply.icmp_code = code;
+		result.evidence.reply.icmp_code = (uint8_t)code;
 		snprintf(expected, sizeof(expected), "ICMP %s from fd00:1::101", names[code]);
 		cr_expect_str_eq(dsr_result_format(&result, text, sizeof(text)), expected);
 	}
@@ -291,6 +295,6 @@ Test(dsr_text, a_neighbour_of_ipv6_is_not_asked_by_arp)
 {
 	struct dsr_result result = result_of_v6(DSR_NAT, DSR_HOST_DOWN);
 	result.evidence.n_sent = 0;
-	EXPECT(result, "fd00:1::101 does not answer neighbour solicitations on eth1", "The host is down",
-	       "ip neighbour show fd00:1::101 dev eth1", NULL);
+	EXPECT(result, "fd00:1::101 does not answer neighbour solicitations on eth1",
+	       "The host is down", "ip neighbour show fd00:1::101 dev eth1", NULL);
 }

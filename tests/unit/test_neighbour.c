@@ -139,13 +139,13 @@ enum { NDP_AT = 54 };
 
 // "who has fd00::200? tell fd00::101 at 02:01:02:03:04:05", byte by byte from RFC 4861.
 static const uint8_t solicitation[] = {
-	0x33, 0x33, 0xff, 0,    2,    0,    2, 1, 2, 3, 4, 5, 0x86, 0xdd, // Ethernet
-	0x60, 0,    0,    0,    0,    32,   58, 255,                      // IPv6
-	0xfd, 0,    0,    0,    0,    0,    0,  0,   0, 0, 0, 0, 0, 0, 1, 1,       // fd00::101
-	0xff, 2,    0,    0,    0,    0,    0,  0,   0, 0, 0, 1, 0xff, 0, 2, 0,    // ff02::1:ff00:200
-	135,  0,    0x74, 0xd4, 0,    0,    0,  0,                        // ICMPv6
-	0xfd, 0,    0,    0,    0,    0,    0,  0,   0, 0, 0, 0, 0, 0, 2, 0,       // fd00::200
-	1,    1,    2,    1,    2,    3,    4,  5,                        // the sender's link address
+	0x33, 0x33, 0xff, 0,    2, 0,  2,  1,   2, 3, 4, 5, 0x86, 0xdd,       // Ethernet
+	0x60, 0,    0,    0,    0, 32, 58, 255,                               // IPv6
+	0xfd, 0,    0,    0,    0, 0,  0,  0,   0, 0, 0, 0, 0,    0,    1, 1, // fd00::101
+	0xff, 2,    0,    0,    0, 0,  0,  0,   0, 0, 0, 1, 0xff, 0,    2, 0, // ff02::1:ff00:200
+	135,  0,    0x74, 0xd4, 0, 0,  0,  0,                                 // ICMPv6
+	0xfd, 0,    0,    0,    0, 0,  0,  0,   0, 0, 0, 0, 0,    0,    2, 0, // fd00::200
+	1,    1,    2,    1,    2, 3,  4,  5, // the sender's link address
 };
 
 static void seal(uint8_t *frame, uint32_t len)
@@ -155,7 +155,8 @@ static void seal(uint8_t *frame, uint32_t len)
 	store_be16(frame + NDP_AT + 2, 0);
 	uint64_t sum = (uint64_t)htons(message_len) + htons(58);
 	sum = csum_add_bytes(sum, frame + 22, 32);
-	store_raw16(frame + NDP_AT + 2, csum_finish(csum_add_bytes(sum, frame + NDP_AT, message_len)));
+	store_raw16(frame + NDP_AT + 2,
+		    csum_finish(csum_add_bytes(sum, frame + NDP_AT, message_len)));
 }
 
 Test(ndp, says_who_asks_for_whom)

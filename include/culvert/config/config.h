@@ -50,7 +50,7 @@ enum {
 	CONFIG_MAX_WORKERS = 64,
 	CONFIG_MAX_NETWORKS = 256, // of accept_proxy
 	CONFIG_MAX_SOURCE_ADDRS = 64,
-	CONFIG_MAX_CHECK_SOURCES = 2, // families
+	CONFIG_MAX_CHECK_SOURCES = 2,                       // families
 	CONFIG_UNIX_PATH_MAX = 107,                         // a sockaddr_un with its last zero
 	CONFIG_BACKEND_TEXT_MAX = CONFIG_UNIX_PATH_MAX + 6, // with the terminating zero
 };
@@ -143,11 +143,11 @@ struct config_proxy {
 };
 
 struct config_dsr {
-	enum dsr_method method;      // default nat
-	bool require_ready;          // use only backends that have passed the readiness check
+	enum dsr_method method;        // default nat
+	bool require_ready;            // use only backends that have passed the readiness check
 	struct ip_addr *check_sources; // owned; what that check speaks from: one of a family
 	size_t n_check_sources;
-	int mss_clamp;               // ipip: bytes, MSS_CLAMP_AUTO (default) or MSS_CLAMP_OFF
+	int mss_clamp; // ipip: bytes, MSS_CLAMP_AUTO (default) or MSS_CLAMP_OFF
 };
 
 struct config {

@@ -107,8 +107,9 @@ struct dsr_check_params {
 	void *arg;
 };
 
-// 0, or -errno when a family of the frontends has no test source or it cannot be one, with what to do in `err`. The first results wait
-// until it is known that no other host has the source, most of a second.
+// 0, or -errno when a family of the frontends has no test source or it cannot be one, with what to
+// do in `err`. The first results wait until it is known that no other host has the source, most of
+// a second.
 int dsr_check_open(struct dsr_check **check, const struct dsr_check_params *params,
 		   struct err *err);
 void dsr_check_close(struct dsr_check *check); // NULL is legal; what is under way has no result

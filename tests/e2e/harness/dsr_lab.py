@@ -26,6 +26,7 @@ def open_path(lab):
         echo 1 >/proc/sys/net/ipv4/ip_forward
         echo 2 >/proc/sys/net/ipv4/conf/all/rp_filter
         echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+        for dev in eth0 eth1; do echo 0 >/proc/sys/net/ipv6/conf/$dev/accept_dad; done
         ip link set eth0 up; ip addr add 10.0.0.253/24 dev eth0; ip addr add fd00::253/64 dev eth0 nodad
         ip link set eth1 up; ip addr add 10.1.0.253/24 dev eth1; ip addr add fd00:1::253/64 dev eth1 nodad
         """)
