@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -10,7 +11,8 @@ import time
 import pytest
 
 from harness import http
-from harness.lab import TOOL, Lab
+from harness.culvert import BINARY
+from harness.lab import TOOL, VIP6, Lab
 
 
 def remains(name):
@@ -35,6 +37,31 @@ def test_direct_traffic_flows_only_where_asked(make_lab, topology, offloads):
         assert http.get(apart, host="lb", **where) == name
     where = {"addr": apart.backend_addr("b1"), "timeout": 0.5}
     assert http.outcome(apart, **where) in ("TimeoutError", "OSError")
+
+
+@pytest.mark.parametrize("mode", ["passthrough", "dsr", "proxy"])
+def test_its_configuration_is_one_that_culvert_takes(shared_lab, tmp_path, mode):
+    command = [TOOL, "config", "--name", shared_lab.name, "--mode", mode, "--weights", "1,2,3"]
+    for number, options in enumerate(([], ["--ipv6"])):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(subprocess.run([*command, *options], check=True, stdout=subprocess.PIPE,
+                                       text=True).stdout)
+        result = shared_lab.run("lb", BINARY, "--check", f"--{mode}", "--config", path)
+        assert result.stdout == f"{path}: ok ({mode} mode)\n"
+        addrs = re.findall(r'^(listen_addr|addr) = "(.*)"$', path.read_text(), re.M)
+        assert len(addrs) == 4 * (number + 1)
+        assert (("addr", "[fd00::103]:80") in addrs) == bool(options)
+        assert len(re.findall(r"^weight = 3$", path.read_text(), re.M)) == number + 1
+
+
+@pytest.mark.parametrize("topology", ["one-arm", "two-arm", "routed"])
+def test_every_host_has_an_address_of_each_family(make_lab, topology):
+    lab = make_lab(topology, direct=True)
+    for name in lab.backend_names():
+        where = {"addr": lab.backend_addr(name, 6), "timeout": 5}
+        assert http.get(lab, "/whoami", **where).split()[:2] == [name, lab.client_addr(6)]
+        assert http.get(lab, "/whoami", host="lb", **where).split()[1] == lab.backend_facing_addr(6)
+    lab.run("client", "ping", "-6", "-c", "1", "-W", "5", VIP6)
 
 
 def test_down_removes_everything_and_may_be_repeated():
