@@ -10,11 +10,11 @@ import pytest
 
 from harness import config, dsr_lab, long_path, transfer
 from harness.config import UDP_PORT
-from harness.lab import VIP
+from harness.lab import VIP, VIPS
 
 NARROW = 1280
 PORT = 5001
-BALANCER = {4: "10.0.0.2", 6: long_path.LB6}  # as backends see it
+BALANCER = {4: "10.0.0.2", 6: "fd00::2"}  # as backends see it
 BULK_BYTES = int(os.environ.get("BULK_MIB", "256")) << 20
 
 every_family = pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
@@ -46,10 +46,10 @@ def send(lab, sender, family, client_addr):
     """The sender's kernel knows in the end what the way to the other carries. One direction a lab:
     what a host has learnt it announces in its next SYN, so that the other need not learn it."""
     if sender == "client":
-        transfer.upload(lab, long_path.vip(family), PORT, BULK_BYTES)
-        assert f"mtu {NARROW}" in learnt(lab, "client", long_path.vip(family))
+        transfer.upload(lab, VIPS[family], PORT, BULK_BYTES)
+        assert f"mtu {NARROW}" in learnt(lab, "client", VIPS[family])
     else:
-        transfer.download(lab, long_path.vip(family), PORT, BULK_BYTES)
+        transfer.download(lab, VIPS[family], PORT, BULK_BYTES)
         assert f"mtu {NARROW}" in learnt(lab, "b1", client_addr)
 
 
@@ -61,7 +61,7 @@ def test_a_narrow_hop_behind_the_balancer(make_lab, make_culvert, serve, family,
     lab = make_long_lab(make_lab, serve, offloads=offloads)
     long_path.narrow_backend_side(lab, NARROW)
     culvert = make_culvert(lab)
-    culvert.start(config.passthrough(lab, port=PORT, **long_path.overrides(lab, family, PORT)))
+    culvert.start(config.passthrough(lab, port=PORT, family=family))
     long_path.await_up(culvert)
     send(lab, sender, family, BALANCER[family])
 
@@ -74,8 +74,7 @@ def test_a_narrow_hop_before_the_balancer(make_lab, make_culvert, serve, family,
     lab = make_long_lab(make_lab, serve)
     long_path.narrow_client_side(lab, NARROW)
     culvert = make_culvert(lab)
-    culvert.start(config.passthrough(lab, port=PORT, workers=workers,
-                                     **long_path.overrides(lab, family, PORT)))
+    culvert.start(config.passthrough(lab, port=PORT, workers=workers, family=family))
     long_path.await_up(culvert)
     send(lab, sender, family, BALANCER[family])
 
@@ -94,29 +93,17 @@ def test_a_narrow_hop_between_a_DSR_backend_and_its_client(make_lab, make_culver
 
 # ---- the balancer's own link is the narrow one -----------------------------------------------------
 
-def add_ipv6(lab):
-    lines = {"client": ["addr add fd00::10/64 dev eth0 nodad"],
-             "lb": ["addr add fd00::2/64 dev eth0 nodad", "addr add fd00::1/128 dev eth0 nodad",
-                    "addr add fd00:1::2/64 dev eth1 nodad"],
-             "b1": [f"addr add {long_path.backend_addr6('b1')}/64 dev eth0 nodad"]}
-    for host, commands in lines.items():
-        for command in commands:
-            lab.run(host, "ip", "-6", *command.split())
-
-
 def start_with_narrow_link(make_lab, make_culvert, serve, family, **options):
     """A two-arm lab. The backend's link carries 1280 bytes; the backend announces more all the same."""
     lab = make_lab(topology="two-arm", backends=1)
     for host, dev in (("lb", "eth1"), ("b1", "eth0")):
         lab.run(host, "ip", "link", "set", dev, "mtu", NARROW)
-    add_ipv6(lab)
     serve(lab)
     for net in (["10.1.0.0/24"], ["fd00:1::/64", "metric", 256]):
         lab.run("b1", "ip", "route", "replace", *net, "proto", "kernel", "dev", "eth0",
                 "advmss", 1460)
     culvert = make_culvert(lab)
-    culvert.start(config.passthrough(lab, port=PORT, **long_path.overrides(lab, family, PORT),
-                                     **options))
+    culvert.start(config.passthrough(lab, port=PORT, family=family, **options))
     long_path.await_up(culvert)
     return lab, culvert
 
@@ -125,16 +112,16 @@ def start_with_narrow_link(make_lab, make_culvert, serve, family, **options):
 def test_the_balancer_says_that_its_own_link_is_narrow(make_lab, make_culvert, serve, family):
     lab, culvert = start_with_narrow_link(make_lab, make_culvert, serve, family,
                                           passthrough={"mss_clamp": "off"})
-    transfer.upload(lab, long_path.vip(family), PORT, BULK_BYTES)
-    assert f"mtu {NARROW}" in learnt(lab, "client", long_path.vip(family))
+    transfer.upload(lab, VIPS[family], PORT, BULK_BYTES)
+    assert f"mtu {NARROW}" in learnt(lab, "client", VIPS[family])
     assert culvert.stats()["drops"]["too_big"] > 0
 
 
 @every_family
 def test_segments_that_fit_are_announced_in_the_handshake(make_lab, make_culvert, serve, family):
     lab, culvert = start_with_narrow_link(make_lab, make_culvert, serve, family)
-    transfer.upload(lab, long_path.vip(family), PORT, BULK_BYTES)
-    assert "mtu" not in learnt(lab, "client", long_path.vip(family))
+    transfer.upload(lab, VIPS[family], PORT, BULK_BYTES)
+    assert "mtu" not in learnt(lab, "client", VIPS[family])
     assert culvert.stats()["drops"].get("too_big", 0) == 0
 
 

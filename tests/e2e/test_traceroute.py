@@ -7,6 +7,7 @@ import re
 import pytest
 
 from harness import config, long_path, transfer
+from harness.lab import VIPS
 
 NARROW = 1280
 TCP_PORT = 5001
@@ -26,10 +27,8 @@ def path(make_lab, make_culvert, family):
     lab = make_lab(topology="routed", backends=1)
     long_path.make(lab)
     server = transfer.Server(lab, "b1", TCP_PORT, 1)
-    settings = config.passthrough(lab, port=TCP_PORT,
-                                  **long_path.overrides(lab, family, TCP_PORT))
-    datagrams = config.passthrough(lab, protocol="udp", port=UDP_PORT,
-                                   **long_path.overrides(lab, family, UDP_PORT))
+    settings = config.passthrough(lab, port=TCP_PORT, family=family)
+    datagrams = config.passthrough(lab, protocol="udp", port=UDP_PORT, family=family)
     settings["frontends"]["dns"] = {**datagrams["frontends"]["web"], "backend": "dns"}
     settings["backends"]["dns"] = datagrams["backends"]["web"]
     culvert = make_culvert(lab)
@@ -42,7 +41,7 @@ def path(make_lab, make_culvert, family):
 def hops(lab, family, *options):
     """The address in each line that traceroute prints."""
     result = lab.run("client", "traceroute", f"-{family}", "-n", "-q", "2", "-N", "1", "-w", "5",
-                     *options, long_path.vip(family))
+                     *options, VIPS[family])
     return [re.findall(r"\S+", line)[1] for line in result.stdout.splitlines()[1:]]
 
 
@@ -50,21 +49,21 @@ def hops(lab, family, *options):
 @pytest.mark.parametrize("options", [("-T", "-p", TCP_PORT), ("-U", "-p", UDP_PORT)],
                          ids=["TCP", "UDP"])
 def test_traceroute_shows_the_balancer_as_a_router(path, family, options):
-    expected = BEFORE[family] + [long_path.vip(family)] * N_BEHIND
+    expected = BEFORE[family] + [VIPS[family]] * N_BEHIND
     assert hops(path, family, *options) == expected
 
 
 @every_family
 def test_traceroute_to_another_port_ends_at_the_host(path, family):
     """Its own kernel answers: what is no frontend is none of culvert's."""
-    expected = BEFORE[family][:2] + [long_path.vip(family)]
+    expected = BEFORE[family][:2] + [VIPS[family]]
     assert hops(path, family, "-U", "-p", 33434) == expected
 
 
 @every_family
 def test_tracepath_finds_the_narrow_link(path, family):
     long_path.narrow_client_side(path, NARROW)
-    result = path.run("client", "tracepath", f"-{family}", "-n", long_path.vip(family))
+    result = path.run("client", "tracepath", f"-{family}", "-n", VIPS[family])
     assert f"Resume: pmtu {NARROW} hops 3" in " ".join(result.stdout.split()), result.stdout
 
 
@@ -72,5 +71,5 @@ def test_tracepath_finds_the_narrow_link(path, family):
 @pytest.mark.parametrize("size", [56, 1400])
 def test_the_kernel_answers_pings(path, family, size):
     result = path.run("client", "ping", f"-{family}", "-n", "-c", "2", "-M", "do", "-s", size,
-                      long_path.vip(family))
+                      VIPS[family])
     assert " 2 received" in result.stdout and " 0% packet loss" in result.stdout

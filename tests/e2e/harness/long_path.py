@@ -7,11 +7,7 @@ The links rc - r1 and r2 - rb can be narrow: their ends know it, nobody else doe
 
 import subprocess
 
-from .lab import VIP, VIP6
 from .wait import await_condition
-
-LB6 = "fd00::2"
-CLIENT6 = "fd00:2::10"
 
 NEW = """
 -n {net} link add {bridge} type bridge forward_delay 0 stp_state 0 mcast_snooping 0
@@ -26,22 +22,19 @@ netns add {router}
 -n {router} link set eth1 up
 """
 
+# Beyond what the lab has given them.
 ADDRESSES = {
-    "client": ["addr add {client6}/64 dev eth0 nodad", "route add default via fd00:2::1"],
     "rc": ["addr add 10.2.0.1/24 dev eth0", "addr add fd00:2::1/64 dev eth0 nodad",
            "addr add 10.4.0.2/24 dev eth1", "addr add fd00:4::2/64 dev eth1 nodad",
            "route add default via 10.4.0.1", "route add default via fd00:4::1"],
     "r1": ["addr del 10.2.0.1/24 dev eth0", "addr add 10.4.0.1/24 dev eth0",
-           "addr add fd00:4::1/64 dev eth0 nodad", "addr add fd00::fe/64 dev eth1 nodad",
-           "route replace default via 10.4.0.2", "route add default via fd00:4::2",
-           "route add fd00:1::/64 via fd00::fd"],
-    "lb": ["addr add {lb6}/64 dev eth0 nodad", "addr add {vip6}/128 dev eth0 nodad",
-           "route add default via fd00::fe",
-           "route add fd00:1::/64 via fd00::fd src {lb6}"],
+           "addr del fd00:2::1/64 dev eth0", "addr add fd00:4::1/64 dev eth0 nodad",
+           "route replace default via 10.4.0.2", "route replace ::/0 via fd00:4::2",
+           "route replace fd00:1::/64 via fd00::253"],
     "r2": ["addr del 10.1.0.1/24 dev eth1", "addr add 10.5.0.1/24 dev eth1",
-           "addr add fd00::fd/64 dev eth0 nodad", "addr add fd00:5::1/64 dev eth1 nodad",
+           "addr del fd00:1::1/64 dev eth1", "addr add fd00:5::1/64 dev eth1 nodad",
            "route add 10.1.0.0/24 via 10.5.0.2", "route add fd00:1::/64 via fd00:5::2",
-           "route add default via fd00::fe"],
+           "route replace ::/0 via fd00::254"],
     "rb": ["addr add 10.5.0.2/24 dev eth0", "addr add fd00:5::2/64 dev eth0 nodad",
            "addr add 10.1.0.1/24 dev eth1", "addr add fd00:1::1/64 dev eth1 nodad",
            "route add default via 10.5.0.1", "route add default via fd00:5::1"],
@@ -70,12 +63,8 @@ def make(lab):
         lab.run(router, "sh", "-ec", """
             echo 1 >/proc/sys/net/ipv4/ip_forward
             echo 1 >/proc/sys/net/ipv6/conf/all/forwarding""")
-    names = {"client6": CLIENT6, "lb6": LB6, "vip6": VIP6}
     for host, lines in ADDRESSES.items():
-        _run(f"-n {lab.namespace(host)} {line.format(**names)}" for line in lines)
-    for host in lab.backend_names():
-        _run([f"-n {lab.namespace(host)} addr add {backend_addr6(host)}/64 dev eth0 nodad",
-              f"-n {lab.namespace(host)} route add default via fd00:1::1"])
+        _run(f"-n {lab.namespace(host)} {line}" for line in lines)
 
 
 def narrow_client_side(lab, mtu):
@@ -86,23 +75,6 @@ def narrow_client_side(lab, mtu):
 def narrow_backend_side(lab, mtu):
     lab.run("r2", "ip", "link", "set", "eth1", "mtu", mtu)
     lab.run("rb", "ip", "link", "set", "eth0", "mtu", mtu)
-
-
-def backend_addr6(host):
-    return f"fd00:1::{100 + int(host[1:])}"
-
-
-def vip(family):
-    return VIP if family == 4 else VIP6
-
-
-def overrides(lab, family, port):
-    """For config.passthrough() and config.dsr(): the frontend and its pool, of that family."""
-    if family == 4:
-        return {}
-    servers = {name: {"addr": f"[{backend_addr6(name)}]:{port}"} for name in lab.backend_names()}
-    return {"frontends": {"web": {"listen_addr": f"[{VIP6}]:{port}"}},
-            "backends": {"web": {"servers": servers}}}
 
 
 def await_up(culvert, pool="web"):
