@@ -189,6 +189,8 @@ static void write_rules(FILE *out, const struct firewall_plan *plan, const struc
 			family->datagram, family->suffix);
 }
 
+// A frame of a VLAN comes again at the interface of that VLAN, with rules of its own there if it is
+// captured on; here it is not ours. A tag without a VLAN, for priority only, changes nothing.
 static void write_chains(FILE *out, const struct firewall_plan *plan)
 {
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
@@ -197,6 +199,8 @@ static void write_chains(FILE *out, const struct firewall_plan *plan)
 	for (size_t i = 0; i < plan->n_links; i++)
 		fprintf(out, "%s\"%s\"", i ? ", " : "", plan->links[i]);
 	fputs(" } priority -500; policy accept;\n", out);
+	// Link 112: the tag of the frame, wherever the kernel keeps it; 0xfff: its VLAN.
+	fputs("\t\tether type { 8021q, 8021ad } @ll,112,16 & 0xfff != 0 accept\n", out);
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
 		write_rules(out, plan, &families[i]);
 	fputs("\t}\n", out);

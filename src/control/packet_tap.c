@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "culvert/net/vlan.h"
+
 enum { RECEIVES_MAX = 64 }; // per wake-up, then others of the loop have their turn
 
 struct packet_tap {
@@ -83,17 +85,15 @@ static int bind_to_all(int fd, struct err *err)
 	return 0;
 }
 
-static uint32_t frame_status(struct msghdr *header)
+static struct tpacket_auxdata aux_of(struct msghdr *header)
 {
+	struct tpacket_auxdata aux = {0};
 	struct cmsghdr *item = CMSG_FIRSTHDR(header);
 	for (; item; item = CMSG_NXTHDR(header, item)) {
-		struct tpacket_auxdata aux;
-		if (item->cmsg_level != SOL_PACKET || item->cmsg_type != PACKET_AUXDATA)
-			continue;
-		memcpy(&aux, CMSG_DATA(item), sizeof(aux));
-		return aux.tp_status;
+		if (item->cmsg_level == SOL_PACKET && item->cmsg_type == PACKET_AUXDATA)
+			memcpy(&aux, CMSG_DATA(item), sizeof(aux));
 	}
-	return 0;
+	return aux;
 }
 
 // Returns whether there was one.
@@ -114,15 +114,15 @@ static bool receive(struct packet_tap *tap)
 	// A link that went down reports it here, once, and not for the others: read on.
 	if (n < 0)
 		return errno == ENETDOWN || errno == EINTR;
-	uint32_t status = frame_status(&header);
+	struct tpacket_auxdata aux = aux_of(&header);
 	// It belongs to the interface of its VLAN, where it comes once more without the tag.
-	if (status & TP_STATUS_VLAN_VALID)
+	if ((aux.tp_status & TP_STATUS_VLAN_VALID) && !vlan_is_priority(aux.tp_vlan_tci))
 		return true;
 	struct tap_frame frame = {
 		.bytes = tap->frame,
 		.len = (uint32_t)n,
 		.ifindex = (unsigned)from.sll_ifindex,
-		.is_partial = status & TP_STATUS_CSUMNOTREADY,
+		.is_partial = aux.tp_status & TP_STATUS_CSUMNOTREADY,
 	};
 	tap->on_frame(tap->arg, &frame);
 	return true;

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { SNAP_LENGTH = 262144 };
+enum { SNAP_LENGTH = 262144, VLAN_ID_MASK = 0x0fff };
 
 // What of one family is looked at.
 struct family {
@@ -115,15 +115,18 @@ char *filter_text_coarse(void)
 }
 
 // A frame with a VLAN tag belongs to the interface of that VLAN, where it is seen again without;
-// the kernel has moved the tag out of the frame, where no pcap expression of a file can see it.
+// one whose tag names no VLAN, but only a priority, is the link's own (IEEE 802.1Q clause 6.9.1).
+// The kernel has moved the tag out of the frame, where no pcap expression of a file can see it.
 // These instructions stand in front of the compiled ones, whose jumps are relative.
-static const struct sock_filter untagged_only[] = {
+static const struct sock_filter own_vlan_only[] = {
 	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT)),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0),
+	BPF_STMT(BPF_LD | BPF_H | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_VLAN_TAG)),
+	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, VLAN_ID_MASK, 0, 1),
 	BPF_STMT(BPF_RET | BPF_K, 0),
 };
 
-enum { N_PREFIXED = sizeof(untagged_only) / sizeof(untagged_only[0]) };
+enum { N_PREFIXED = sizeof(own_vlan_only) / sizeof(own_vlan_only[0]) };
 
 // On success the program is for pcap_freecode(); on failure it is empty.
 static int compile(struct bpf_program *program, const char *text, struct err *err)
@@ -169,7 +172,7 @@ static int attach(int fd, const struct bpf_program *program, struct err *err)
 		return err_set(err, -ENOMEM, "not enough memory for the capture filter");
 	// The structures of libpcap and the kernel name the same instructions.
 	_Static_assert(sizeof(struct sock_filter) == sizeof(struct bpf_insn), "one layout");
-	memcpy(all, untagged_only, sizeof(untagged_only));
+	memcpy(all, own_vlan_only, sizeof(own_vlan_only));
 	memcpy(all + N_PREFIXED, program->bf_insns, program->bf_len * sizeof(*all));
 	struct sock_fprog attached = {(unsigned short)(program->bf_len + N_PREFIXED), all};
 	int code = 0;

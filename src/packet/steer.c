@@ -5,6 +5,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "culvert/net/vlan.h"
+
 static enum verdict verdict_of(enum parse_result result)
 {
 	switch (result) {
@@ -114,6 +116,18 @@ static bool is_for_link(const struct packet *packet, const struct snapshot_link 
 	       memcmp(packet->frame, &link->mac, sizeof(link->mac)) == 0;
 }
 
+// Whoever tags with a priority alone is answered without; the room goes to the front of the frame.
+static void skip_priority_tags(struct packet *packet)
+{
+	uint32_t n = vlan_skip_priority_tags(packet->frame, packet->len);
+	packet->frame += n;
+	packet->len -= n;
+	if (packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		packet->vnet.csum_start = (uint16_t)(packet->vnet.csum_start - n);
+	if (packet->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		packet->vnet.hdr_len = (uint16_t)(packet->vnet.hdr_len - n);
+}
+
 void steer_packet(const struct steering *steering, const struct snapshot *snapshot,
 		  struct packet *packet)
 {
@@ -122,6 +136,7 @@ void steer_packet(const struct steering *steering, const struct snapshot *snapsh
 	packet->verdict = VERDICT_DROP_TRUNCATED;
 	if (packet->len > PACKET_FRAME_MAX)
 		return;
+	skip_priority_tags(packet);
 	if (!is_for_link(packet, &snapshot->links[packet->rx_link])) {
 		packet->verdict = VERDICT_PASSED;
 		return;

@@ -19,6 +19,6 @@ char *filter_text_coarse(void);
 // True when the kernel can hold the compiled expression.
 int filter_check(const char *text, struct err *err);
 
-// Compile and attach to a socket of Ethernet frames. Frames with a VLAN tag never pass. 0 or
-// -errno.
+// Compile and attach to a socket of Ethernet frames. Frames with the tag of a VLAN never
+// pass, those with a priority tag do. 0 or -errno.
 int filter_attach(int fd, const char *text, struct err *err);

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "culvert/net/vlan.h"
+
+#include <string.h>
+
+#include "culvert/net/bytes.h"
+#include "culvert/net/parse.h"
+
+enum {
+	MACS_LEN = 12,
+	TCI_OFFSET = 14,
+	ETHERTYPE_8021Q = 0x8100,
+	ETHERTYPE_8021AD = 0x88a8,
+	TAGS_MAX = 2,
+};
+
+static bool has_priority_tag(const uint8_t *frame, uint32_t len)
+{
+	if (len < ETH_HEADER_LEN + VLAN_TAG_LEN)
+		return false;
+	uint16_t type = load_be16(frame + MACS_LEN);
+	return (type == ETHERTYPE_8021Q || type == ETHERTYPE_8021AD) &&
+	       vlan_is_priority(load_be16(frame + TCI_OFFSET));
+}
+
+uint32_t vlan_skip_priority_tags(uint8_t *frame, uint32_t len)
+{
+	uint32_t skipped = 0;
+	while (skipped < TAGS_MAX * VLAN_TAG_LEN &&
+	       has_priority_tag(frame + skipped, len - skipped)) {
+		memmove(frame + skipped + VLAN_TAG_LEN, frame + skipped, MACS_LEN);
+		skipped += VLAN_TAG_LEN;
+	}
+	return skipped;
+}
