@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes the seeds of fuzz_pipeline and fuzz_parse: whole packets of every kind in the notation of
-// tests/golden, and damaged copies of each; and those of fuzz_proxy_header, which damages them
-// itself. The same files on every run.
+// tests/golden, and damaged copies of each, and recipes for packets of flows in both families; and
+// those of fuzz_proxy_header, which damages them itself. The same files on every run.
 //
 //	make_corpus tests/fuzz/corpus
 #include <stdio.h>
@@ -9,6 +9,8 @@
 
 #include "../support/lib/barrage.h"
 #include "../support/lib/notation.h"
+#include "../support/lib/recipe.h"
+#include "culvert/net/parse.h"
 
 enum { N_DAMAGED = 4, SEED_MAX = 8192 };
 
@@ -57,6 +59,57 @@ static const struct seed seeds[] = {
 	{0, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp S seq 9 mf len 8"},
 	{0, "front 10.1.0.12 > 10.1.0.100 proto 47 len 24"},
 	{MENDED, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp SECU seq 4294967295 len 3 tos 3 df"},
+};
+
+// Each becomes a file for every way and both families. Flow 0 is TCP, flow 1 UDP, and 2 and 3 are
+// theirs in IPv6.
+enum {
+	FLOW = BARRAGE_WHO_FLOW,
+	REPLY = BARRAGE_WHO_FLOW | BARRAGE_WHO_BACK,
+	SYN = TCP_FLAG_SYN,
+	ACK = TCP_FLAG_ACK,
+	FIN = TCP_FLAG_FIN,
+	RST = TCP_FLAG_RST,
+	PARTIAL = 3,
+	SUPER = PARTIAL | RECIPE_SUMS_GSO,
+};
+
+static const struct recipe recipes[] = {
+	{.who = 1, .flags = SYN, .chain = 0x40},
+	{.who = 1, .flags = SYN, .chain = 0x20, .sums = PARTIAL},
+	{.who = 1, .flags = SYN | ACK},
+	{.who = 1, .flags = ACK, .len = {0, 9}},
+	{.who = 1, .kind = RECIPE_UDP, .len = {0, 33}},
+	{.who = 1, .kind = RECIPE_UDP, .len = {0, 33}, .sums = 2},
+	{.who = 1, .flags = SYN, .tags = 1},
+	{.who = 1, .flags = SYN, .tags = 2 | RECIPE_TAGS_VLAN},
+	{.who = 1, .flags = SYN, .chain = 0x13, .tags = 2 | RECIPE_TAGS_PROVIDER},
+	{.who = FLOW, .flags = ACK, .len = {0, 40}},
+	{.who = FLOW, .flags = ACK, .len = {5, 180}, .fragment = 1},
+	{.who = FLOW, .flags = ACK, .len = {15, 0}, .sums = SUPER, .chain = 0x30},
+	{.who = FLOW, .flags = ACK | FIN},
+	{.who = FLOW, .flags = RST},
+	{.who = FLOW, .flags = ACK, .ttl = 1},
+	{.who = FLOW, .flags = ACK, .len = {0, 7}, .sums = 1},
+	{.who = FLOW, .flags = SYN, .seq = 2},
+	{.who = FLOW | 1, .kind = RECIPE_UDP, .len = {0, 21}, .chain = 2},
+	{.who = FLOW | 1, .kind = RECIPE_UDP, .len = {1, 21}, .fragment = 2},
+	{.who = FLOW | 1, .kind = RECIPE_UDP, .len = {8, 0}, .sums = SUPER},
+	{.who = REPLY, .flags = ACK, .len = {0, 40}},
+	{.who = REPLY, .flags = ACK | FIN, .chain = 1},
+	{.who = REPLY, .flags = ACK, .len = {15, 255}, .sums = SUPER},
+	{.who = REPLY, .flags = RST | ACK},
+	{.who = REPLY | 1, .kind = RECIPE_UDP, .len = {0, 50}},
+	{.who = FLOW, .kind = RECIPE_ICMP_ABOUT_TCP, .ack = 80},
+	{.who = FLOW | 1, .kind = RECIPE_ICMP_ABOUT_UDP, .flags = 2, .len = {0, 60}},
+	{.who = REPLY, .kind = RECIPE_ICMP_ABOUT_TCP, .ack = 85},
+	{.who = REPLY | 1, .kind = RECIPE_ICMP_ABOUT_UDP, .flags = 4, .len = {0, 28}},
+	{.who = REPLY, .kind = RECIPE_ICMP_ABOUT_TUNNEL, .ack = 90},
+	{.who = FLOW, .kind = RECIPE_ECHO, .len = {0, 56}},
+	{.who = FLOW, .kind = RECIPE_OTHER, .flags = 50, .len = {0, 56}},
+	{.who = FLOW, .flags = ACK, .chain = 0x14},
+	{.who = FLOW, .flags = ACK, .chain = 0x0f, .sums = RECIPE_SUMS_PADDING * 3},
+	{.who = FLOW, .flags = ACK, .sums = RECIPE_SUMS_BAD_IP},
 };
 
 #define HEADER(bytes)                    \
@@ -176,17 +229,57 @@ static int write_seeds(const char *dir, size_t s, size_t *number)
 	uint32_t len = build(seed, frame);
 	if (len == 0 || write_file(dir, "parse", s, frame, len))
 		return -1;
-	size_t size = add_with_event(out, seed->flags, frame, len, (uint8_t)(s % 4));
+	uint8_t way = (uint8_t)(s % BARRAGE_WAYS);
+	out[0] = way;
+	size_t size = 1 + add_with_event(out + 1, seed->flags, frame, len, (uint8_t)(s % 4));
 	if (write_file(dir, "pipeline", (*number)++, out, size))
 		return -1;
 	for (int i = 0; i < N_DAMAGED; i++) {
 		memcpy(damaged, frame, len);
 		uint32_t damaged_len = damage(damaged, len, &state);
 		uint8_t flags = seed->flags | (i % 2 ? BARRAGE_FIX_IP : 0);
-		size = add_record(out, 0, flags, damaged, damaged_len);
+		out[0] = (uint8_t)((way + i) % BARRAGE_WAYS);
+		size = add_record(out, 1, flags, damaged, damaged_len);
 		size = add_record(out, size, seed->flags, frame, len);
 		if (write_file(dir, "pipeline", (*number)++, out, size))
 			return -1;
+	}
+	return 0;
+}
+
+static size_t add_recipe(uint8_t *out, size_t len, const struct recipe *recipe)
+{
+	uint8_t event[1 + sizeof(*recipe)] = {BARRAGE_RECIPE};
+	memcpy(event + 1, recipe, sizeof(*recipe));
+	return add_record(out, len, BARRAGE_EVENT, event, sizeof(event));
+}
+
+// The packet, an event, and the packet again, with the sizes of everything changed now and then.
+static int write_recipe(const char *dir, size_t r, uint8_t way, bool is_v6, size_t *number)
+{
+	uint8_t out[100] = {way};
+	uint8_t event = (uint8_t)(*number % BARRAGE_N_EVENTS);
+	struct recipe recipe = recipes[r];
+	bool is_flow = recipe.who & BARRAGE_WHO_FLOW;
+	if (*number % 2)
+		out[0] |= (uint8_t)(BARRAGE_NARROW_BACK << *number / 2 % 4);
+	if (is_v6)
+		recipe.who = (uint8_t)(is_flow ? recipe.who + 2 : recipe.who | BARRAGE_WHO_V6);
+	size_t size = add_recipe(out, 1, &recipe);
+	if (event != BARRAGE_RECIPE)
+		size = add_record(out, size, BARRAGE_EVENT, &event, 1);
+	size = add_recipe(out, size, &recipe);
+	return write_file(dir, "pipeline", (*number)++, out, size);
+}
+
+static int write_recipes(const char *dir, size_t *number)
+{
+	for (size_t r = 0; r < sizeof(recipes) / sizeof(recipes[0]); r++) {
+		for (uint8_t way = 0; way < BARRAGE_WAYS; way++) {
+			if (write_recipe(dir, r, way, false, number) ||
+			    write_recipe(dir, r, way, true, number))
+				return -1;
+		}
 	}
 	return 0;
 }
@@ -212,5 +305,5 @@ int main(int argc, char **argv)
 		if (write_seeds(argv[1], s, &number))
 			return 1;
 	}
-	return write_headers(argv[1]) ? 1 : 0;
+	return write_recipes(argv[1], &number) || write_headers(argv[1]) ? 1 : 0;
 }

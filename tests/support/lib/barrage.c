@@ -1,156 +1,171 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "barrage.h"
 
-#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "barrage_scene.h"
 #include "culvert/base/clock.h"
-#include "frame.h"
-#include "pump.h"
+#include "flow_check.h"
+#include "wire.h"
 
 enum {
 	IP_AT = 14,
 	OUTER_LEN = 20,
-	SEGMENT_LEN = 7,
 	GSO_UDP_L4 = 5,
-	FRAGMENT_BITS = 0x3fff,
-	NARROW_MTU = 120,
 	L4_MIN = 20 + 8,
 	SECONDS_PER_DAY = 86400,
-	CLIENT = 0x0a01000b,
-	VIP = 0x0a010064,
-	LOCAL = 0x0a020001,
-	BACKEND = 0x0a020015,
 };
 
-struct way {
-	enum mode mode;
-	enum dsr_method method;
+// ---- what came in and what went out -------------------------------------------------------------
+
+// What can be said of a frame. `ip` is borrowed.
+struct finding {
+	const uint8_t *ip; // NULL: nothing
+	struct wire wire;
+	enum frame_sum sum; // of the transport
 };
 
-static const struct way ways[] = {
-	{MODE_PASSTHROUGH, DSR_NAT},
-	{MODE_DSR, DSR_NAT},
-	{MODE_DSR, DSR_L2},
-	{MODE_DSR, DSR_IPIP},
+static bool is_partial(const struct virtio_net_hdr *vnet, uint32_t l4_at)
+{
+	return (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) && vnet->csum_start == l4_at;
+}
+
+static struct finding look_at(const uint8_t *frame, uint32_t len, uint32_t ip_at,
+			      const struct virtio_net_hdr *vnet)
+{
+	struct finding found = {.sum = SUM_UNKNOWN};
+	if (ip_at == 0 || ip_at > len || !wire_read(frame + ip_at, len - ip_at, &found.wire))
+		return found;
+	found.ip = frame + ip_at;
+	found.sum = wire_transport_sum(found.ip, &found.wire,
+				       is_partial(vnet, ip_at + found.wire.header_len));
+	return found;
+}
+
+static const char *compare_sums(enum frame_sum before, enum frame_sum after)
+{
+	// What goes into a tunnel has been completed.
+	bool is_completed = before == SUM_PARTIAL && after == SUM_RIGHT;
+	if (before == SUM_UNKNOWN || after == SUM_UNKNOWN || before == after || is_completed)
+		return NULL;
+	return before == SUM_WRONG ? "a wrong checksum became right" : "a checksum was spoilt";
+}
+
+static bool is_same_payload(const struct finding *in, const struct finding *out)
+{
+	uint32_t in_at = wire_payload_at(in->ip, &in->wire);
+	uint32_t out_at = wire_payload_at(out->ip, &out->wire);
+	uint32_t len = in->wire.len - in_at;
+	return len == out->wire.len - out_at && memcmp(in->ip + in_at, out->ip + out_at, len) == 0;
+}
+
+static const char *compare(const struct finding *in, const struct finding *out)
+{
+	const char *wrong = compare_sums(in->sum, out->sum);
+	bool is_icmp = out->wire.proto != IPPROTO_TCP && out->wire.proto != IPPROTO_UDP;
+	if (wrong || !in->ip || in->wire.is_fragment || out->wire.is_fragment)
+		return wrong;
+	if (out->wire.ttl != in->wire.ttl - 1)
+		return "the time to live is not one less";
+	if (out->wire.proto != in->wire.proto)
+		return "another protocol came out";
+	return is_icmp || is_same_payload(in, out) ? NULL : "the payload is another";
+}
+
+// By itself: every frame that leaves has our address for its source, no tag, headers that fit, a
+// right IP checksum, and room on the link.
+static const char *check_frame(const struct barrage_scene *stage, const struct mem_frame *sent,
+			       const struct finding *found)
+{
+	const struct snapshot_link *link = &stage->pump.snapshot->links[sent->link];
+	if (!found->ip || wire_ip_at(sent->bytes, sent->len) != IP_AT)
+		return "what was sent is no IP packet";
+	if (memcmp(sent->bytes + 6, &link->mac, sizeof(link->mac)) != 0)
+		return "what was sent is not from our address";
+	if (wire_ip_sum(found->ip, &found->wire) != SUM_RIGHT)
+		return "what was sent has a wrong IP checksum";
+	if (found->wire.len + IP_AT != sent->len)
+		return "what was sent has something behind it";
+	if (sent->vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE && found->wire.len > link->mtu)
+		return "what was sent is too big for its link";
+	return NULL;
+}
+
+// NULL as well when it is not wrapped.
+static const char *unwrap(const struct barrage_scene *stage, const struct mem_frame *sent,
+			  struct finding *found)
+{
+	if (!stage->is_wrapping || found->wire.proto != IPPROTO_IPIP)
+		return NULL;
+	*found = look_at(sent->bytes, sent->len, IP_AT + OUTER_LEN, &sent->vnet);
+	if (!found->ip || wire_ip_sum(found->ip, &found->wire) != SUM_RIGHT)
+		return "what was wrapped is no right IP packet";
+	return NULL;
+}
+
+// What a round has done.
+struct outcome {
+	uint64_t n_forwarded;
+	uint64_t n_generated;
 };
 
-struct barrage {
-	struct way way;
-	struct scene scene;
-	struct pump pump;
-	uint16_t tcp_port; // NAT ports of the flows there from the start
-	uint16_t udp_port;
-};
-
-static bool is_wrapping(const struct barrage *barrage)
+static struct outcome outcome_of(const struct barrage_scene *stage)
 {
-	return barrage->way.mode == MODE_DSR && barrage->way.method == DSR_IPIP;
+	const struct ledger *ledger = &stage->pump.transmit.ledger;
+	return (struct outcome){
+		.n_forwarded = counter_read(&ledger->verdicts[VERDICT_FORWARDED]),
+		.n_generated = counter_read(&ledger->generated),
+	};
 }
 
-static void build_scene(struct barrage *barrage)
+static const char *check_output(const struct barrage_scene *stage, const struct mem_frame *sent,
+				const struct outcome *outcome, const struct finding *in)
 {
-	struct scene *scene = &barrage->scene;
-	scene_init(scene, "10.2.0.1");
-	scene->config->mode = barrage->way.mode;
-	scene->config->dsr.method = barrage->way.method;
-	scene->config->dsr.mss_clamp = MSS_CLAMP_AUTO;
-	scene->config->passthrough.mss_clamp = MSS_CLAMP_AUTO;
-	if (is_wrapping(barrage))
-		scene->mtus[SCENE_BACK] = NARROW_MTU;
-	size_t web = scene_add_pool(scene, "web", IPPROTO_TCP);
-	scene_add_backend(scene, web, "one", "10.2.0.21:8080", 1);
-	size_t dns = scene_add_pool(scene, "dns", IPPROTO_UDP);
-	scene_add_backend(scene, dns, "two", "10.2.0.21:5353", 1);
-	scene_add_frontend(scene, "10.1.0.100:80", web, HASH_5_TUPLE);
-	scene_add_frontend(scene, "10.1.0.100:53", dns, HASH_SOURCE_IP);
-	scene->config->passthrough.nat_port_max = scene->config->passthrough.nat_port_min + 15;
-	scene->config->passthrough.connection_tracker_capacity = 24;
-	scene_build(scene);
+	struct finding found = look_at(sent->bytes, sent->len, IP_AT, &sent->vnet);
+	const char *wrong = check_frame(stage, sent, &found);
+	if (!wrong)
+		wrong = unwrap(stage, sent, &found);
+	if (wrong || (outcome->n_forwarded && outcome->n_generated))
+		return wrong;
+	if (outcome->n_forwarded)
+		return in ? compare(in, &found) : NULL;
+	return found.sum == SUM_RIGHT ? NULL : "an answer has a wrong checksum";
 }
 
-static void push(struct barrage *barrage, uint32_t link, const struct frame_spec *spec)
+// A round, and what it has sent on account of `in` (NULL: of no frame).
+static const char *run_round(struct barrage_scene *stage, const struct finding *in)
 {
-	uint8_t frame[200];
-	struct virtio_net_hdr vnet;
-	struct frame_spec sent = *spec;
-	sent.dst_mac = barrage->scene.link_macs[link];
-	uint32_t len = frame_build(&sent, frame, &vnet);
-	mem_io_push(barrage->pump.io, link, frame, len, &vnet);
-	pump_round(&barrage->pump);
-}
-
-// The NAT port that the last packet left from.
-static uint16_t port_of_last(struct barrage *barrage)
-{
-	struct mem_frame *sent = mem_io_take(barrage->pump.io);
-	if (!sent)
-		abort();
-	uint16_t port = (uint16_t)(sent->bytes[34] << 8 | sent->bytes[35]);
-	free(sent);
-	return port;
-}
-
-static void forget_sent(struct barrage *barrage)
-{
+	const char *wrong = NULL;
 	struct mem_frame *sent;
-	while ((sent = mem_io_take(barrage->pump.io)))
+	struct outcome before = outcome_of(stage);
+	pump_round(&stage->pump);
+	struct outcome outcome = outcome_of(stage);
+	outcome.n_forwarded -= before.n_forwarded;
+	outcome.n_generated -= before.n_generated;
+	while ((sent = mem_io_take(stage->pump.io))) {
+		if (!wrong)
+			wrong = check_output(stage, sent, &outcome, in);
 		free(sent);
+	}
+	return wrong ? wrong : flow_check(stage->pump.worker.flows);
 }
 
-// The client's half alone.
-static void open_dsr_flows(struct barrage *barrage)
+static const char *run_frame(struct barrage_scene *stage, uint32_t link, const uint8_t *frame,
+			     uint32_t len, const struct virtio_net_hdr *vnet)
 {
-	struct frame_spec there = {.src = frame_v4(CLIENT),
-				   .dst = frame_v4(VIP),
-				   .ttl = 64,
-				   .src_port = 1000};
-	there.proto = IPPROTO_UDP;
-	there.dst_port = 53;
-	push(barrage, SCENE_FRONT, &there);
-	there.proto = IPPROTO_TCP;
-	there.dst_port = 80;
-	there.flags = TCP_FLAG_SYN;
-	push(barrage, SCENE_FRONT, &there);
-	there.flags = TCP_FLAG_ACK;
-	there.seq = there.ack = 1;
-	push(barrage, SCENE_FRONT, &there);
-	forget_sent(barrage);
+	struct finding in = look_at(frame, len, wire_ip_at(frame, len), vnet);
+	// A super-frame that is cut gets new checksums and numbers, whatever it had.
+	bool is_super = vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE;
+	// An error about a tunnel becomes another one, about what was in it.
+	bool is_error = in.ip && in.wire.proto == IPPROTO_ICMP;
+	bool is_new = stage->is_wrapping && (is_super || is_error);
+	mem_io_push(stage->pump.io, link, frame, len, vnet);
+	return run_round(stage, is_new ? NULL : &in);
 }
 
-// A TCP connection, established, and a UDP conversation, answered.
-static void open_flows(struct barrage *barrage)
-{
-	struct frame_spec there = {.src = frame_v4(CLIENT),
-				   .dst = frame_v4(VIP),
-				   .ttl = 64,
-				   .src_port = 1000};
-	struct frame_spec back = {.src = frame_v4(BACKEND), .dst = frame_v4(LOCAL), .ttl = 64};
-	there.proto = back.proto = IPPROTO_UDP;
-	there.dst_port = 53;
-	back.src_port = 5353;
-	push(barrage, SCENE_FRONT, &there);
-	back.dst_port = barrage->udp_port = port_of_last(barrage);
-	push(barrage, SCENE_BACK, &back);
-
-	there.proto = back.proto = IPPROTO_TCP;
-	there.dst_port = 80;
-	back.src_port = 8080;
-	there.flags = TCP_FLAG_SYN;
-	push(barrage, SCENE_FRONT, &there);
-	free(mem_io_take(barrage->pump.io)); // the UDP answer
-	back.dst_port = barrage->tcp_port = port_of_last(barrage);
-	back.flags = TCP_FLAG_SYN | TCP_FLAG_ACK;
-	back.ack = there.seq = 1;
-	push(barrage, SCENE_BACK, &back);
-	there.flags = TCP_FLAG_ACK;
-	there.ack = 1;
-	push(barrage, SCENE_FRONT, &there);
-	forget_sent(barrage);
-}
-
-// ---- records -----------------------------------------------------------------------------------
+// ---- frames as they are -------------------------------------------------------------------------
 
 static void put16(uint8_t *at, uint32_t value)
 {
@@ -158,98 +173,31 @@ static void put16(uint8_t *at, uint32_t value)
 	at[1] = (uint8_t)value;
 }
 
-static void fix_ip(uint8_t *ip, uint32_t len)
-{
-	uint32_t header_len = (ip[0] & 0x0fU) * 4;
-	if (len < 20 || header_len > len)
-		return;
-	put16(ip + 10, 0);
-	put16(ip + 10, 0xffff & ~(uint32_t)frame_plain_sum(ip, header_len, 0));
-}
-
-static uint32_t l4_len_of(const uint8_t *ip, uint32_t len, uint32_t header_len)
-{
-	uint32_t total = (uint32_t)ip[2] << 8 | ip[3];
-	return total <= len && total > header_len ? total - header_len : 0;
-}
-
-static void fix_l4(uint8_t *ip, uint32_t len)
-{
-	uint32_t header_len = (ip[0] & 0x0fU) * 4;
-	if (len < L4_MIN)
-		return;
-	uint32_t l4_len = l4_len_of(ip, len, header_len);
-	uint32_t offset = ip[9] == IPPROTO_TCP ? 16 : ip[9] == IPPROTO_UDP ? 6 : 2;
-	if (l4_len < offset + 2)
-		return;
-	uint8_t *l4 = ip + header_len;
-	uint32_t pseudo = 0;
-	if (ip[9] != IPPROTO_ICMP) {
-		uint8_t ends[4] = {0, ip[9], (uint8_t)(l4_len >> 8), (uint8_t)l4_len};
-		pseudo = frame_plain_sum(ip + 12, 8, frame_plain_sum(ends, 4, 0));
-	}
-	put16(l4 + offset, 0);
-	put16(l4 + offset, 0xffff & ~(uint32_t)frame_plain_sum(l4, l4_len, pseudo));
-}
-
 // Aim the frame at one of the flows, and mend its checksums, as the flags say.
-static void prepare(const struct barrage *barrage, uint8_t flags, uint8_t *frame, uint32_t len)
+static void prepare(const struct barrage_scene *stage, uint8_t flags, uint8_t *frame, uint32_t len)
 {
 	uint8_t *ip = frame + IP_AT;
+	struct wire wire;
 	if (len < IP_AT + L4_MIN)
 		return;
 	uint32_t room = len - IP_AT;
 	uint32_t l4_at = (ip[0] & 0x0fU) * 4;
-	uint16_t port = flags & BARRAGE_TO_UDP_FLOW ? barrage->udp_port : barrage->tcp_port;
-	bool has_ports = barrage->way.mode == MODE_PASSTHROUGH;
+	uint8_t proto = flags & BARRAGE_TO_UDP_FLOW ? IPPROTO_UDP : IPPROTO_TCP;
+	uint16_t port = barrage_scene_port(stage, proto);
+	bool has_ports = stage->scene.config->mode == MODE_PASSTHROUGH;
 	if (has_ports && (flags & (BARRAGE_TO_FLOW | BARRAGE_TO_UDP_FLOW)) && l4_at + 4 <= room)
 		put16(ip + l4_at + 2, port);
 	if (has_ports && (flags & BARRAGE_QUOTE_FLOW) && l4_at + 8 + 24 <= room)
 		put16(ip + l4_at + 8 + 20, port);
+	if (!wire_read(ip, room, &wire))
+		return;
 	if (flags & BARRAGE_FIX_L4)
-		fix_l4(ip, room);
+		wire_set_transport_sum(ip, &wire, SUM_RIGHT);
 	if (flags & BARRAGE_FIX_IP)
-		fix_ip(ip, room);
+		wire_set_ip_sum(ip, &wire, SUM_RIGHT);
 }
 
-static const char *compare_sums(enum frame_sum before, enum frame_sum after)
-{
-	if (before == SUM_UNKNOWN || after == SUM_UNKNOWN || before == after)
-		return NULL;
-	return before == SUM_WRONG ? "a wrong checksum became right" : "a checksum was spoilt";
-}
-
-// Of what has come out. What is wrapped has been completed; of fragments there is nothing to judge.
-static enum frame_sum sum_of(const struct barrage *barrage, struct mem_frame *sent, bool is_partial)
-{
-	static const uint8_t ethertype[] = {0x08, 0x00};
-	uint8_t *inner = sent->bytes + OUTER_LEN;
-	bool is_wrapped = is_wrapping(barrage) && sent->len > IP_AT + OUTER_LEN + 20 &&
-			  sent->bytes[IP_AT + 9] == IPPROTO_IPIP;
-	if (!is_wrapped)
-		return frame_transport_sum(sent->bytes, sent->len, is_partial);
-	if (((inner[IP_AT + 6] << 8 | inner[IP_AT + 7]) & FRAGMENT_BITS) != 0)
-		return SUM_UNKNOWN;
-	memcpy(inner + IP_AT - sizeof(ethertype), ethertype, sizeof(ethertype));
-	enum frame_sum sum = frame_transport_sum(inner, sent->len - OUTER_LEN, false);
-	return is_partial && sum == SUM_RIGHT ? SUM_PARTIAL : sum;
-}
-
-static const char *check_outputs(struct barrage *barrage, uint64_t n_forwarded,
-				 enum frame_sum before, bool is_partial)
-{
-	const char *wrong = NULL;
-	struct mem_frame *sent;
-	while ((sent = mem_io_take(barrage->pump.io))) {
-		// Culvert's own answers are right, whatever they answer.
-		if (n_forwarded && !wrong)
-			wrong = compare_sums(before, sum_of(barrage, sent, is_partial));
-		free(sent);
-	}
-	return wrong;
-}
-
-static struct virtio_net_hdr vnet_of(const struct barrage *barrage, uint8_t flags,
+static struct virtio_net_hdr vnet_of(const struct barrage_scene *stage, uint8_t flags,
 				     const uint8_t *frame)
 {
 	struct virtio_net_hdr vnet = {
@@ -257,61 +205,89 @@ static struct virtio_net_hdr vnet_of(const struct barrage *barrage, uint8_t flag
 		.csum_start = (uint16_t)(IP_AT + (frame[IP_AT] & 0x0fU) * 4),
 		.csum_offset = frame[IP_AT + 9] == IPPROTO_TCP ? 16 : 6,
 	};
-	if (barrage->way.mode == MODE_PASSTHROUGH)
+	if (stage->scene.config->mode == MODE_PASSTHROUGH)
 		return vnet;
 	if (flags & BARRAGE_TCP_SUPER)
 		vnet.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
 	else if (flags & BARRAGE_UDP_SUPER)
 		vnet.gso_type = GSO_UDP_L4;
-	vnet.gso_size = vnet.gso_type ? SEGMENT_LEN : 0;
+	vnet.gso_size = vnet.gso_type ? RECIPE_GSO_SIZE : 0;
 	return vnet;
 }
 
-static const char *run_frame(struct barrage *barrage, uint8_t flags, const uint8_t *data,
+// In memory of its own length: a read beyond it is seen.
+static const char *run_bytes(struct barrage_scene *stage, uint8_t flags, const uint8_t *data,
 			     uint32_t len)
 {
-	uint8_t *frame = malloc(len + 1);
+	uint8_t *frame = malloc(len ? len : 1);
 	if (!frame)
 		abort();
 	memcpy(frame, data, len);
-	prepare(barrage, flags, frame, len);
-	bool is_partial = flags & BARRAGE_PARTIAL;
+	prepare(stage, flags, frame, len);
 	struct virtio_net_hdr vnet = {0};
-	if (is_partial && len > IP_AT + L4_MIN)
-		vnet = vnet_of(barrage, flags, frame);
-	// A super-frame that is cut gets new checksums, whatever it had.
-	bool is_new = vnet.gso_size && is_wrapping(barrage);
-	enum frame_sum before = is_new ? SUM_UNKNOWN : frame_transport_sum(frame, len, is_partial);
-	counter_t *forwarded = &barrage->pump.transmit.ledger.verdicts[VERDICT_FORWARDED];
-	uint64_t n_before = counter_read(forwarded);
-	mem_io_push(barrage->pump.io, flags & BARRAGE_BACK ? SCENE_BACK : SCENE_FRONT, frame, len,
-		    &vnet);
+	if ((flags & BARRAGE_PARTIAL) && len > IP_AT + L4_MIN)
+		vnet = vnet_of(stage, flags, frame);
+	uint32_t link = flags & BARRAGE_BACK ? SCENE_BACK : SCENE_FRONT;
+	const char *wrong = run_frame(stage, link, frame, len, &vnet);
 	free(frame);
-	pump_round(&barrage->pump);
-	return check_outputs(barrage, counter_read(forwarded) - n_before, before, is_partial);
+	return wrong;
 }
 
-static void run_event(struct barrage *barrage, uint8_t event)
+// ---- frames by recipe, and other events ---------------------------------------------------------
+
+static const char *run_recipe(struct barrage_scene *stage, const uint8_t *data, size_t size)
 {
-	struct pump *pump = &barrage->pump;
-	switch (event % 4) {
+	static uint8_t frame[RECIPE_FRAME_MAX];
+	struct recipe recipe = recipe_read(data, size);
+	struct recipe_ends ends;
+	struct virtio_net_hdr vnet;
+	uint32_t link;
+	barrage_scene_ends(stage, &recipe, &ends, &link);
+	uint32_t len = recipe_build(data, size, &ends, frame, &vnet);
+	return run_frame(stage, link, frame, len, &vnet);
+}
+
+static void set_up(struct barrage_scene *stage, uint32_t mask, bool is_up)
+{
+	for (uint32_t i = 0; i < registry_n_backends(stage->scene.registry); i++) {
+		if (mask >> i & 1)
+			registry_set_up(stage->scene.registry, i, is_up);
+	}
+	pump_publish(&stage->pump);
+}
+
+static const char *run_event(struct barrage_scene *stage, const uint8_t *data, size_t size)
+{
+	struct pump *pump = &stage->pump;
+	uint32_t mask = size > 1 && data[1] ? data[1] : UINT32_MAX;
+	switch (data[0] % BARRAGE_N_EVENTS) {
 	case BARRAGE_DOWN:
 	case BARRAGE_UP:
-		for (uint32_t i = 0; i < 2; i++)
-			registry_set_up(barrage->scene.registry, i, event % 4 == BARRAGE_UP);
-		pump_publish(pump);
+		set_up(stage, mask, data[0] % BARRAGE_N_EVENTS == BARRAGE_UP);
 		break;
 	case BARRAGE_SECOND:
 		pump->now_ns += NS_PER_SEC;
 		break;
-	default:
+	case BARRAGE_DAY:
 		pump->now_ns += SECONDS_PER_DAY * NS_PER_SEC;
+		break;
+	case BARRAGE_RECIPE:
+		return run_recipe(stage, data + 1, size - 1);
+	case BARRAGE_REFUSE:
+		mem_io_refuse(pump->io, mask & 1 ? VERDICT_DROP_TX_FULL : VERDICT_DROP_TX_ERROR);
+		break;
+	case BARRAGE_ACCEPT:
+		mem_io_refuse(pump->io, VERDICT_NONE);
+		break;
+	default:
+		barrage_scene_set_hops(stage, size > 1 ? data[1] : 0,
+				       mask & 1 ? HOP_UNRESOLVED : HOP_NO_ROUTE);
+		pump_publish(pump);
 	}
-	pump_round(pump);
-	(void)check_outputs(barrage, 0, SUM_UNKNOWN, false);
+	return run_round(stage, NULL);
 }
 
-static const char *run_records(struct barrage *barrage, const uint8_t *data, size_t size)
+static const char *run_records(struct barrage_scene *stage, const uint8_t *data, size_t size)
 {
 	const char *wrong = NULL;
 	while (size >= BARRAGE_RECORD_HEAD && !wrong) {
@@ -321,34 +297,22 @@ static const char *run_records(struct barrage *barrage, const uint8_t *data, siz
 		size -= BARRAGE_RECORD_HEAD;
 		len = len < size ? len : size;
 		if (!(flags & BARRAGE_EVENT))
-			wrong = run_frame(barrage, flags, data, (uint32_t)len);
+			wrong = run_bytes(stage, flags, data, (uint32_t)len);
 		else if (len)
-			run_event(barrage, data[0]);
+			wrong = run_event(stage, data, len);
 		data += len;
 		size -= len;
 	}
-	return wrong ? wrong : pump_check_ledger(&barrage->pump);
-}
-
-static const char *run_way(struct way way, const uint8_t *data, size_t size)
-{
-	struct barrage barrage = {.way = way};
-	build_scene(&barrage);
-	pump_open(&barrage.pump, &barrage.scene);
-	if (way.mode == MODE_DSR)
-		open_dsr_flows(&barrage);
-	else
-		open_flows(&barrage);
-	const char *wrong = run_records(&barrage, data, size);
-	pump_close(&barrage.pump);
-	scene_fini(&barrage.scene);
-	return wrong;
+	return wrong ? wrong : pump_check_ledger(&stage->pump);
 }
 
 const char *barrage_run(const uint8_t *data, size_t size)
 {
-	const char *wrong = NULL;
-	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]) && !wrong; i++)
-		wrong = run_way(ways[i], data, size);
+	struct barrage_scene stage;
+	if (size == 0)
+		return NULL;
+	barrage_scene_open(&stage, data[0]);
+	const char *wrong = run_records(&stage, data + 1, size - 1);
+	barrage_scene_close(&stage);
 	return wrong;
 }
