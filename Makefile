@@ -51,12 +51,13 @@ include mk/tc.mk
 include mk/deps.mk
 include mk/test.mk
 include mk/fuzz.mk
+include mk/coverage.mk
 include mk/lint.mk
 include mk/bench.mk
 include mk/install.mk
 
 # The most useful first; those not named here come last.
-help_order := all demo test deps deps-dsr deps-dev unit e2e lint format fuzz bench install uninstall clean
+help_order := all demo test deps deps-dsr deps-dev unit e2e lint format fuzz coverage bench install uninstall clean
 
 .PHONY: help
 help:
