@@ -6,7 +6,7 @@
 
 #include "barrage.h"
 
-enum { N_PORTS = 16, NARROW_MTU = 120, NARROW_MTU_V6 = 1280 };
+enum { N_PORTS = 16, TINY_MTU = 120, NARROW_MTU = 1280 };
 
 static const struct {
 	const char *pool;
@@ -59,11 +59,10 @@ static void set_mode(struct barrage_scene *stage, uint8_t setup)
 	stage->is_wrapping = way && methods[way] == DSR_IPIP;
 	config->passthrough.nat_port_max = config->passthrough.nat_port_min + N_PORTS - 1;
 	config->passthrough.connection_tracker_capacity = setup & BARRAGE_FEW_FLOWS ? 5 : 24;
-	uint32_t narrow = stage->is_wrapping ? NARROW_MTU : NARROW_MTU_V6;
 	if (setup & BARRAGE_NARROW_BACK)
-		stage->scene.mtus[SCENE_BACK] = narrow;
+		stage->scene.mtus[SCENE_BACK] = stage->is_wrapping ? TINY_MTU : NARROW_MTU;
 	if (setup & BARRAGE_NARROW_FRONT)
-		stage->scene.mtus[SCENE_FRONT] = narrow;
+		stage->scene.mtus[SCENE_FRONT] = NARROW_MTU;
 }
 
 void barrage_scene_set_hops(struct barrage_scene *stage, uint32_t mask, enum hop_state state)
