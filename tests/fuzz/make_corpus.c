@@ -254,6 +254,13 @@ static size_t add_recipe(uint8_t *out, size_t len, const struct recipe *recipe)
 	return add_record(out, len, BARRAGE_EVENT, event, sizeof(event));
 }
 
+static size_t add_train(uint8_t *out, size_t len, const struct recipe *recipe, uint8_t order)
+{
+	uint8_t event[3 + sizeof(*recipe)] = {BARRAGE_TRAIN, 8, order};
+	memcpy(event + 3, recipe, sizeof(*recipe));
+	return add_record(out, len, BARRAGE_EVENT, event, sizeof(event));
+}
+
 // The packet, an event, and the packet again, with the sizes of everything changed now and then.
 static int write_recipe(const char *dir, size_t r, uint8_t way, bool is_v6, size_t *number)
 {
@@ -266,7 +273,9 @@ static int write_recipe(const char *dir, size_t r, uint8_t way, bool is_v6, size
 	if (is_v6)
 		recipe.who = (uint8_t)(is_flow ? recipe.who + 2 : recipe.who | BARRAGE_WHO_V6);
 	size_t size = add_recipe(out, 1, &recipe);
-	if (event != BARRAGE_RECIPE)
+	if (event == BARRAGE_TRAIN)
+		size = add_train(out, size, &recipe, (uint8_t)(*number / 8));
+	else if (event != BARRAGE_RECIPE)
 		size = add_record(out, size, BARRAGE_EVENT, &event, 1);
 	size = add_recipe(out, size, &recipe);
 	return write_file(dir, "pipeline", (*number)++, out, size);

@@ -8,6 +8,7 @@
 #include "barrage_scene.h"
 #include "culvert/base/clock.h"
 #include "flow_check.h"
+#include "puzzle.h"
 #include "wire.h"
 
 enum {
@@ -36,7 +37,7 @@ static struct finding look_at(const uint8_t *frame, uint32_t len, uint32_t ip_at
 			      const struct virtio_net_hdr *vnet)
 {
 	struct finding found = {.sum = SUM_UNKNOWN};
-	if (ip_at == 0 || ip_at > len || !wire_read(frame + ip_at, len - ip_at, &found.wire))
+	if (ip_at > len || !wire_read(frame + ip_at, len - ip_at, &found.wire))
 		return found;
 	found.ip = frame + ip_at;
 	found.sum = wire_transport_sum(found.ip, &found.wire,
@@ -121,7 +122,8 @@ static struct outcome outcome_of(const struct barrage_scene *stage)
 }
 
 static const char *check_output(const struct barrage_scene *stage, const struct mem_frame *sent,
-				const struct outcome *outcome, const struct finding *in)
+				const struct outcome *outcome, const struct finding *in,
+				struct puzzle *puzzle)
 {
 	struct finding found = look_at(sent->bytes, sent->len, IP_AT, &sent->vnet);
 	const char *wrong = check_frame(stage, sent, &found);
@@ -129,13 +131,31 @@ static const char *check_output(const struct barrage_scene *stage, const struct 
 		wrong = unwrap(stage, sent, &found);
 	if (wrong || (outcome->n_forwarded && outcome->n_generated))
 		return wrong;
+	if (found.wire.is_fragment)
+		puzzle_add(puzzle, found.ip, &found.wire);
 	if (outcome->n_forwarded)
 		return in ? compare(in, &found) : NULL;
 	return found.sum == SUM_RIGHT ? NULL : "an answer has a wrong checksum";
 }
 
-// A round, and what it has sent on account of `in` (NULL: of no frame).
-static const char *run_round(struct barrage_scene *stage, const struct finding *in)
+// When all fragments have come out they are what went in, whole or not.
+static const char *check_puzzle(struct puzzle *puzzle, const struct finding *in)
+{
+	static const struct virtio_net_hdr none;
+	uint32_t len;
+	const uint8_t *ip = puzzle_packet(puzzle, &len);
+	if (!ip)
+		return NULL;
+	struct finding out = look_at(ip, len, 0, &none);
+	if (!out.ip)
+		return "what was fragmented is no IP packet when it is whole";
+	return compare(in, &out);
+}
+
+// A round, and what it has sent on account of `in` (NULL: of no frame). Fragments sent are added to
+// the puzzle.
+static const char *run_round_for(struct barrage_scene *stage, const struct finding *in,
+				 struct puzzle *puzzle)
 {
 	const char *wrong = NULL;
 	struct mem_frame *sent;
@@ -146,16 +166,28 @@ static const char *run_round(struct barrage_scene *stage, const struct finding *
 	outcome.n_generated -= before.n_generated;
 	while ((sent = mem_io_take(stage->pump.io))) {
 		if (!wrong)
-			wrong = check_output(stage, sent, &outcome, in);
+			wrong = check_output(stage, sent, &outcome, in, puzzle);
 		free(sent);
 	}
 	return wrong ? wrong : flow_check(stage->pump.worker.flows);
 }
 
+static const char *run_round(struct barrage_scene *stage, const struct finding *in)
+{
+	static const struct puzzle empty;
+	static struct puzzle puzzle;
+	puzzle = empty;
+	const char *wrong = run_round_for(stage, in, &puzzle);
+	return wrong || !in || in->wire.is_fragment ? wrong : check_puzzle(&puzzle, in);
+}
+
 static const char *run_frame(struct barrage_scene *stage, uint32_t link, const uint8_t *frame,
 			     uint32_t len, const struct virtio_net_hdr *vnet)
 {
-	struct finding in = look_at(frame, len, wire_ip_at(frame, len), vnet);
+	uint32_t ip_at = wire_ip_at(frame, len);
+	struct finding in = {.sum = SUM_UNKNOWN};
+	if (ip_at)
+		in = look_at(frame, len, ip_at, vnet);
 	// A super-frame that is cut gets new checksums and numbers, whatever it had.
 	bool is_super = vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE;
 	// An error about a tunnel becomes another one, about what was in it.
@@ -233,7 +265,7 @@ static const char *run_bytes(struct barrage_scene *stage, uint8_t flags, const u
 	return wrong;
 }
 
-// ---- frames by recipe, and other events ---------------------------------------------------------
+// ---- frames by recipe ---------------------------------------------------------------------------
 
 static const char *run_recipe(struct barrage_scene *stage, const uint8_t *data, size_t size)
 {
@@ -246,6 +278,83 @@ static const char *run_recipe(struct barrage_scene *stage, const uint8_t *data, 
 	uint32_t len = recipe_build(data, size, &ends, frame, &vnet);
 	return run_frame(stage, link, frame, len, &vnet);
 }
+
+// ---- datagrams in fragments ---------------------------------------------------------------------
+
+// One of the pieces of `piece_len` bytes that a packet is cut into. Returns the frame's length.
+static uint32_t cut(const uint8_t *frame, const struct finding *whole, uint32_t piece_len,
+		    uint32_t number, uint8_t *out)
+{
+	uint32_t ip_at = (uint32_t)(whole->ip - frame);
+	uint32_t header_len = whole->wire.header_len;
+	uint32_t at = number * piece_len;
+	uint32_t rest = whole->wire.len - header_len - at;
+	uint32_t len = rest < piece_len ? rest : piece_len;
+	uint8_t *ip = out + ip_at;
+	struct wire wire;
+	memcpy(out, frame, ip_at + header_len);
+	memcpy(ip + header_len, whole->ip + header_len + at, len);
+	if (whole->wire.is_v6) {
+		put16(ip + 4, header_len + len - 40);
+		put16(ip + header_len - 6, at | (len < rest));
+	} else {
+		put16(ip + 2, header_len + len);
+		put16(ip + 6, at / 8 | (len < rest ? 0x2000U : 0));
+	}
+	if (wire_read(ip, header_len + len, &wire))
+		wire_set_ip_sum(ip, &wire, SUM_RIGHT);
+	return ip_at + header_len + len;
+}
+
+// Forwards or backwards, beginning anywhere.
+static uint32_t turn(uint32_t i, uint32_t n, uint8_t order)
+{
+	uint32_t turned = (i + (order >> 1)) % n;
+	return order & 1 ? n - 1 - turned : turned;
+}
+
+static const char *run_pieces(struct barrage_scene *stage, uint32_t link, const uint8_t *frame,
+			      const struct finding *whole, const uint8_t *how)
+{
+	static const struct puzzle empty;
+	static const struct virtio_net_hdr none;
+	static struct puzzle puzzle;
+	static uint8_t piece[RECIPE_FRAME_MAX];
+	uint32_t piece_len = 8U + how[0] * 8U;
+	uint32_t n = (whole->wire.len - whole->wire.header_len + piece_len - 1) / piece_len;
+	const char *wrong = NULL;
+	puzzle = empty;
+	for (uint32_t i = 0; i < n && !wrong; i++) {
+		uint32_t len = cut(frame, whole, piece_len, turn(i, n, how[1]), piece);
+		mem_io_push(stage->pump.io, link, piece, len, &none);
+		wrong = run_round_for(stage, NULL, &puzzle);
+	}
+	return wrong ? wrong : check_puzzle(&puzzle, whole);
+}
+
+// Two bytes say how a packet is cut, and in which order its pieces come; the recipe follows.
+static const char *run_train(struct barrage_scene *stage, const uint8_t *data, size_t size)
+{
+	static uint8_t frame[RECIPE_FRAME_MAX];
+	struct recipe recipe = recipe_read(data + 2, size < 2 ? 0 : size - 2);
+	struct recipe_ends ends;
+	struct virtio_net_hdr vnet;
+	uint32_t link;
+	if (size < 2)
+		return NULL;
+	recipe.fragment = 0;
+	recipe.sums &= RECIPE_SUM_MASK;
+	if (recipe.sums == RECIPE_SUM_MASK)
+		recipe.sums = 0; // whoever makes fragments has completed the checksum
+	barrage_scene_ends(stage, &recipe, &ends, &link);
+	if (!ip_addr_is_v4(&ends.dst.addr))
+		recipe.chain = (uint8_t)((recipe.chain & 0xf0) | 8); // a fragment header
+	uint32_t len = recipe_build((const uint8_t *)&recipe, sizeof(recipe), &ends, frame, &vnet);
+	struct finding whole = look_at(frame, len, wire_ip_at(frame, len), &vnet);
+	return whole.ip ? run_pieces(stage, link, frame, &whole, data) : NULL;
+}
+
+// ---- other events -------------------------------------------------------------------------------
 
 static void set_up(struct barrage_scene *stage, uint32_t mask, bool is_up)
 {
@@ -273,6 +382,8 @@ static const char *run_event(struct barrage_scene *stage, const uint8_t *data, s
 		break;
 	case BARRAGE_RECIPE:
 		return run_recipe(stage, data + 1, size - 1);
+	case BARRAGE_TRAIN:
+		return run_train(stage, data + 1, size - 1);
 	case BARRAGE_REFUSE:
 		mem_io_refuse(pump->io, mask & 1 ? VERDICT_DROP_TX_FULL : VERDICT_DROP_TX_ERROR);
 		break;

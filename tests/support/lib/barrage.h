@@ -49,6 +49,7 @@ enum {
 	BARRAGE_REFUSE, // nothing can be sent any more
 	BARRAGE_ACCEPT,
 	BARRAGE_UNRESOLVED, // next hops are unknown or known again, as DOWN
+	BARRAGE_TRAIN,      // a recipe in fragments; two bytes before it say how
 	BARRAGE_N_EVENTS,
 };
 

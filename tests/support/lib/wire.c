@@ -13,7 +13,10 @@ enum {
 	V4_LEN = 20,
 	V6_LEN = 40,
 	V4_FRAGMENT_BITS = 0x3fff,
+	V4_OFFSET_BITS = 0x1fff,
+	V4_MORE = 0x2000,
 	V6_FRAGMENT_BITS = 0xfff9,
+	V6_OFFSET_BITS = 0xfff8,
 	WRONG_BY = 0x1234,
 };
 
@@ -46,6 +49,8 @@ static bool read_v4(const uint8_t *ip, uint32_t len, struct wire *wire)
 		return false;
 	*wire = (struct wire){
 		.is_fragment = (get16(ip + 6) & V4_FRAGMENT_BITS) != 0,
+		.part_at = (get16(ip + 6) & V4_OFFSET_BITS) * 8,
+		.has_more = get16(ip + 6) & V4_MORE,
 		.proto = ip[9],
 		.ttl = ip[8],
 		.header_len = (ip[0] & 0x0fU) * 4,
@@ -68,7 +73,11 @@ static bool read_v6(const uint8_t *ip, uint32_t len, struct wire *wire)
 		bool is_fragment = wire->proto == IPPROTO_FRAGMENT;
 		if (wire->header_len + 8 > wire->len)
 			return false;
-		wire->is_fragment |= is_fragment && (get16(header + 2) & V6_FRAGMENT_BITS);
+		if (is_fragment && (get16(header + 2) & V6_FRAGMENT_BITS)) {
+			wire->is_fragment = true;
+			wire->part_at = get16(header + 2) & V6_OFFSET_BITS;
+			wire->has_more = get16(header + 2) & 1;
+		}
 		wire->proto = header[0];
 		wire->header_len += is_fragment ? 8 : (header[1] + 1U) * 8;
 		if (wire->is_fragment)

@@ -13,7 +13,9 @@ struct wire {
 	bool is_fragment; // and so nothing is to be said about its transport
 	uint8_t proto;
 	uint8_t ttl;
-	uint32_t header_len; // of IP and its extension headers
+	uint32_t header_len; // of IP and its extension headers, in a fragment as far as to that one
+	uint32_t part_at;    // of a fragment: where its data belong
+	bool has_more;       // and whether others follow
 	uint32_t len;        // of the packet; what follows is padding
 };
 
