@@ -273,9 +273,7 @@ static int write_recipe(const char *dir, size_t r, uint8_t way, bool is_v6, size
 	if (is_v6)
 		recipe.who = (uint8_t)(is_flow ? recipe.who + 2 : recipe.who | BARRAGE_WHO_V6);
 	size_t size = add_recipe(out, 1, &recipe);
-	if (event == BARRAGE_TRAIN)
-		size = add_train(out, size, &recipe, (uint8_t)(*number / 8));
-	else if (event != BARRAGE_RECIPE)
+	if (event != BARRAGE_RECIPE && event != BARRAGE_TRAIN)
 		size = add_record(out, size, BARRAGE_EVENT, &event, 1);
 	size = add_recipe(out, size, &recipe);
 	return write_file(dir, "pipeline", (*number)++, out, size);
@@ -289,6 +287,28 @@ static int write_recipes(const char *dir, size_t *number)
 			    write_recipe(dir, r, way, true, number))
 				return -1;
 		}
+	}
+	return 0;
+}
+
+// A datagram of each flow, there and back, in order and in others.
+static int write_trains(const char *dir, size_t *number)
+{
+	static const uint8_t orders[] = {0, 1, 2, 5};
+	for (uint8_t i = 0; i < BARRAGE_WAYS * 4 * 2; i++) {
+		uint8_t out[100] = {i % BARRAGE_WAYS};
+		uint8_t flow = i / BARRAGE_WAYS % 4;
+		size_t size = 1;
+		struct recipe recipe = {
+			.who = (uint8_t)((i / (BARRAGE_WAYS * 4) ? REPLY : FLOW) | flow),
+			.kind = flow % 2 ? RECIPE_UDP : RECIPE_TCP,
+			.flags = ACK,
+			.len = {1, (uint8_t)(i * 7)},
+		};
+		for (size_t o = 0; o < sizeof(orders); o++)
+			size = add_train(out, size, &recipe, orders[o]);
+		if (write_file(dir, "pipeline", (*number)++, out, size))
+			return -1;
 	}
 	return 0;
 }
@@ -314,5 +334,7 @@ int main(int argc, char **argv)
 		if (write_seeds(argv[1], s, &number))
 			return 1;
 	}
-	return write_recipes(argv[1], &number) || write_headers(argv[1]) ? 1 : 0;
+	if (write_recipes(argv[1], &number) || write_trains(argv[1], &number))
+		return 1;
+	return write_headers(argv[1]) ? 1 : 0;
 }
