@@ -262,9 +262,9 @@ static size_t add_train(uint8_t *out, size_t len, const struct recipe *recipe, u
 }
 
 // The packet, an event, and the packet again, with the sizes of everything changed now and then.
-static int write_recipe(const char *dir, size_t r, uint8_t way, bool is_v6, size_t *number)
+static int write_recipe(const char *dir, size_t r, unsigned way, bool is_v6, size_t *number)
 {
-	uint8_t out[100] = {way};
+	uint8_t out[100] = {(uint8_t)way};
 	uint8_t event = (uint8_t)(*number % BARRAGE_N_EVENTS);
 	struct recipe recipe = recipes[r];
 	bool is_flow = recipe.who & BARRAGE_WHO_FLOW;
@@ -282,7 +282,7 @@ static int write_recipe(const char *dir, size_t r, uint8_t way, bool is_v6, size
 static int write_recipes(const char *dir, size_t *number)
 {
 	for (size_t r = 0; r < sizeof(recipes) / sizeof(recipes[0]); r++) {
-		for (uint8_t way = 0; way < BARRAGE_WAYS; way++) {
+		for (unsigned way = 0; way < BARRAGE_WAYS; way++) {
 			if (write_recipe(dir, r, way, false, number) ||
 			    write_recipe(dir, r, way, true, number))
 				return -1;
@@ -295,9 +295,9 @@ static int write_recipes(const char *dir, size_t *number)
 static int write_trains(const char *dir, size_t *number)
 {
 	static const uint8_t orders[] = {0, 1, 2, 5};
-	for (uint8_t i = 0; i < BARRAGE_WAYS * 4 * 2; i++) {
-		uint8_t out[100] = {i % BARRAGE_WAYS};
-		uint8_t flow = i / BARRAGE_WAYS % 4;
+	for (unsigned i = 0; i < BARRAGE_WAYS * 4 * 2; i++) {
+		uint8_t out[100] = {(uint8_t)(i % BARRAGE_WAYS)};
+		unsigned flow = i / BARRAGE_WAYS % 4;
 		size_t size = 1;
 		struct recipe recipe = {
 			.who = (uint8_t)((i / (BARRAGE_WAYS * 4) ? REPLY : FLOW) | flow),

@@ -278,8 +278,8 @@ Test(io_afpacket, sends_a_packet_as_many_frames)
 		uint32_t piece_len = i + 1 < N_FRAMES ? PIECE_LEN : LAST_LEN;
 		cr_expect_eq(peer_receives(&bench, frame, sizeof(frame)), HEADER_LEN + piece_len);
 		cr_expect_eq(frame[36] << 8 | frame[37], (int)(100 + i));
-		cr_expect_arr_eq(frame + HEADER_LEN, packet->frame + HEADER_LEN + i * PIECE_LEN,
-				 piece_len);
+		const uint8_t *piece = packet->frame + HEADER_LEN + (size_t)i * PIECE_LEN;
+		cr_expect_arr_eq(frame + HEADER_LEN, piece, piece_len);
 	}
 	packet->train.headers = NULL;
 	bench_close(&bench);

@@ -71,9 +71,10 @@ static uint32_t add_tags(uint8_t *frame, uint32_t len, const struct tags *tags)
 {
 	uint32_t more = tags->n * VLAN_TAG_LEN;
 	memmove(frame + MACS_LEN + more, frame + MACS_LEN, len - MACS_LEN);
-	for (uint8_t i = 0; i < tags->n; i++) {
-		put16(frame + MACS_LEN + i * VLAN_TAG_LEN, tags->list[i].type);
-		put16(frame + MACS_LEN + i * VLAN_TAG_LEN + 2, tags->list[i].tci);
+	uint8_t *at = frame + MACS_LEN;
+	for (uint8_t i = 0; i < tags->n; i++, at += VLAN_TAG_LEN) {
+		put16(at, tags->list[i].type);
+		put16(at + 2, tags->list[i].tci);
 	}
 	return len + more;
 }
