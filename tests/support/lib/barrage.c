@@ -17,6 +17,7 @@ enum {
 	GSO_UDP_L4 = 5,
 	L4_MIN = 20 + 8,
 	SECONDS_PER_DAY = 86400,
+	FIRST_ID = 1000, // of datagrams in fragments, each of which has its own
 };
 
 // ---- what came in and what went out -------------------------------------------------------------
@@ -350,7 +351,11 @@ static const char *run_train(struct barrage_scene *stage, const uint8_t *data, s
 	if (!ip_addr_is_v4(&ends.dst.addr))
 		recipe.chain = (uint8_t)((recipe.chain & 0xf0) | 8); // a fragment header
 	uint32_t len = recipe_build((const uint8_t *)&recipe, sizeof(recipe), &ends, frame, &vnet);
-	struct finding whole = look_at(frame, len, wire_ip_at(frame, len), &vnet);
+	uint32_t ip_at = wire_ip_at(frame, len);
+	struct finding whole = look_at(frame, len, ip_at, &vnet);
+	if (whole.ip)
+		put16(frame + ip_at + (whole.wire.is_v6 ? whole.wire.header_len - 2 : 4),
+		      FIRST_ID + stage->n_trains++);
 	return whole.ip ? run_pieces(stage, link, frame, &whole, data) : NULL;
 }
 

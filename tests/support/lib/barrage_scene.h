@@ -11,6 +11,7 @@ struct barrage_scene {
 	struct scene scene;
 	struct pump pump;
 	bool is_wrapping; // backends are reached through tunnels
+	uint32_t n_trains;
 };
 
 // `setup` is the first byte of the input. Some flows are open when it returns.
