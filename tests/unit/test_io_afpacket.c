@@ -3,14 +3,12 @@
 // namespace, which sends and receives by a packet socket of its own.
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <linux/if_ether.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -49,23 +47,18 @@ static pid_t enter_lab(void)
 	return peer;
 }
 
-static int open_peer(pid_t peer)
+static void await_link(const struct bench *bench)
 {
-	int fd = netns_peer_socket(peer, AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	struct ifreq request = {.ifr_name = "vb"};
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(ioctl(fd, SIOCGIFINDEX, &request), 0);
-	struct sockaddr_ll link = {.sll_family = AF_PACKET,
-				   .sll_protocol = htons(ETH_P_ALL),
-				   .sll_ifindex = request.ifr_ifindex};
-	cr_assert_eq(bind(fd, (struct sockaddr *)&link, sizeof(link)), 0);
-	return fd;
+	int own = netns_link_socket(0, "va");
+	cr_assert(netns_await_link(own, bench->peer));
+	close(own);
 }
 
 static void bench_open(struct bench *bench, const char *filter)
 {
 	struct err err = {0};
-	bench->peer = open_peer(enter_lab());
+	bench->peer = netns_link_socket(enter_lab(), "vb");
+	await_link(bench);
 	struct io_link link = link_va(filter);
 	cr_assert_eq(io_afpacket.open(&bench->io, &link, 1, &err), 0, "%s", err.message);
 	cr_assert_eq(packet_pool_init(&bench->pool, N_PACKETS, &err), 0, "%s", err.message);
@@ -223,6 +216,9 @@ Test(io_afpacket, a_link_that_goes_down_is_no_error_and_comes_back)
 	cr_expect_eq(bench.packets[0]->verdict, VERDICT_DROP_TX_ERROR);
 	cr_expect_not(bench.packets[0]->is_to_send);
 	cr_assert(netns_run("ip link set va up"));
+	await_link(&bench);
+	while (io_afpacket.recv_burst(bench.io, 0, bench.packets, N_PACKETS) > 0)
+		;
 	peer_sends(&bench, 55, 10);
 	cr_expect_eq(receive(&bench, N_PACKETS), 1);
 	bench_close(&bench);

@@ -11,7 +11,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -220,13 +219,14 @@ static int link_socket(int fd, unsigned ifindex)
 	return fd;
 }
 
+// A socket of the peer's, once the links carry frames.
 static int open_sender(pid_t peer)
 {
-	int fd = netns_peer_socket(peer, AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	struct ifreq request = {.ifr_name = "vb"};
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(ioctl(fd, SIOCGIFINDEX, &request), 0);
-	return link_socket(fd, (unsigned)request.ifr_ifindex);
+	int own = netns_link_socket(0, "va");
+	int sender = netns_link_socket(peer, "vb");
+	cr_assert(netns_await_link(own, sender));
+	close(own);
+	return sender;
 }
 
 static void send_tagged(int fd, const struct tags *tags, uint16_t dst_port)

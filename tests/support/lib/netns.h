@@ -19,6 +19,12 @@ void netns_peer_stop(pid_t peer);
 // As socket(2), but in the namespace of `peer`.
 int netns_peer_socket(pid_t peer, int domain, int type, int protocol);
 
+// A packet socket that hears everything on the link of that name, here or, with a `peer`, there.
+int netns_link_socket(pid_t peer, const char *link);
+// Wait until a pair of links that have just come up carry frames both ways, and throw away what the
+// two packet sockets at their ends have heard. False when that takes absurdly long.
+bool netns_await_link(int here, int there);
+
 // Run a shell command; true when it succeeds.
 __attribute__((format(printf, 1, 2))) bool netns_run(const char *format, ...);
 
