@@ -48,7 +48,7 @@ fuzz-keep: ## keep the least of what the fuzzers have found that reaches as much
 
 $(fuzz_names:%=fuzz-keep-%): fuzz-keep-%: $O/tests/fuzz/fuzz_%
 	$Q mkdir -p $O/corpus/$* tests/fuzz/corpus/$*
-	$Q $< -merge=1 tests/fuzz/corpus/$* $O/corpus/$* 2>&1 | grep -E '^MERGE-OUTER: .* new files'
+	$Q $< -merge=1 -use_counters=0 tests/fuzz/corpus/$* $O/corpus/$* 2>&1 | grep -E '^MERGE-OUTER: .* new files'
 
 corpus: $O/tests/fuzz/make_corpus ## write the fuzzers' seeds anew
 	$Q mkdir -p tests/fuzz/corpus/parse tests/fuzz/corpus/pipeline tests/fuzz/corpus/proxy_header

@@ -56,6 +56,7 @@ static void set_mode(struct barrage_scene *stage, uint8_t setup)
 	config->mode = way ? MODE_DSR : MODE_PASSTHROUGH;
 	config->dsr.method = methods[way];
 	config->dsr.mss_clamp = setup & BARRAGE_CLAMP ? MSS_CLAMP_AUTO : 0;
+	config->passthrough.mss_clamp = config->dsr.mss_clamp;
 	stage->is_wrapping = way && methods[way] == DSR_IPIP;
 	config->passthrough.nat_port_max = config->passthrough.nat_port_min + N_PORTS - 1;
 	config->passthrough.connection_tracker_capacity = setup & BARRAGE_FEW_FLOWS ? 5 : 24;
