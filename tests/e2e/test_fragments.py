@@ -320,12 +320,13 @@ MOST_BYTES = 48 << 20  # flows of first fragments that came alone included
 
 
 def send_trains(raw, n, is_done):
-    """Each of another client: a middle fragment, or now and then a first one."""
+    """Each of another client: a middle fragment, or now and then a first one. These are forwarded, and
+    more of them would use up the memory that the backends' kernels have for fragments."""
     middle = bytearray(fragments4(bytes(SIZE), 1)[1])
     first = bytearray(fragments4(bytes(SIZE), 1)[0])
     base = int(ipaddress.ip_address("10.128.0.0"))
     for i in range(n):
-        piece = middle if i % 20 else first
+        piece = middle if i % 200 else first
         struct.pack_into("!H", piece, 4, i % 65535 + 1)
         struct.pack_into("!I", piece, 12, base + i)
         raw.sendto(piece, (VIP, 0))
