@@ -141,6 +141,33 @@ def test_a_stopped_backend_is_left_out_and_taken_back(lab, culvert):
     assert set(http.short_connections(lab, 200, addr=VIP6)) == {"b1", "b2", "b3"}
 
 
+@pytest.mark.parametrize("mode", ["passthrough", "dsr"])
+def test_a_silent_backends_connections_are_reset(make_lab, make_culvert, mode):
+    lab = make_lab(direct=mode == "dsr")
+    if mode == "dsr":
+        dsr_lab.translate_answers(lab, family=6)
+    culvert = make_culvert(lab)
+    culvert.start(getattr(config, mode)(lab, family=6))
+    culvert.await_all_up(family=6)
+    kept = {name: [] for name in lab.backend_names()}
+    for _ in range(30):
+        sock = http.connect(lab, addr=VIP6, timeout=20)
+        kept[http.request(sock)].append(sock)
+    lab.silence("b2")
+    culvert.await_backend("b2", is_up=False, family=6)
+    for sock in kept["b2"]:
+        with pytest.raises(ConnectionResetError):
+            http.request(sock)
+    for name in ("b1", "b3"):
+        for sock in kept[name]:
+            assert http.request(sock) == name
+    for name in ("b1", "b3"):
+        lab.silence(name)
+    for name in ("b1", "b3"):
+        culvert.await_backend(name, is_up=False, family=6)
+    assert http.outcome(lab, addr=VIP6) == "ConnectionRefusedError"
+
+
 def test_the_kernel_gets_nothing_that_is_for_the_frontend(lab, culvert):
     """Else it would refuse connections to a port where nobody listens, or answer them itself."""
     with lab.inside("lb"):
