@@ -5,12 +5,16 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "culvert/base/clock.h"
 #include "culvert/base/log.h"
 #include "culvert/control/firewall.h"
+#include "culvert/control/instance.h"
 #include "culvert/proxy/proxy.h"
 #include "service.h"
 
@@ -139,12 +143,32 @@ static int open_events(struct proxy_mode *self, struct err *err)
 	return 0;
 }
 
+// The library would complain by itself, on standard error.
+static bool may_change_rules(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+	return syscall(SYS_capget, &header, data) == 0 &&
+	       (data[0].effective & (1U << CAP_NET_ADMIN));
+}
+
+// What a packet mode has rules for never reaches a listening socket.
+static void warn_of_packet_mode(void)
+{
+	int process = instance_holder();
+	if (process >= 0)
+		log_warn("culvert",
+			 "culvert runs in a packet mode as well in this network namespace (process "
+			 "%d); clients of the addresses and ports that it serves do not come here",
+			 process);
+}
+
 static int open_proxy(struct proxy_mode *self, struct err *err)
 {
 	struct snapshot *snapshot;
-	// What DSR mode leaves for its next start would keep clients out. Not with no privilege for
-	// it.
-	if (self->config->firewall_manage)
+	warn_of_packet_mode();
+	// What DSR mode leaves for its next start would keep clients out.
+	if (self->config->firewall_manage && may_change_rules())
 		(void)firewall_remove_lapsing(NULL);
 	int code = registry_snapshot(self->service.registry, &snapshot, err);
 	if (code)
@@ -242,8 +266,9 @@ static int serve(struct proxy_mode *self, struct err *err)
 		return code;
 	service_log_frontends(&self->service);
 	log_empty_pools(self);
-	log_info("culvert", "ready: proxy, %u threads, at most %u connections",
-		 proxy_n_threads(self->proxy), proxy_max_sessions(self->proxy));
+	uint32_t n = proxy_n_threads(self->proxy);
+	log_info("culvert", "ready: proxy, %u thread%s, at most %u connections", n,
+		 n == 1 ? "" : "s", proxy_max_sessions(self->proxy));
 	return service_run(&self->service, err);
 }
 

@@ -140,7 +140,12 @@ check_options() { # COMMAND
 	if [[ -z $backend_hex && $1 =~ ^(up|verify)$ ]]; then usage_error "$1 needs --backend"; fi
 	if [[ -n $vip_hex && -n $backend_hex ]]; then check_family --vip "$vip_hex"; fi
 	if [[ -n $backend_hex ]]; then
-		for net in "${balancers[@]}"; do check_family --balancer "${net% *}"; done
+		for net in "${balancers[@]}"; do
+			check_family --balancer "${net% *}"
+			if [[ ${net% *} == "$vip_hex" ]]; then
+				usage_error '--balancer is the VIP: clients call that one; give the address that health checks come from'
+			fi
+		done
 		for net in "${peer_nets[@]}"; do check_family --peer-net "${net% *}"; done
 	fi
 	if ((${#balancers[@]} > 0)) && [[ $is_without_balancer == yes ]]; then

@@ -19,16 +19,18 @@ static socklen_t fill_address(struct sockaddr_un *addr)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(name));
 }
 
-// The process that holds the place, or 0 when it does not say.
-static pid_t holder(const struct sockaddr_un *addr, socklen_t len)
+int instance_holder(void)
 {
+	struct sockaddr_un addr;
+	socklen_t len = fill_address(&addr);
 	struct ucred peer = {0};
 	socklen_t peer_len = sizeof(peer);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return 0;
-	if (connect(fd, (const struct sockaddr *)addr, len) ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len))
+	if (connect(fd, (const struct sockaddr *)&addr, len))
+		peer.pid = errno == ECONNREFUSED ? -ENOENT : 0;
+	else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len))
 		peer.pid = 0;
 	close(fd);
 	return peer.pid;
@@ -51,5 +53,5 @@ int instance_claim(struct err *err)
 		err, -EBUSY,
 		"culvert runs already in this network namespace (process %d); stop it first, "
 		"one process serves all frontends of a file",
-		(int)holder(&addr, len));
+		instance_holder());
 }

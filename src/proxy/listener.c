@@ -7,7 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "culvert/base/log.h"
 #include "culvert/net/sockaddr.h"
+#include "culvert/proxy/proxy.h"
 #include "proxy/affinity.h"
 #include "proxy/session.h"
 #include "proxy/thread.h"
@@ -141,6 +143,21 @@ void listener_close(struct listener *listener)
 
 // ---- accepting ---------------------------------------------------------------------------------
 
+// That of the frontend or that of all; both are named, since either may have been full when it was
+// asked for.
+static void log_full(struct proxy_thread *thread, const struct listener *listener)
+{
+	const struct config *config = thread->proxy->config;
+	const struct config_frontend *frontend = &config->frontends[listener->frontend];
+	if (!proxy_thread_may_log(thread, &thread->full_logged_ns))
+		return;
+	log_warn("proxy",
+		 "frontend %s has no room for more clients, who %s: max_connections is %u of the "
+		 "frontend (0: no limit of its own), %u in all (said once in %d s)",
+		 frontend->name, config->proxy.on_full == ON_FULL_WAIT ? "wait" : "are refused",
+		 frontend->max_connections, proxy_max_sessions(thread->proxy), PROXY_LOG_PERIOD_S);
+}
+
 static void pause_accepting(struct proxy_thread *thread, struct listener *listener)
 {
 	if (!listener->is_paused)
@@ -225,6 +242,8 @@ static bool accept_one(struct proxy_thread *thread, struct listener *listener)
 	struct sockaddr_storage addr;
 	socklen_t size = sizeof(addr);
 	bool is_admitted = take_quotas(thread, listener->frontend);
+	if (!is_admitted)
+		log_full(thread, listener);
 	if (!is_admitted && proxy->config->proxy.on_full == ON_FULL_WAIT) {
 		pause_accepting(thread, listener);
 		return false;

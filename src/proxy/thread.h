@@ -98,6 +98,7 @@ struct proxy_thread { // one after another in memory, and none in the lines of t
 	counter_t accepted;
 	counter_t accept_pauses;
 	uint64_t lack_logged_ns;   // 0: never
+	uint64_t full_logged_ns;   // likewise, that a limit was reached
 	uint64_t header_logged_ns; // likewise
 };
 

@@ -241,6 +241,7 @@ def test_it_needs_no_root(lab, nobodys):
     nobodys.start(config.proxy(lab, port=8080), wrapper=AS_NOBODY)
     nobodys.await_all_up()
     assert set(http.short_connections(lab, 100, port=8080)) == EVERY_BACKEND
+    assert "must be root" not in nobodys.log(), nobodys.log()
     nobodys.ledger()
 
 
@@ -283,3 +284,13 @@ def test_it_says_whose_proxy_header_was_bad(lab, proxy):
     lines = proxy.log_lines("bad PROXY header")
     assert 1 <= len(lines) <= 2, proxy.log()  # of each thread one, and not of each connection
     assert "frontend web" in lines[0] and "10.0.0.10:" in lines[0], lines
+
+
+def test_beside_a_packet_mode_it_says_who_gets_what(make_lab, make_culvert, make_proxy):
+    lab = make_lab(backends=1)
+    other = make_culvert(lab)
+    other.start(config.passthrough(lab, stats={"port": config.STATS_PORT + 1}))
+    proxy = make_proxy(lab)
+    proxy.start(config.proxy(lab, port=8080))
+    assert len(proxy.log_lines("culvert runs in a packet mode as well")) == 1, proxy.log()
+    other.stop()

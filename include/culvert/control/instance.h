@@ -9,3 +9,6 @@
 // Take the place. Returns a descriptor to hold until the end, or -EBUSY with the other's process
 // number in `err`, or another -errno. The kernel frees the place with the process.
 int instance_claim(struct err *err);
+
+// The process that holds it, 0 when it cannot be asked for, or -ENOENT: none does.
+int instance_holder(void);
