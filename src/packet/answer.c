@@ -317,7 +317,8 @@ bool answer_as_router(const struct answer_templates *templates, struct packet *p
 		      const struct router_error *error)
 {
 	bool is_v6 = packet->view.is_v6;
-	if (packet->view.is_icmp_error || !is_intact(packet))
+	if (packet->view.is_icmp_error || packet_is_later_fragment(packet) ||
+	    (!packet->is_fragment && !is_intact(packet)))
 		return false;
 	struct message message = message_about(packet, &error->link_mac, &error->router);
 	message.kind = router_errors[error->kind][is_v6];

@@ -68,7 +68,7 @@ struct router_error {
 
 // Likewise, turn a received packet into an ICMP error of a router between both ends. It quotes the
 // packet as it was received, as much as custom allows. False, and nothing is changed, for an ICMP
-// error, or a packet whose checksum is wrong.
+// error, a fragment after the first, or a packet whose checksum is wrong.
 bool answer_as_router(const struct answer_templates *templates, struct packet *packet,
 		      const struct router_error *error);
 

@@ -189,15 +189,30 @@ bool forward_has_hop(struct packet *packet, const struct snapshot_backend *backe
 	return false;
 }
 
+// A super-frame of segments becomes one of shorter segments.
+static void shorten_segments(struct packet *packet, uint32_t room)
+{
+	const struct frame_view *view = &packet->view;
+	uint32_t headers = (uint32_t)view->payload - view->l3;
+	if (packet_gso_type(packet) == VIRTIO_NET_HDR_GSO_TCPV4 && view->src.proto == IPPROTO_TCP &&
+	    room > headers)
+		packet->vnet.gso_size = (uint16_t)(room - headers);
+}
+
 bool forward_can_leave(struct worker *worker, struct packet *packet, uint32_t room)
 {
-	if (packet->view.ttl <= 1)
+	bool is_too_big = forward_wire_len(packet) > room;
+	if (packet->view.ttl <= 1) {
 		refuse_as_router(worker, packet, VERDICT_DROP_TTL_EXPIRED, 0);
-	else if (forward_wire_len(packet) > room && !may_be_cut(packet))
+		return false;
+	}
+	if (is_too_big && !may_be_cut(packet)) {
 		refuse_as_router(worker, packet, VERDICT_DROP_TOO_BIG, room);
-	else
-		return true;
-	return false;
+		return false;
+	}
+	if (is_too_big)
+		shorten_segments(packet, room);
+	return true;
 }
 
 bool forward_can_reach(struct worker *worker, struct packet *packet,

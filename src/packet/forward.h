@@ -97,6 +97,7 @@ bool forward_can_reach(struct worker *worker, struct packet *packet,
 // identification that no other packet between them has had lately.
 void forward_renew_id(struct worker *worker, struct packet *packet, const struct ip_addr *src,
 		      const struct ip_addr *dst);
+
 // Lower the segment size that a SYN announces, to what fits in `room` bytes of IP packet or to what
 // the setting says (config.h).
 void forward_clamp_mss(struct packet *packet, int setting, uint32_t room);

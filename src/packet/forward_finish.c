@@ -35,18 +35,6 @@ bool forward_begin_train(struct worker *worker, struct packet *packet, const str
 
 // ---- too long -----------------------------------------------------------------------------------
 
-// A super-frame of segments becomes one of shorter segments.
-static bool shorten_segments(struct packet *packet, uint32_t room)
-{
-	const struct frame_view *view = &packet->view;
-	uint32_t headers = (uint32_t)view->payload - view->l3;
-	if (packet_gso_type(packet) != VIRTIO_NET_HDR_GSO_TCPV4 || view->src.proto != IPPROTO_TCP ||
-	    room <= headers)
-		return false;
-	packet->vnet.gso_size = (uint16_t)(room - headers);
-	return true;
-}
-
 static void write_headers(const struct packet *packet, const struct cut *cut)
 {
 	const struct packet_train *train = &packet->train;
@@ -82,7 +70,7 @@ void forward_finish(struct worker *worker, struct packet *packet, uint32_t link,
 	const struct snapshot_link *out = &worker->snapshot->links[link];
 	memcpy(packet->frame, next_hop->bytes, sizeof(next_hop->bytes));
 	memcpy(packet->frame + sizeof(next_hop->bytes), out->mac.bytes, sizeof(out->mac.bytes));
-	if (forward_wire_len(packet) <= out->mtu || shorten_segments(packet, out->mtu))
+	if (forward_wire_len(packet) <= out->mtu)
 		forward_send(packet, link, packet->view.frame_len);
 	else
 		send_fragments(worker, packet, link, out->mtu);

@@ -61,6 +61,7 @@ static void tell_client(struct worker *worker, const struct flow *flow, struct p
 	if (!forward_can_leave(worker, packet, snapshot->links[flow->client_link].mtu))
 		return;
 	rewrite_icmp_error(packet->frame, &packet->view, &client, vip, &vip->addr, &client.addr);
+	forward_renew_id(worker, packet, &vip->addr, &client.addr);
 	forward_finish(worker, packet, flow->client_link, &flow->client_mac);
 }
 
@@ -79,6 +80,7 @@ static void tell_backend(struct worker *worker, const struct flow *flow, struct 
 		return;
 	rewrite_icmp_error(packet->frame, &packet->view, &backend->endpoint, &local, &local.addr,
 			   &backend->endpoint.addr);
+	forward_renew_id(worker, packet, &local.addr, &backend->endpoint.addr);
 	forward_finish(worker, packet, backend->hop.link, &backend->hop.mac);
 }
 
