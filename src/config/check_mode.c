@@ -123,13 +123,14 @@ static void check_packet_family(const struct config_frontend *frontend,
 		const struct ip_addr *addr = &backend->endpoint.addr;
 		if (backend->unix_path || ip_addr_is_v4(addr) == ip_addr_is_v4(listen))
 			continue;
-		report_add(report, frontend_position(frontend),
-			   "frontend \"%s\" listens at %s, and addr %s of its pool \"%s\" (line %u) "
-			   "is %s: mode %s does not translate between families; give each family a "
-			   "frontend and a pool of its own, or choose mode proxy",
-			   frontend->name, endpoint_format(&frontend->endpoint, listen_text),
-			   config_backend_format(backend, text), pool->name, backend->line,
-			   family_name(addr), mode_name(mode));
+		report_add(
+			report, frontend_position(frontend),
+			"frontend \"%s\" listens at %s, and addr %s of its pool \"%s\" (line %u) "
+			"is %s: mode %s does not translate between families; give each family a "
+			"frontend and a pool of its own, or choose mode proxy",
+			frontend->name, endpoint_format(&frontend->endpoint, listen_text),
+			config_backend_format(backend, text), pool->name, backend->line,
+			family_name(addr), mode_name(mode));
 		return;
 	}
 }
