@@ -31,7 +31,7 @@ fuzz: ## fuzz the packet path for FUZZ_SECONDS=60, configuration, parser and PRO
 	$Q $(fuzz_make) -j2 fuzz-run-pipeline fuzz-others
 
 fuzz-others:
-	$Q for name in $(fuzz_others); do \
+	+$Q for name in $(fuzz_others); do \
 		$(fuzz_make) FUZZ_SECONDS=$$(($(FUZZ_SECONDS) / 3)) fuzz-run-$$name; \
 	done
 
