@@ -171,6 +171,11 @@ up() {
 	plan=$("$culvert" --config "$config" --print-firewall) ||
 		die 'nothing is changed' $?
 	if [[ -z $plan ]]; then die "$culvert printed no rules for $config"; fi
+	for program in "${PROGRAMS[@]}"; do
+		if [[ -n $(plan_of "$program" "$plan") ]] && ! command -v "$program-restore" >/dev/null; then
+			die "there is no $program-restore, which the frontends of $config need; nothing is changed"
+		fi
+	done
 	for program in "${PROGRAMS[@]}"; do up_family "$program" "$(plan_of "$program" "$plan")"; done
 	reserve "$(nat_range_of "$plan")"
 }

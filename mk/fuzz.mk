@@ -32,7 +32,7 @@ fuzz: ## fuzz the packet path for FUZZ_SECONDS=60, configuration, parser and PRO
 
 fuzz-others:
 	+$Q for name in $(fuzz_others); do \
-		$(fuzz_make) FUZZ_SECONDS=$$(($(FUZZ_SECONDS) / 3)) fuzz-run-$$name; \
+		$(fuzz_make) FUZZ_SECONDS=$$((($(FUZZ_SECONDS) + 2) / 3)) fuzz-run-$$name; \
 	done
 
 $(fuzz_names:%=fuzz-run-%): fuzz-run-%: $O/tests/fuzz/fuzz_%

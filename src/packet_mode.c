@@ -30,6 +30,7 @@ struct packet_mode {
 	struct service service;
 	struct event *totals;
 	struct event *guarding;
+	struct event *asking; // who holds the network namespace
 	struct netwatch *netwatch;
 	struct topology topology;
 	struct guard guard;
@@ -119,6 +120,13 @@ static void on_totals(evutil_socket_t fd, short what, void *arg)
 	packet_stats_fini(&stats);
 }
 
+static void on_asking(evutil_socket_t fd, short what, void *arg)
+{
+	(void)what;
+	(void)arg;
+	instance_answer(fd);
+}
+
 // ---- building ----------------------------------------------------------------------------------
 
 // Said before anything else is tried, where it would sound like several different troubles.
@@ -142,7 +150,9 @@ static int open_timers(struct packet_mode *self, struct err *err)
 	struct timeval period = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
 	self->totals = event_new(base, -1, EV_PERSIST, on_totals, self);
 	self->guarding = event_new(base, -1, EV_PERSIST, on_guarding, self);
-	if (!self->totals || !self->guarding || event_add(self->totals, &period))
+	self->asking = event_new(base, self->instance_fd, EV_READ | EV_PERSIST, on_asking, self);
+	if (!self->totals || !self->guarding || !self->asking || event_add(self->totals, &period) ||
+	    event_add(self->asking, NULL))
 		return err_set(err, -ENOMEM, "not enough memory for timers");
 	return 0;
 }
@@ -306,6 +316,7 @@ static void close_all(struct packet_mode *self)
 	engine_destroy(self->engine);
 	guard_close(&self->guard);
 	netwatch_destroy(self->netwatch);
+	free_event(self->asking);
 	free_event(self->guarding);
 	free_event(self->totals);
 	service_close(&self->service);

@@ -155,12 +155,10 @@ static bool may_change_rules(void)
 // What a packet mode has rules for never reaches a listening socket.
 static void warn_of_packet_mode(void)
 {
-	int process = instance_holder();
-	if (process >= 0)
+	if (instance_holder() >= 0)
 		log_warn("culvert",
-			 "culvert runs in a packet mode as well in this network namespace (process "
-			 "%d); clients of the addresses and ports that it serves do not come here",
-			 process);
+			 "culvert runs in a packet mode as well in this network namespace; clients "
+			 "of the addresses and ports that it serves do not come here");
 }
 
 static int open_proxy(struct proxy_mode *self, struct err *err)

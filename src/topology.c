@@ -17,11 +17,6 @@ static const struct config_frontend *frontend_at(const struct config *config,
 	return NULL;
 }
 
-static bool is_link_local(const struct ip_addr *addr)
-{
-	return addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80;
-}
-
 // Errors about packets come from an address that is neither a VIP, where the way ends for clients,
 // nor of the link alone, which routers behind it would not pass on. The first one of each family.
 static struct snapshot_link link_of(const struct topology *topology, const struct link_info *info)
@@ -34,7 +29,7 @@ static struct snapshot_link link_of(const struct topology *topology, const struc
 	struct ip_addr addr;
 	for (size_t i = 0; netwatch_link_addr(topology->netwatch, info->ifindex, i, &addr); i++) {
 		struct ip_addr *own = ip_addr_is_v4(&addr) ? &link.own_v4 : &link.own_v6;
-		if (ip_addr_is_unspecified(own) && !is_link_local(&addr) &&
+		if (ip_addr_is_unspecified(own) && !ip_addr_is_link_local(&addr) &&
 		    !frontend_at(topology->config, &addr))
 			*own = addr;
 	}

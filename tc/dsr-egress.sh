@@ -143,7 +143,7 @@ check_options() { # COMMAND
 		for net in "${balancers[@]}"; do
 			check_family --balancer "${net% *}"
 			if [[ ${net% *} == "$vip_hex" ]]; then
-				usage_error '--balancer is the VIP: clients call that one; give the address that health checks come from'
+				say 'note: --balancer is the VIP, which is right only where the balancer speaks to this host from it'
 			fi
 		done
 		for net in "${peer_nets[@]}"; do check_family --peer-net "${net% *}"; done

@@ -23,8 +23,8 @@
 
 enum {
 	TABLE_NAME_MAX = 32,
-	FRAGMENTED_MAX = 16384, // datagrams in fragments, of a family, that are under way at once
-	FRAGMENTED_S = 30,      // for which the kernel would wait for the rest of one
+	FRAGMENTED_MAX = 65536, // datagrams in fragments, of a family, that are under way at once
+	FRAGMENTED_S = 5, // from a first fragment to the last; senders use their numbers again
 };
 
 struct firewall {
@@ -39,6 +39,7 @@ struct family {
 	const char *addr_type; // and its addresses
 	const char *has_ports; // match that keeps later fragments, which have no ports, away
 	const char *is_first;  // of several fragments; behind has_ports
+	const char *is_others; // a first fragment, behind the rules for those that are ours
 	const char *is_later;  // a fragment after the first
 	const char *datagram;  // what all fragments of a datagram have in common
 	const char *suffix;    // of our set names
@@ -46,10 +47,12 @@ struct family {
 
 static const struct family families[] = {
 	{true, "ip", "ipv4_addr", "ip frag-off & 0x1fff == 0 ", "ip frag-off & 0x2000 != 0",
-	 "ip frag-off & 0x1fff != 0", "ip saddr . ip daddr . ip protocol . ip id", "4"},
+	 "ip frag-off & 0x3fff == 0x2000", "ip frag-off & 0x1fff != 0",
+	 "ip saddr . ip daddr . ip protocol . ip id", "4"},
 	// In IPv6 the offset is in an extension header. The kernel takes no port from a later
 	// fragment, so the rule cannot match one.
-	{false, "ip6", "ipv6_addr", "", "frag more-fragments 1", "frag frag-off != 0",
+	{false, "ip6", "ipv6_addr", "", "frag more-fragments 1",
+	 "frag frag-off 0 frag more-fragments 1", "frag frag-off != 0",
 	 "ip6 saddr . ip6 daddr . frag id", "6"},
 };
 
@@ -166,7 +169,8 @@ static void write_reply_rule(FILE *out, const struct firewall_plan *plan,
 
 // What is ours is dropped. The kernel would keep later fragments, which no rule can tell by their
 // ports, for half a minute in the memory that it has for those of all services: so what a first
-// fragment says about the others is remembered.
+// fragment says about the others is remembered, until a first fragment of another service has the
+// same identification.
 static void write_drop(FILE *out, const struct firewall_plan *plan, const struct family *family)
 {
 	if (!has_requests(plan, family) && !has_replies(plan, family))
@@ -185,7 +189,10 @@ static void write_rules(FILE *out, const struct firewall_plan *plan, const struc
 	if (has_replies(plan, family))
 		write_reply_rule(out, plan, family);
 	if (has_requests(plan, family) || has_replies(plan, family))
-		fprintf(out, "\t\t%s %s @fragmented%s counter drop\n", family->is_later,
+		fprintf(out,
+			"\t\t%s delete @fragmented%s { %s }\n"
+			"\t\t%s %s @fragmented%s counter drop\n",
+			family->is_others, family->suffix, family->datagram, family->is_later,
 			family->datagram, family->suffix);
 }
 

@@ -5,12 +5,15 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 static const char name[] = "culvert";
+
+enum { ASKERS_MAX = 16 }; // at a time
 
 static socklen_t fill_address(struct sockaddr_un *addr)
 {
@@ -43,15 +46,25 @@ int instance_claim(struct err *err)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_sys(err, -errno, "cannot open a Unix socket");
-	if (bind(fd, (const struct sockaddr *)&addr, len) == 0 && listen(fd, 1) == 0)
+	if (bind(fd, (const struct sockaddr *)&addr, len) == 0 && listen(fd, ASKERS_MAX) == 0)
 		return fd;
 	int code = -errno;
 	close(fd);
 	if (code != -EADDRINUSE)
 		return err_sys(err, code, "cannot claim this network namespace");
-	return err_set(
-		err, -EBUSY,
-		"culvert runs already in this network namespace (process %d); stop it first, "
-		"one process serves all frontends of a file",
-		instance_holder());
+	int process = instance_holder();
+	char text[32] = "";
+	if (process > 0)
+		snprintf(text, sizeof(text), " (process %d)", process);
+	return err_set(err, -EBUSY,
+		       "culvert runs already in this network namespace%s; stop it first, one "
+		       "process serves all frontends of a file",
+		       text);
+}
+
+void instance_answer(int fd)
+{
+	int asker;
+	while ((asker = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		close(asker);
 }

@@ -5,40 +5,20 @@
 #include "culvert/net/parse.h"
 
 #include <arpa/inet.h>
-#include <string.h>
 
-#include "culvert/net/bytes.h"
 #include "culvert/net/checksum.h"
+#include "net/parse_parts.h"
 
 enum {
 	ETHERTYPE_OFFSET = 12,
 	ETHERTYPE_IPV4 = 0x0800,
 	ETHERTYPE_IPV6 = 0x86dd,
-	IP_HEADER_MIN = 20,
 	IP_OPTION_END = 0,
 	IP_OPTION_NOP = 1,
 	IP_OPTION_LOOSE_ROUTE = 131,
 	IP_OPTION_STRICT_ROUTE = 137,
 	TCP_HEADER_MIN = 20,
 	UDP_HEADER_LEN = 8,
-	ICMP_HEADER_LEN = 8,
-	ICMP_MTU_OFFSET = 6,
-	ICMP_FRAGMENTATION_NEEDED = 4,
-	ICMP_UNREACHABLE = 3,
-	ICMP_TIME_EXCEEDED = 11,
-	ICMP_PARAMETER_PROBLEM = 12,
-	ICMP6_UNREACHABLE = 1,
-	ICMP6_TOO_BIG = 2,
-	ICMP6_TIME_EXCEEDED = 3,
-	ICMP6_PARAMETER_PROBLEM = 4,
-	IPV6_NEXT_HEADER_OFFSET = 6,
-	IPV6_FRAGMENT_LEN = 8,
-	IPV6_FRAGMENT_WORD_OFFSET = 2, // from the start of the fragment header
-	IPV6_FRAGMENT_ID_OFFSET = 4,
-	IPV6_FRAGMENT_BYTES = 0xfff8, // of that word
-	IPV6_MORE_FRAGMENTS = 1,
-	EXTENSIONS_MAX = 8,
-	QUOTED_L4_MIN = 8, // RFC 792: the error quotes at least 64 bits of the transport header
 	TCP_FLAGS_LOOKED_AT =
 		TCP_FLAG_FIN | TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK | TCP_FLAG_URG,
 };
@@ -140,95 +120,6 @@ static enum parse_result parse_ipv4(const uint8_t *frame, uint32_t len, struct f
 
 // ---- IPv6 ---------------------------------------------------------------------------------------
 
-static struct ip_addr addr_at(const uint8_t *bytes)
-{
-	struct ip_addr addr;
-	memcpy(addr.bytes, bytes, sizeof(addr.bytes));
-	return addr;
-}
-
-// What follows the fixed header (RFC 8200 section 4).
-struct chain {
-	uint32_t at; // in the frame, of the header that `proto` names
-	uint8_t proto;
-	bool has_fragment_header;
-	struct fragment_view fragment;
-};
-
-static enum parse_result read_fragment_v6(const uint8_t *header, struct chain *chain)
-{
-	uint16_t word = load_be16(header + IPV6_FRAGMENT_WORD_OFFSET);
-	uint16_t at = word & IPV6_FRAGMENT_BYTES;
-	bool has_more = word & IPV6_MORE_FRAGMENTS;
-	if (chain->has_fragment_header)
-		return PARSE_MALFORMED;
-	chain->has_fragment_header = true;
-	// One without others is a whole packet, whatever else is under way (RFC 6946 section 4).
-	chain->fragment = (struct fragment_view){
-		.is_part = at || has_more,
-		.has_more = has_more,
-		.at = at,
-		.data = (uint16_t)(chain->at + IPV6_FRAGMENT_LEN),
-		.id = load_be32(header + IPV6_FRAGMENT_ID_OFFSET),
-	};
-	return PARSE_OK;
-}
-
-// A routing header that names a next stop is the sender's way to make others his relays (RFC 5095);
-// one that has none left is read past.
-static enum parse_result step_over(const uint8_t *frame, uint32_t end, struct chain *chain)
-{
-	const uint8_t *header = frame + chain->at;
-	uint32_t room = end - chain->at;
-	if (room < IPV6_FRAGMENT_LEN)
-		return PARSE_TRUNCATED;
-	uint32_t len = (header[1] + 1U) * 8;
-	if (chain->proto == IPPROTO_FRAGMENT) {
-		len = IPV6_FRAGMENT_LEN;
-		if (read_fragment_v6(header, chain) != PARSE_OK)
-			return PARSE_MALFORMED;
-	}
-	if (len > room)
-		return PARSE_TRUNCATED;
-	if (chain->proto == IPPROTO_ROUTING && header[3] != 0)
-		return PARSE_SOURCE_ROUTE;
-	chain->proto = header[0];
-	chain->at += len;
-	return PARSE_OK;
-}
-
-// From the fixed header at `at` to what is no extension header: a transport protocol, or what only
-// the endpoints can read (RFC 4302, RFC 4303). What a later fragment carries is no header.
-static enum parse_result walk_chain(const uint8_t *frame, uint32_t at, uint32_t end,
-				    struct chain *chain)
-{
-	*chain = (struct chain){
-		.at = at + IPV6_HEADER_LEN,
-		.proto = frame[at + IPV6_NEXT_HEADER_OFFSET],
-	};
-	for (unsigned n = 0; n <= EXTENSIONS_MAX; n++) {
-		bool is_first = n == 0;
-		switch (chain->proto) {
-		case IPPROTO_HOPOPTS:
-			if (!is_first)
-				return PARSE_MALFORMED;
-			break;
-		case IPPROTO_ROUTING:
-		case IPPROTO_DSTOPTS:
-		case IPPROTO_FRAGMENT:
-			break;
-		default:
-			return PARSE_OK;
-		}
-		if (chain->fragment.at)
-			return PARSE_OK;
-		enum parse_result result = step_over(frame, end, chain);
-		if (result != PARSE_OK)
-			return result;
-	}
-	return PARSE_HEADER_CHAIN;
-}
-
 // Nobody speaks from ::, ::1 or multicast, and a router passes nothing on from a link's own
 // addresses (RFC 4291 sections 2.5 and 2.7). IPv4 addresses in this form are never on a wire
 // (RFC 4942 section 2.2), and here they are the IPv4 addresses themselves.
@@ -244,7 +135,7 @@ static enum parse_result parse_ipv6(const uint8_t *frame, uint32_t len, struct f
 {
 	const uint8_t *ip = frame + view->l3;
 	uint32_t room = len - view->l3;
-	struct chain chain;
+	struct header_chain chain;
 	if (room < IPV6_HEADER_LEN)
 		return PARSE_TRUNCATED;
 	uint32_t total_len = IPV6_HEADER_LEN + load_be16(ip + 4);
@@ -255,9 +146,9 @@ static enum parse_result parse_ipv6(const uint8_t *frame, uint32_t len, struct f
 	view->is_v6 = true;
 	view->frame_len = view->l3 + total_len;
 	view->ttl = ip[IPV6_HOP_LIMIT_OFFSET];
-	view->src.addr = addr_at(ip + IPV6_SRC_OFFSET);
-	view->dst.addr = addr_at(ip + IPV6_DST_OFFSET);
-	enum parse_result result = walk_chain(frame, view->l3, view->frame_len, &chain);
+	view->src.addr = parse_addr_at(ip + IPV6_SRC_OFFSET);
+	view->dst.addr = parse_addr_at(ip + IPV6_DST_OFFSET);
+	enum parse_result result = parse_chain(frame, view->l3, view->frame_len, &chain);
 	view->fragment = chain.fragment;
 	if (result == PARSE_TRUNCATED)
 		return too_short(view);
@@ -274,12 +165,6 @@ static enum parse_result parse_ipv6(const uint8_t *frame, uint32_t len, struct f
 }
 
 // ---- TCP and UDP --------------------------------------------------------------------------------
-
-static void read_ports(const uint8_t *l4, struct frame_view *view)
-{
-	view->src.port_be = load_raw16(l4);
-	view->dst.port_be = load_raw16(l4 + 2);
-}
 
 // PSH, ECE and CWR may accompany anything.
 static bool are_tcp_flags_valid(uint8_t flags)
@@ -311,7 +196,7 @@ static enum parse_result parse_tcp(const uint8_t *frame, struct frame_view *view
 		return PARSE_MALFORMED;
 	if (header_len > room)
 		return too_short(view);
-	read_ports(tcp, view);
+	parse_ports(tcp, view);
 	view->payload = (uint16_t)(view->l4 + header_len);
 	view->seq = load_be32(tcp + 4);
 	view->ack = load_be32(tcp + 8);
@@ -332,131 +217,10 @@ static enum parse_result parse_udp(const uint8_t *frame, struct frame_view *view
 		return PARSE_MALFORMED;
 	if (udp_len > room && !view->fragment.is_part)
 		return PARSE_TRUNCATED;
-	read_ports(udp, view);
+	parse_ports(udp, view);
 	view->payload = (uint16_t)(view->l4 + UDP_HEADER_LEN);
 	// A reply must find its way back, so port 0 is refused here (RFC 768 allows it).
 	return view->src.port_be ? PARSE_OK : PARSE_BAD_SOURCE;
-}
-
-// ---- ICMP errors --------------------------------------------------------------------------------
-
-// The length of the quoted header at `ip`, with `room` for it and the least of what follows.
-static enum parse_result parse_quoted_header(const uint8_t *ip, uint32_t room, uint32_t *len)
-{
-	if (room < IP_HEADER_MIN)
-		return PARSE_TRUNCATED;
-	*len = (ip[0] & 0x0fU) * 4;
-	if (ip[0] >> 4 != 4 || *len < IP_HEADER_MIN)
-		return PARSE_MALFORMED;
-	return room < *len + QUOTED_L4_MIN ? PARSE_TRUNCATED : PARSE_OK;
-}
-
-static void read_quoted_transport(const uint8_t *frame, uint8_t proto, struct frame_view *view)
-{
-	view->src.proto = view->dst.proto = proto;
-	read_ports(frame + view->quoted_l4, view);
-	view->seq = load_be32(frame + view->quoted_l4 + 4);
-}
-
-// What is quoted at offset `at`, or the packet that it carries.
-static enum parse_result parse_quote(const uint8_t *frame, uint32_t at, struct frame_view *view)
-{
-	uint32_t header_len;
-	enum parse_result result =
-		parse_quoted_header(frame + at, view->frame_len - at, &header_len);
-	if (result != PARSE_OK)
-		return result;
-	if (frame[at + 9] == IPPROTO_IPIP) {
-		view->is_tunnel_error = true;
-		view->tunnel_end = ip_addr_from_v4(load_raw32(frame + at + IP_DST_OFFSET));
-		at += header_len;
-		// Few routers quote that much; the kernel does not ask for more.
-		if (parse_quoted_header(frame + at, view->frame_len - at, &header_len) != PARSE_OK)
-			return PARSE_NOT_OURS;
-	}
-	const uint8_t *ip = frame + at;
-	if ((load_be16(ip + IP_FRAGMENT_OFFSET) & IP_FRAGMENT_UNITS) ||
-	    (ip[9] != IPPROTO_TCP && ip[9] != IPPROTO_UDP))
-		return PARSE_NOT_OURS;
-	view->quoted_l3 = (uint16_t)at;
-	view->quoted_l4 = (uint16_t)(at + header_len);
-	view->src.addr = ip_addr_from_v4(load_raw32(ip + IP_SRC_OFFSET));
-	view->dst.addr = ip_addr_from_v4(load_raw32(ip + IP_DST_OFFSET));
-	read_quoted_transport(frame, ip[9], view);
-	return PARSE_OK;
-}
-
-static enum parse_result parse_quote_v6(const uint8_t *frame, uint32_t at, struct frame_view *view)
-{
-	struct chain chain;
-	if (view->frame_len - at < IPV6_HEADER_LEN)
-		return PARSE_TRUNCATED;
-	if (frame[at] >> 4 != 6)
-		return PARSE_MALFORMED;
-	enum parse_result result = walk_chain(frame, at, view->frame_len, &chain);
-	if (result != PARSE_OK)
-		return result;
-	if (chain.fragment.at || (chain.proto != IPPROTO_TCP && chain.proto != IPPROTO_UDP))
-		return PARSE_NOT_OURS;
-	if (view->frame_len - chain.at < QUOTED_L4_MIN)
-		return PARSE_TRUNCATED;
-	view->quoted_l3 = (uint16_t)at;
-	view->quoted_l4 = (uint16_t)chain.at;
-	view->src.addr = addr_at(frame + at + IPV6_SRC_OFFSET);
-	view->dst.addr = addr_at(frame + at + IPV6_DST_OFFSET);
-	read_quoted_transport(frame, chain.proto, view);
-	return PARSE_OK;
-}
-
-// The view of an error is that of the packet it quotes, which travelled the other way.
-static enum parse_result parse_icmp(const uint8_t *frame, struct frame_view *view)
-{
-	const uint8_t *icmp = frame + view->l4;
-	uint32_t room = view->frame_len - view->l4;
-	if (view->fragment.is_part)
-		return PARSE_NOT_OURS;
-	if (room < ICMP_HEADER_LEN)
-		return PARSE_TRUNCATED;
-	if (icmp[0] != ICMP_UNREACHABLE && icmp[0] != ICMP_TIME_EXCEEDED &&
-	    icmp[0] != ICMP_PARAMETER_PROBLEM)
-		return PARSE_NOT_OURS;
-
-	// An error goes to the sender of what it quotes; one that does not was made up.
-	const uint8_t *ip = icmp + ICMP_HEADER_LEN;
-	struct ip_addr receiver = view->dst.addr;
-	enum parse_result result = parse_quote(frame, view->l4 + ICMP_HEADER_LEN, view);
-	if (result != PARSE_OK)
-		return result;
-	if (load_raw32(ip + IP_SRC_OFFSET) != ip_addr_v4_be(&receiver))
-		return PARSE_NOT_OURS;
-	view->is_icmp_error = true;
-	view->payload = (uint16_t)(view->l4 + ICMP_HEADER_LEN);
-	if (icmp[0] == ICMP_UNREACHABLE && icmp[1] == ICMP_FRAGMENTATION_NEEDED)
-		view->icmp_mtu = load_be16(icmp + ICMP_MTU_OFFSET);
-	return PARSE_OK;
-}
-
-static enum parse_result parse_icmp6(const uint8_t *frame, struct frame_view *view)
-{
-	const uint8_t *icmp = frame + view->l4;
-	if (view->fragment.is_part)
-		return PARSE_NOT_OURS;
-	if (view->frame_len - view->l4 < ICMP_HEADER_LEN)
-		return PARSE_TRUNCATED;
-	if (icmp[0] < ICMP6_UNREACHABLE || icmp[0] > ICMP6_PARAMETER_PROBLEM)
-		return PARSE_NOT_OURS;
-	struct ip_addr receiver = view->dst.addr;
-	enum parse_result result = parse_quote_v6(frame, view->l4 + ICMP_HEADER_LEN, view);
-	if (result != PARSE_OK)
-		return result;
-	if (!ip_addr_equal(&view->src.addr, &receiver))
-		return PARSE_NOT_OURS;
-	view->is_icmp_error = true;
-	view->payload = (uint16_t)(view->l4 + ICMP_HEADER_LEN);
-	uint32_t mtu = load_be32(icmp + 4);
-	if (icmp[0] == ICMP6_TOO_BIG)
-		view->icmp_mtu = (uint16_t)(mtu < IP_PACKET_MAX ? mtu : IP_PACKET_MAX);
-	return PARSE_OK;
 }
 
 // ---- the whole ----------------------------------------------------------------------------------
@@ -528,14 +292,14 @@ struct ip_addr frame_outer_src(const uint8_t *frame, const struct frame_view *vi
 {
 	uint32_t addrs_len;
 	const uint8_t *addr = frame + frame_view_addrs(view, &addrs_len);
-	return view->is_v6 ? addr_at(addr) : ip_addr_from_v4(load_raw32(addr));
+	return view->is_v6 ? parse_addr_at(addr) : ip_addr_from_v4(load_raw32(addr));
 }
 
 struct ip_addr frame_outer_dst(const uint8_t *frame, const struct frame_view *view)
 {
 	uint32_t addrs_len;
 	const uint8_t *addr = frame + frame_view_addrs(view, &addrs_len) + addrs_len / 2;
-	return view->is_v6 ? addr_at(addr) : ip_addr_from_v4(load_raw32(addr));
+	return view->is_v6 ? parse_addr_at(addr) : ip_addr_from_v4(load_raw32(addr));
 }
 
 uint32_t frame_id(const uint8_t *frame, const struct frame_view *view)

@@ -27,6 +27,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "full: long; only with -m full or FULL=1")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    # A shell that starts this in the background ignores it, and all that is started here would.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _interrupt(_number, _frame):

@@ -220,7 +220,6 @@ def bystander():
     ("up --dev eth0 --backend fd00::1:80 --vip 10.0.0.1:80", "--backend"),
     ("up --dev eth0 --backend [fd00::1]:80 --vip 10.0.0.1:80 --balancer none", "families"),
     ("up --dev eth0 --backend 10.0.0.101:80 --vip 10.0.0.1:80 --balancer fd00::2", "families"),
-    ("up --dev eth0 --backend 10.0.0.101:80 --vip 10.0.0.1:80 --balancer 10.0.0.1", "is the VIP"),
     ("up --dev eth0 --backend 10.0.0.101:80 --vip 10.0.0.1:80 --balancer 10.0.0.0/24",
      "--balancer"),
     ("up --dev eth0 --backend 10.0.0.101:80 --vip 10.0.0.1:80 --peer-net 10.0.0.0/33",

@@ -15,7 +15,7 @@ from harness.lab import VIP, VIPS
 NARROW = 1280
 PORT = 5001
 BALANCER = {4: "10.0.0.2", 6: "fd00::2"}  # as backends see it
-BULK_BYTES = int(os.environ.get("BULK_MIB", "256")) << 20
+BULK_BYTES = int(os.environ.get("BULK_MIB", "256" if os.environ.get("FULL") else "16")) << 20
 
 every_family = pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
 every_sender = pytest.mark.parametrize("sender", ["client", "backend"])
