@@ -15,12 +15,24 @@ static bool is_handshaking(const struct flow *flow)
 	       flow->state == FLOW_SYN_RECEIVED;
 }
 
-// Does the backend's segment acknowledge the SYN? It takes all of the data that came with it, or
-// some; the client may have sent it once more without.
-static bool acknowledges_syn(const struct flow *flow, const struct frame_view *view)
+// Does the backend's segment acknowledge a SYN that `next` follows? It takes all of the data that
+// came with it, or some; the client may have sent it once more without.
+static bool acknowledges(const struct frame_view *view, uint32_t next)
 {
 	return (view->tcp_flags & TCP_FLAG_ACK) &&
-	       view->ack - flow->client_next + HANDSHAKE_WINDOW <= 2U * HANDSHAKE_WINDOW;
+	       view->ack - next + HANDSHAKE_WINDOW <= 2U * HANDSHAKE_WINDOW;
+}
+
+// The other of two SYNs that wait for an answer is where the backend's number will be.
+static bool acknowledges_other_syn(const struct flow *flow, const struct frame_view *view)
+{
+	return flow->state == FLOW_SYN_SENT && flow->backend_next != 0 &&
+	       acknowledges(view, flow->backend_next);
+}
+
+static bool acknowledges_syn(const struct flow *flow, const struct frame_view *view)
+{
+	return acknowledges(view, flow->client_next) || acknowledges_other_syn(flow, view);
 }
 
 // Could this RST be the endpoint's own? It carries the sender's next number, or what the other
@@ -30,7 +42,8 @@ static bool is_rst_plausible(const struct flow *flow, enum flow_dir dir,
 			     const struct frame_view *view)
 {
 	if (flow->state == FLOW_SYN_SENT && dir == FROM_BACKEND)
-		return view->ack == flow->client_next;
+		return view->ack == flow->client_next ||
+		       (flow->backend_next != 0 && view->ack == flow->backend_next);
 	if (is_handshaking(flow) && dir == FROM_CLIENT)
 		return view->seq == flow->client_next;
 	return flow_is_near(view->seq, dir == FROM_CLIENT ? flow->client_next : flow->backend_next);
@@ -47,8 +60,9 @@ static bool is_first_plausible(const struct flow *flow, enum flow_dir dir,
 	return (is_syn || flow->state == FLOW_SYN_SENT_BOTH) && acknowledges_syn(flow, view);
 }
 
-// A SYN in a handshake that another SYN has begun. Either may be invented: the last one's number is
-// expected next, and the end of the handshake will tell.
+// A SYN in a handshake that another SYN has begun. Either may be invented: before there is an
+// answer both numbers are kept, and the answer tells; later the last one's is expected next, and
+// the end of the handshake tells.
 static bool is_other_syn(const struct flow *flow, enum flow_dir dir, const struct frame_view *view)
 {
 	return is_handshaking(flow) && dir == FROM_CLIENT && (view->tcp_flags & TCP_FLAG_SYN) &&
@@ -73,21 +87,28 @@ static bool is_segment_plausible(const struct flow *flow, enum flow_dir dir,
 	return flow_is_near(view->seq, own) || (has_ack && flow_is_near(view->ack, other));
 }
 
-// A side that was thought to have reset the connection speaks on: the RST was somebody else's.
-static bool is_rst_refuted(const struct flow *flow, enum flow_dir dir)
-{
-	uint8_t mark = dir == FROM_CLIENT ? FLOW_RESET_BY_CLIENT : FLOW_RESET_BY_BACKEND;
-	return flow->state == FLOW_RESET && (flow->marks & mark);
-}
-
 // The end of a handshake acknowledges a number that only the backend and the client know. A client
 // whose address is not its own must guess it, and a guess makes no flow live.
+static bool ends_handshake(const struct flow *flow, const struct frame_view *view)
+{
+	return (view->tcp_flags & TCP_FLAG_ACK) &&
+	       flow->backend_next - view->ack < HANDSHAKE_WINDOW;
+}
+
 static bool is_handshake_guessed(const struct flow *flow, enum flow_dir dir,
 				 const struct frame_view *view)
 {
 	return flow->state == FLOW_SYN_RECEIVED && dir == FROM_CLIENT &&
-	       (view->tcp_flags & TCP_FLAG_ACK) &&
-	       flow->backend_next - view->ack >= HANDSHAKE_WINDOW;
+	       (view->tcp_flags & TCP_FLAG_ACK) && !ends_handshake(flow, view);
+}
+
+// A side that was thought to have reset the connection speaks on: the RST was somebody else's.
+static bool is_rst_refuted(const struct flow *flow, enum flow_dir dir,
+			   const struct frame_view *view)
+{
+	uint8_t mark = dir == FROM_CLIENT ? FLOW_RESET_BY_CLIENT : FLOW_RESET_BY_BACKEND;
+	return flow->state == FLOW_RESET && (flow->marks & mark) &&
+	       (!(flow->marks & FLOW_RESET_IN_HANDSHAKE) || ends_handshake(flow, view));
 }
 
 // What the sender is expected to send next. A SYN says where to begin, and until there is a
@@ -115,12 +136,15 @@ static uint8_t flags_but_old_fin(struct flow *flow, enum flow_dir dir, uint8_t f
 	return flags;
 }
 
-// Only a live flow remembers who reset it, and can be found to be alive after all.
+// A live flow remembers who reset it, and can be found to be alive after all; so does one whose
+// handshake only the client's last word is missing from.
 static bool track_rst(struct flow *flow, enum flow_dir dir, const struct frame_view *view,
 		      enum flow_state *state)
 {
 	if (!is_rst_plausible(flow, dir, view))
 		return false;
+	if (flow->state == FLOW_SYN_RECEIVED && dir == FROM_CLIENT)
+		flow->marks |= FLOW_RESET_BY_CLIENT | FLOW_RESET_IN_HANDSHAKE;
 	if (flow->class == CLASS_LIVE)
 		flow->marks |= dir == FROM_CLIENT ? FLOW_RESET_BY_CLIENT : FLOW_RESET_BY_BACKEND;
 	*state = FLOW_RESET;
@@ -134,15 +158,22 @@ static bool track_tcp(struct flow *flow, enum flow_dir dir, const struct frame_v
 	if (view->tcp_flags & TCP_FLAG_RST)
 		return track_rst(flow, dir, view, state);
 	if (is_other_syn(flow, dir, view)) {
-		flow->client_next = view->seq + frame_view_seq_len(view);
+		bool is_answered = flow->state != FLOW_SYN_SENT;
+		*(is_answered ? &flow->client_next : &flow->backend_next) =
+			view->seq + frame_view_seq_len(view);
 		return false;
 	}
 	if (is_handshake_guessed(flow, dir, view) || !is_segment_plausible(flow, dir, view))
 		return false;
-	if (is_rst_refuted(flow, dir)) {
+	if (is_rst_refuted(flow, dir, view)) {
+		if (flow->marks & FLOW_RESET_IN_HANDSHAKE)
+			flow->client_next = view->seq;
 		flow->marks = 0;
 		flow->state = FLOW_ESTABLISHED;
 	}
+	if (dir == FROM_BACKEND && acknowledges_other_syn(flow, view) &&
+	    !acknowledges(view, flow->client_next))
+		flow->client_next = flow->backend_next;
 	track_numbers(flow, dir, view);
 	uint8_t flags = flags_but_old_fin(flow, dir, view->tcp_flags);
 	*state = tcp_state_next((enum flow_state)flow->state, dir, flags);

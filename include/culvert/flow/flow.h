@@ -16,6 +16,8 @@ enum {
 	FLOW_HIDES_TIMESTAMPS = 32, // not one-sided: its SYN goes without (TCP option), since its
 				    // NAT port was another connection's a moment ago
 	FLOW_SYN_AGAIN = 32,        // one-sided: another SYN has come; see other_client_next
+	FLOW_RESET_IN_HANDSHAKE =
+		64,          // not one-sided: with FLOW_RESET_BY_CLIENT, before its last word
 	FLOW_IS_DOUBLE = 64, // one-sided: a client went on from that SYN; see other_client_next
 	FLOW_OTHER_IS_OVER = 128, // with FLOW_IS_DOUBLE: the other connection had ended before
 };
@@ -49,7 +51,8 @@ struct flow {
 	uint32_t expires; // second of the worker's clock; the timer may be linked earlier
 
 	// TCP: the next sequence number expected from each side, host byte order. One-sided, the
-	// backend's is what the client has acknowledged; 0 is nothing yet.
+	// backend's is what the client has acknowledged; 0 is nothing yet. Else, while there is
+	// no answer to a SYN, it is the number after another SYN of the client, or 0.
 	uint32_t client_next;
 	uint32_t backend_next;
 
