@@ -17,14 +17,12 @@ struct family {
 	bool is_v4;
 	const char *errors;    // ICMP errors (RFC 792, RFC 4443)
 	const char *fragments; // and other packets in which pcap finds no port
-	const char *portless;  // those of them in which there may be none
 };
 
 static const struct family families[] = {
 	{true, "ip and ((icmp and (icmp[0] == 3 or icmp[0] == 11 or icmp[0] == 12))",
-	 "ip[6:2] & 0x3fff != 0", "ip[6:2] & 0x1fff != 0"},
+	 "ip[6:2] & 0x3fff != 0"},
 	{false, "ip6 and ((icmp6 and ip6[40] >= 1 and ip6[40] <= 4)",
-	 "ip6[6] == 0 or ip6[6] == 43 or ip6[6] == 44 or ip6[6] == 60",
 	 "ip6[6] == 0 or ip6[6] == 43 or ip6[6] == 44 or ip6[6] == 60"},
 };
 
@@ -40,18 +38,18 @@ static void write_frontend(FILE *out, const struct family *family, const struct 
 }
 
 // Replies in fragments: to the addresses we speak from, or to any where these are found at run
-// time.
-static void write_portless_replies(FILE *out, const struct config_passthrough *passthrough,
-				   const struct family *family)
+// time. Without the first of those that are not ours, the others would wait for it.
+static void write_fragmented_replies(FILE *out, const struct config_passthrough *passthrough,
+				     const struct family *family)
 {
 	char addr[IP_ADDR_TEXT_MAX];
 	if (passthrough->n_snat_addrs == 0)
-		fprintf(out, " or %s", family->portless);
+		fprintf(out, " or %s", family->fragments);
 	for (size_t i = 0; i < passthrough->n_snat_addrs; i++) {
 		const struct ip_addr *snat = &passthrough->snat_addrs[i];
 		if (ip_addr_is_v4(snat) == family->is_v4)
 			fprintf(out, " or (dst host %s and (%s))", ip_addr_format(snat, addr),
-				family->portless);
+				family->fragments);
 	}
 }
 
@@ -60,7 +58,7 @@ static void write_replies(FILE *out, const struct config_passthrough *passthroug
 {
 	fprintf(out, " or ((tcp or udp) and dst portrange %u-%u)", passthrough->nat_port_min,
 		passthrough->nat_port_max);
-	write_portless_replies(out, passthrough, family);
+	write_fragmented_replies(out, passthrough, family);
 }
 
 static bool has_frontend(const struct config *config, const struct family *family)

@@ -99,18 +99,18 @@ int32_t forward_pick_backend(struct worker *worker, const struct packet *packet)
 
 // ---- answers ------------------------------------------------------------------------------------
 
-static bool has_answer_left(struct worker *worker)
+static bool has_answer_left(struct worker *worker, uint32_t left)
 {
-	if (worker->answers_left == 0)
+	if (left == 0)
 		counter_add(&worker->suppressed, 1);
-	return worker->answers_left != 0;
+	return left != 0;
 }
 
 void forward_refuse(struct worker *worker, struct packet *packet, enum verdict verdict)
 {
 	const struct mac_addr *mac = &worker->snapshot->links[packet->rx_link].mac;
 	packet_drop(packet, verdict);
-	if (answer_may_be_due(packet) && has_answer_left(worker) &&
+	if (answer_may_be_due(packet) && has_answer_left(worker, worker->answers_left) &&
 	    answer_refuse(&worker->templates, packet, mac))
 		worker->answers_left--;
 }
@@ -131,9 +131,10 @@ static struct ip_addr router_address(const struct worker *worker, const struct p
 static void refuse_as_router(struct worker *worker, struct packet *packet, enum verdict verdict,
 			     uint32_t mtu)
 {
+	uint32_t *left = mtu ? &worker->lengths_left : &worker->answers_left;
 	packet_drop(packet, verdict);
 	if (packet->view.is_icmp_error || packet_is_later_fragment(packet) ||
-	    !has_answer_left(worker))
+	    !has_answer_left(worker, *left))
 		return;
 	struct router_error error = {
 		.kind = mtu ? ROUTER_TOO_BIG : ROUTER_EXPIRED,
@@ -142,7 +143,7 @@ static void refuse_as_router(struct worker *worker, struct packet *packet, enum 
 		.link_mac = worker->snapshot->links[packet->rx_link].mac,
 	};
 	if (answer_as_router(&worker->templates, packet, &error))
-		worker->answers_left--;
+		(*left)--;
 }
 
 // ---- the way out --------------------------------------------------------------------------------

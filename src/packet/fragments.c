@@ -120,7 +120,8 @@ int fragments_init(struct fragments *fragments, const struct fragments_params *p
 		   struct err *err)
 {
 	*fragments = (struct fragments){.params = *params};
-	fragments->datagrams = calloc((size_t)params->n_datagrams + 1, sizeof(struct datagram));
+	uint32_t n_numbers = params->n_datagrams + FRAGMENTS_RESERVE;
+	fragments->datagrams = calloc((size_t)n_numbers + 1, sizeof(struct datagram));
 	if (!fragments->datagrams)
 		return err_set(err, -ENOMEM, "not enough memory for fragments");
 	int code = index_map_init(&fragments->index, params->n_datagrams, err);
@@ -130,7 +131,7 @@ int fragments_init(struct fragments *fragments, const struct fragments_params *p
 		fragments_fini(fragments);
 		return code;
 	}
-	for (uint32_t i = 1; i <= params->n_datagrams; i++)
+	for (uint32_t i = 1; i <= n_numbers; i++)
 		link_newest(fragments, &fragments->unused, i);
 	return 0;
 }
@@ -191,6 +192,7 @@ static void forget(struct fragments *fragments, uint32_t index, enum verdict rea
 	index_map_remove(&fragments->index, datagram->hash, index);
 	unlink_from(fragments, list_of(fragments, index), index);
 	link_newest(fragments, &fragments->unused, index);
+	fragments->n_incomplete--;
 }
 
 // Of all incomplete datagrams. Both lists are in order.
@@ -207,8 +209,9 @@ static uint32_t oldest(const struct fragments *fragments)
 static uint32_t begin(struct fragments *fragments, const struct datagram_key *key, uint32_t hash,
 		      uint64_t now_ns)
 {
-	if (!fragments->unused.oldest)
+	if (fragments->n_incomplete == fragments->params.n_datagrams)
 		forget(fragments, oldest(fragments), VERDICT_DROP_FRAGMENT_STORE_FULL);
+	fragments->n_incomplete++;
 	uint32_t index = fragments->unused.oldest;
 	struct datagram *datagram = &fragments->datagrams[index];
 	unlink_from(fragments, &fragments->unused, index);

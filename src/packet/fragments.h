@@ -20,6 +20,10 @@
 
 enum {
 	FRAGMENTS_DATAGRAMS = 4096,
+	// Numbers of datagrams beyond those that may be incomplete: one is not used again as long
+	// as packets of its last datagram may be in the same burst.
+	FRAGMENTS_RESERVE = PACKET_BURST,
+	FRAGMENTS_NUMBERS = FRAGMENTS_DATAGRAMS + FRAGMENTS_RESERVE,
 	FRAGMENTS_PACKETS = 1024,     // that wait
 	FRAGMENTS_PACKETS_EACH = 128, // of one datagram
 	FRAGMENTS_BYTES = 4 << 20,    // of all that wait
@@ -54,10 +58,11 @@ struct fragments {
 	struct datagram *datagrams; // owned; [0] is none
 	struct index_map index;
 	struct endpoint_map vips;      // addresses alone: port and protocol are 0
-	struct datagram_list unused;   // in turn, so that numbers come back late
+	struct datagram_list unused;   // in turn, and never fewer than the reserve
 	struct datagram_list waiting;  // for their first fragment
 	struct datagram_list followed; // the first has been here, or it is of no use any more
 	struct packet_list released;   // do not wait any more, and have not been taken yet
+	uint32_t n_incomplete;
 	uint32_t last_serial;
 	uint32_t n_bytes; // that wait
 	counter_t held;   // packets that wait; w: capture, r: any

@@ -166,9 +166,10 @@ static bool work_once(struct plan_worker *self)
 	if (n + worker->n_made)
 		doorbell_ring(&engine->transmit_bell);
 	worker->n_made = 0;
-	// Out of empty packets, with resets still to be written. Capture has more, and may be
-	// asleep on links where nothing comes in.
-	if (worker->n_to_sweep && worker->n_spares == 0)
+	// Short of empty packets, with others to be cut or resets still to be written. Capture has
+	// more, and may be asleep on links where nothing comes in.
+	bool is_short = worker->n_spares < (n ? PACKET_BURST / 2 : 1);
+	if (is_short && (n || worker->n_to_sweep))
 		doorbell_wake(&engine->capture_bell);
 	return n || worker_is_busy(worker);
 }

@@ -39,11 +39,12 @@ int worker_init(struct worker *worker, const struct worker_params *params, struc
 		.config = params->config,
 		.forward = params->config->mode == MODE_DSR ? forward_dsr : forward_nat,
 		.answers_left = ANSWERS_PER_SECOND,
+		.lengths_left = ANSWERS_PER_SECOND,
 		.next_ip_id = (uint16_t)(params->flows.secret * IP_ID_STRIDE),
 	};
 	worker->was_up = calloc(params->flows.n_backends + 1, sizeof(bool));
 	worker->is_to_sweep = calloc(params->flows.n_backends + 1, sizeof(bool));
-	worker->ways = calloc(FRAGMENTS_DATAGRAMS + 1, sizeof(*worker->ways));
+	worker->ways = calloc(FRAGMENTS_NUMBERS + 1, sizeof(*worker->ways));
 	ip_ids_init(&worker->ids, params->flows.secret, params->number, params->n_workers);
 	int code = 0;
 	if (!worker->was_up || !worker->is_to_sweep || !worker->ways)
@@ -75,9 +76,11 @@ void worker_begin(struct worker *worker, const struct snapshot *snapshot, uint64
 {
 	uint32_t now = (uint32_t)(now_ns / NS_PER_SEC);
 	worker->snapshot = snapshot;
+	if (now != worker->now) {
+		worker->answers_left = ANSWERS_PER_SECOND;
+		worker->lengths_left = ANSWERS_PER_SECOND;
+	}
 	if (now != worker->now || worker->has_expiry_left) {
-		worker->answers_left =
-			now != worker->now ? ANSWERS_PER_SECOND : worker->answers_left;
 		worker->now = now;
 		worker->has_expiry_left = flow_table_expire(worker->flows, now, EXPIRY_BUDGET);
 	}

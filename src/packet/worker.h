@@ -36,6 +36,8 @@ struct worker {
 
 	uint32_t now;          // seconds of the flow table's clock
 	uint32_t answers_left; // in this second
+	uint32_t lengths_left; // likewise, of those that tell what length fits: connections need
+			       // them
 	uint16_t next_ip_id;   // for tunnel packets that may be fragmented
 	struct ip_ids ids;     // for packets with addresses of ours
 	bool has_expiry_left;  // the last look at the timers ended early

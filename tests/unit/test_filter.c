@@ -63,7 +63,7 @@ Test(filter, lets_through_what_culvert_forwards)
 		{"10.1.0.11:1000 > 10.1.0.100:80 udp frag 8", true, true},
 		{"10.2.0.21:5353 > 10.2.0.1:40999 udp len 3000 part 0 1480", true, true},
 		{"10.2.0.21:5353 > 10.2.0.1:40999 udp len 3000 part 1480 1480", true, true},
-		{"10.2.0.21:5353 > 10.2.0.1:39999 udp len 3000 part 0 1480", false, true},
+		{"10.2.0.21:5353 > 10.2.0.1:39999 udp len 3000 part 0 1480", true, true},
 		{"10.2.0.21:5353 > 10.2.0.2:40999 udp len 3000 part 1480 1480", false, true},
 		{"10.1.0.11:1000 > 10.1.0.100:81 tcp S", false, true},
 		{"10.1.0.11:1000 > 10.1.0.101:80 tcp S", false, true},

@@ -123,6 +123,30 @@ static void check_followed(const struct packet *packet, const struct packet *fir
 	cr_expect(endpoint_equal(&packet->view.dst, &first->view.dst));
 }
 
+// What waited leaves with its burst, behind others that have come meanwhile.
+Test(fragments, a_number_is_not_used_again_in_the_burst_that_completes_its_datagram)
+{
+	struct bench bench;
+	bench_init(&bench, 4, 8, 1 << 20);
+	for (uint32_t i = 0; i < 3; i++)
+		cr_expect_eq(put(&bench, CLIENT, 100 + i, 0, 1480, true), VERDICT_NONE);
+	struct packet *early = make(CLIENT, 5, 1480, 9, false);
+	struct packet *first = make(CLIENT, 5, 0, 1480, true);
+	cr_expect_not(offer(&bench, early));
+	cr_expect(offer(&bench, first));
+	for (uint32_t i = 1; i < PACKET_BURST; i++) {
+		struct packet *other = make(CLIENT, 200 + i, 0, 1480, true);
+		cr_expect(offer(&bench, other));
+		cr_expect_neq(other->datagram, first->datagram, "packet %u behind it", i);
+		free(other);
+	}
+	cr_expect_eq(fragments_next_released(&bench.fragments), early);
+	cr_expect_eq(early->datagram, first->datagram);
+	free(early);
+	free(first);
+	bench_fini(&bench);
+}
+
 Test(fragments, later_ones_learn_what_the_first_one_told)
 {
 	struct bench bench;
