@@ -22,6 +22,7 @@ struct io {
 	pthread_cond_t has_sent;
 	struct queue rx[MAX_LINKS];
 	bool is_finished[MAX_LINKS];
+	bool is_end_told[MAX_LINKS]; // to who receives
 	struct queue tx;
 	uint64_t n_sent;
 	enum verdict refusal;
@@ -137,9 +138,10 @@ static int memory_recv_burst(struct io *io, uint32_t link, struct packet *const 
 		free(frame);
 	}
 	bool has_ended = received == 0 && io->is_finished[link];
+	io->is_end_told[link] |= has_ended;
 	bool is_empty = true;
 	for (uint32_t i = 0; i < io->n_links; i++)
-		is_empty &= !io->rx[i].head;
+		is_empty &= !io->rx[i].head && io->is_finished[i] == io->is_end_told[i];
 	if (is_empty)
 		(void)eventfd_read(io->arrivals, &count);
 	pthread_mutex_unlock(&io->lock);
