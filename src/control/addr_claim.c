@@ -91,7 +91,10 @@ static void join_group(struct addr_claim *claim)
 	claim->group_fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (claim->group_fd < 0 ||
 	    setsockopt(claim->group_fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &member, sizeof(member)))
-		log_warn("dsr", "cannot listen for neighbour solicitations: %s",
+		log_warn("dsr",
+			 "cannot listen for neighbour solicitations: %s; where switches pass them "
+			 "on "
+			 "to listeners only, backends will seem not to answer",
 			 strerrordesc_np(errno));
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trials in a list: the first ones are under way, the others wait.
 //
-// The replies come to a packet socket, which sees them before the kernel drops them. That it does:
-// the test source is no address of this host, or else the reply's source is, being the frontend's.
+// The replies come to a packet socket, which sees them before the kernel does. An IPv4 kernel drops
+// them: the test source is no address of this host, or else the reply's source is, being the
+// frontend's. One of IPv6 does not look at sources; a reset that it answers with goes to the
+// frontend's address, which is this host's.
 #include "culvert/control/dsr_check.h"
 
 #include <arpa/inet.h>

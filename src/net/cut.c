@@ -5,16 +5,12 @@
 #include "culvert/net/checksum.h"
 
 enum {
-	IP_HEADER_MIN = 20,
-	IP_LEN_OFFSET = 2,
 	IP_OPTION_END = 0,
 	IP_OPTION_NOP = 1,
 	IP_OPTION_COPIED = 0x80,
 	TCP_SEQ_OFFSET = 4,
 	TCP_FLAGS_OFFSET = 13,
 	TCP_FLAG_CWR = 0x80,
-	UDP_LEN_OFFSET = 4,
-	UDP_HEADER_LEN = 8,
 	PIECES_MAX = 2048,
 };
 

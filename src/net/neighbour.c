@@ -29,8 +29,6 @@ enum {
 	ARP_FRAME_LEN = 42,
 
 	// Of neighbour discovery, from the start of the IPv6 header and of the ICMPv6 message.
-	IPV6_LEN_OFFSET = 4,
-	IPV6_NEXT_HEADER_OFFSET = 6,
 	NDP_TARGET_OFFSET = 8,
 	NDP_MESSAGE_MIN = 24,
 	SOLICITATION = 135,

@@ -17,8 +17,6 @@ enum {
 	IP_OPTION_NOP = 1,
 	IP_OPTION_LOOSE_ROUTE = 131,
 	IP_OPTION_STRICT_ROUTE = 137,
-	TCP_HEADER_MIN = 20,
-	UDP_HEADER_LEN = 8,
 	TCP_FLAGS_LOOKED_AT =
 		TCP_FLAG_FIN | TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK | TCP_FLAG_URG,
 };
@@ -92,7 +90,7 @@ static enum parse_result parse_ipv4(const uint8_t *frame, uint32_t len, struct f
 	if (room < IP_HEADER_MIN)
 		return PARSE_TRUNCATED;
 	uint32_t header_len = (ip[0] & 0x0fU) * 4;
-	uint32_t total_len = load_be16(ip + 2);
+	uint32_t total_len = load_be16(ip + IP_LEN_OFFSET);
 	if (ip[0] >> 4 != 4 || header_len < IP_HEADER_MIN || total_len < header_len)
 		return PARSE_MALFORMED;
 	if (total_len > room)
@@ -110,7 +108,7 @@ static enum parse_result parse_ipv4(const uint8_t *frame, uint32_t len, struct f
 	view->ttl = ip[IP_TTL_OFFSET];
 	view->src.addr = ip_addr_from_v4(load_raw32(ip + IP_SRC_OFFSET));
 	view->dst.addr = ip_addr_from_v4(load_raw32(ip + IP_DST_OFFSET));
-	view->src.proto = view->dst.proto = ip[9];
+	view->src.proto = view->dst.proto = ip[IP_PROTO_OFFSET];
 	if (!is_possible_source(load_raw32(ip + IP_SRC_OFFSET)) ||
 	    ip_addr_equal(&view->src.addr, &view->dst.addr))
 		return PARSE_BAD_SOURCE;
@@ -126,9 +124,9 @@ static enum parse_result parse_ipv4(const uint8_t *frame, uint32_t len, struct f
 static bool is_possible_source_v6(const struct ip_addr *addr)
 {
 	static const struct ip_addr loopback = {{[15] = 1}};
-	bool is_link_local = addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80;
-	return addr->bytes[0] != 0xff && !is_link_local && !ip_addr_is_unspecified(addr) &&
-	       !ip_addr_equal(addr, &loopback) && !ip_addr_is_v4(addr);
+	return addr->bytes[0] != 0xff && !ip_addr_is_link_local(addr) &&
+	       !ip_addr_is_unspecified(addr) && !ip_addr_equal(addr, &loopback) &&
+	       !ip_addr_is_v4(addr);
 }
 
 static enum parse_result parse_ipv6(const uint8_t *frame, uint32_t len, struct frame_view *view)
@@ -138,7 +136,7 @@ static enum parse_result parse_ipv6(const uint8_t *frame, uint32_t len, struct f
 	struct header_chain chain;
 	if (room < IPV6_HEADER_LEN)
 		return PARSE_TRUNCATED;
-	uint32_t total_len = IPV6_HEADER_LEN + load_be16(ip + 4);
+	uint32_t total_len = IPV6_HEADER_LEN + load_be16(ip + IPV6_LEN_OFFSET);
 	if (ip[0] >> 4 != 6)
 		return PARSE_MALFORMED;
 	if (total_len > room)
@@ -212,7 +210,7 @@ static enum parse_result parse_udp(const uint8_t *frame, struct frame_view *view
 	uint32_t room = view->frame_len - view->l4;
 	if (room < UDP_HEADER_LEN)
 		return too_short(view);
-	uint32_t udp_len = load_be16(udp + 4);
+	uint32_t udp_len = load_be16(udp + UDP_LEN_OFFSET);
 	if (udp_len < UDP_HEADER_LEN)
 		return PARSE_MALFORMED;
 	if (udp_len > room && !view->fragment.is_part)

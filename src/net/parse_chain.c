@@ -3,7 +3,6 @@
 #include "net/parse_parts.h"
 
 enum {
-	IPV6_NEXT_HEADER_OFFSET = 6,
 	IPV6_FRAGMENT_WORD_OFFSET = 2, // from the start of the fragment header
 	IPV6_FRAGMENT_ID_OFFSET = 4,
 	IPV6_FRAGMENT_BYTES = 0xfff8, // of that word

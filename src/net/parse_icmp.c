@@ -6,7 +6,6 @@
 #include "net/parse_parts.h"
 
 enum {
-	ICMP_HEADER_LEN = 8,
 	ICMP_MTU_OFFSET = 6,
 	ICMP_FRAGMENTATION_NEEDED = 4,
 	ICMP_UNREACHABLE = 3,
@@ -45,7 +44,7 @@ static enum parse_result parse_quote(const uint8_t *frame, uint32_t at, struct f
 		parse_quoted_header(frame + at, view->frame_len - at, &header_len);
 	if (result != PARSE_OK)
 		return result;
-	if (frame[at + 9] == IPPROTO_IPIP) {
+	if (frame[at + IP_PROTO_OFFSET] == IPPROTO_IPIP) {
 		view->is_tunnel_error = true;
 		view->tunnel_end = ip_addr_from_v4(load_raw32(frame + at + IP_DST_OFFSET));
 		at += header_len;
@@ -55,13 +54,13 @@ static enum parse_result parse_quote(const uint8_t *frame, uint32_t at, struct f
 	}
 	const uint8_t *ip = frame + at;
 	if ((load_be16(ip + IP_FRAGMENT_OFFSET) & IP_FRAGMENT_UNITS) ||
-	    (ip[9] != IPPROTO_TCP && ip[9] != IPPROTO_UDP))
+	    (ip[IP_PROTO_OFFSET] != IPPROTO_TCP && ip[IP_PROTO_OFFSET] != IPPROTO_UDP))
 		return PARSE_NOT_OURS;
 	view->quoted_l3 = (uint16_t)at;
 	view->quoted_l4 = (uint16_t)(at + header_len);
 	view->src.addr = ip_addr_from_v4(load_raw32(ip + IP_SRC_OFFSET));
 	view->dst.addr = ip_addr_from_v4(load_raw32(ip + IP_DST_OFFSET));
-	read_quoted_transport(frame, ip[9], view);
+	read_quoted_transport(frame, ip[IP_PROTO_OFFSET], view);
 	return PARSE_OK;
 }
 

@@ -8,7 +8,7 @@
 #include "culvert/net/bytes.h"
 #include "culvert/net/parse.h"
 
-enum { IP_HEADER_MIN = 20, IPV6_FRAGMENT_LEN = 8 };
+enum { IPV6_FRAGMENT_LEN = 8 };
 
 static inline struct ip_addr parse_addr_at(const uint8_t *bytes)
 {

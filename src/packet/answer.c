@@ -11,13 +11,10 @@ enum {
 	ANSWER_TTL = 64,
 	ANSWER_ERROR_TOS = 0xc0, // internetwork control (RFC 1812 section 4.3.2.5)
 	IP_HEADER_LEN = 20,
-	IP_LEN_OFFSET = 2,
-	IPV6_LEN_OFFSET = 4,
 	IPV6_MTU_MIN = 1280, // RFC 8200 section 5: every link carries that much
 	TCP_SEQ_OFFSET = 4,
 	TCP_ACK_OFFSET = 8,
 	TCP_FLAGS_OFFSET = 13,
-	UDP_LEN_OFFSET = 4,
 	ICMP_CODE_OFFSET = 1,
 	ICMP_CSUM_OFFSET = 2,
 	ICMP_REST_OFFSET = 4, // packet too big: the greatest size that fits

@@ -65,7 +65,7 @@ static bool choose_cut(struct packet *packet, uint32_t room, struct cut *cut)
 	uint8_t gso_type = packet_gso_type(packet);
 	uint32_t headers = (uint32_t)view->payload - view->l3;
 	uint32_t ip_header = (uint32_t)view->l4 - view->l3;
-	bool is_planned; // and the pieces' headers have room in one spare
+	bool is_planned;
 	if (gso_type == VIRTIO_NET_HDR_GSO_TCPV4 && view->src.proto == IPPROTO_TCP) {
 		uint32_t most = room > headers ? room - headers : 0;
 		uint32_t len = vnet->gso_size < most ? vnet->gso_size : most;

@@ -93,7 +93,7 @@ def test_refused_clients_learn_it_at_once(lab, proxy):
     sessions = proxy.all_ended()
     assert sessions["ends"]["connection_limit"] == 20
     assert sessions["accepted"] == 29
-    assert 1 <= len(proxy.log_lines("no room for more clients")) <= 2, proxy.log()
+    assert 1 <= len(proxy.log_lines("no room for more clients")) <= 4, proxy.log()  # a thread says it every 10 s
 
 
 def test_those_who_wait_are_let_in_as_places_get_free(lab, proxy):
@@ -111,7 +111,7 @@ def test_those_who_wait_are_let_in_as_places_get_free(lab, proxy):
         took = time.monotonic() - begin
     print(f"{count} connections, 4 at a time: {took:.2f} s")
     assert proxy.sessions()["accept_pauses"] > 0
-    assert took < count / 4 * 0.1  # what ticks of 100 ms would take
+    assert took < count / 4 * 0.08  # ticks of 100 ms would take more
 
 
 # --- open files ----------------------------------------------------------------------------------

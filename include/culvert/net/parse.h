@@ -33,9 +33,12 @@ enum {
 	TCP_FLAG_URG = 0x20,
 
 	ETH_HEADER_LEN = 14,
-	IP_ID_OFFSET = 4, // from the start of the IPv4 header
+	IP_HEADER_MIN = 20,
+	IP_LEN_OFFSET = 2, // from the start of the IPv4 header
+	IP_ID_OFFSET = 4,
 	IP_FRAGMENT_OFFSET = 6,
 	IP_TTL_OFFSET = 8,
+	IP_PROTO_OFFSET = 9,
 	IP_CSUM_OFFSET = 10,
 	IP_SRC_OFFSET = 12,
 	IP_DST_OFFSET = 16,
@@ -44,12 +47,18 @@ enum {
 	IP_FRAGMENT_UNITS = 0x1fff, // where it belongs, in units of
 	FRAGMENT_UNIT = 8,          // bytes
 	IPV6_HEADER_LEN = 40,
-	IPV6_HOP_LIMIT_OFFSET = 7, // from the start of the IPv6 header
+	IPV6_LEN_OFFSET = 4, // from the start of the IPv6 header
+	IPV6_NEXT_HEADER_OFFSET = 6,
+	IPV6_HOP_LIMIT_OFFSET = 7,
 	IPV6_SRC_OFFSET = 8,
 	IPV6_DST_OFFSET = 24,
 	IPV6_ADDR_LEN = 16,
+	TCP_HEADER_MIN = 20,
 	TCP_CSUM_OFFSET = 16, // from the start of the TCP header
+	UDP_HEADER_LEN = 8,
+	UDP_LEN_OFFSET = 4,
 	UDP_CSUM_OFFSET = 6,
+	ICMP_HEADER_LEN = 8,
 	IP_PACKET_MAX = 65535,
 };
 

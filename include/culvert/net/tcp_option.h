@@ -20,6 +20,11 @@ enum tcp_option {
 uint8_t *tcp_option_find(uint8_t *frame, const struct frame_view *view, enum tcp_option kind,
 			 uint32_t len);
 
-// Take the timestamps out of a SYN: the option becomes padding, so that nothing else moves. With
-// `is_partial` the checksum is still the hardware's to fill in.
+// Overwrite `len` bytes, at most TCP_OPTION_WRITE_MAX, at a place among the options; the checksum
+// follows. With `is_partial` it is still the hardware's to fill in.
+enum { TCP_OPTION_WRITE_MAX = 10 };
+void tcp_option_write(uint8_t *frame, const struct frame_view *view, uint8_t *at,
+		      const uint8_t *bytes, size_t len, bool is_partial);
+
+// Take the timestamps out of a SYN: the option becomes padding, so that nothing else moves.
 void tcp_option_hide_timestamps(uint8_t *frame, const struct frame_view *view, bool is_partial);
