@@ -13,19 +13,29 @@ static void require(bool holds)
 		abort();
 }
 
+// What an ICMP error quotes is behind its header, or in the tunnel packet that it quotes.
+static void check_quote(const struct frame_view *view, uint32_t header_min)
+{
+	uint32_t first = view->l4 + ICMP_HEADER_LEN;
+	require(view->is_tunnel_error ? view->quoted_l3 >= first + IP_HEADER_MIN
+				      : view->quoted_l3 == first);
+	require(view->quoted_l4 >= view->quoted_l3 + header_min &&
+		view->quoted_l4 + 8U <= view->frame_len);
+}
+
 static void check_view(const struct frame_view *view, uint32_t len)
 {
+	uint32_t header_min = view->is_v6 ? IPV6_HEADER_LEN : IP_HEADER_MIN;
 	require(view->frame_len <= len && view->frame_len >= view->payload);
-	require(view->l3 == ETH_HEADER_LEN && view->l4 >= view->l3 + 20 &&
+	require(view->l3 == ETH_HEADER_LEN && view->l4 >= view->l3 + header_min &&
 		view->payload >= view->l4 + 8);
 	require(view->src.zero == 0 && view->dst.zero == 0);
-	require(ip_addr_is_v4(&view->src.addr) && ip_addr_is_v4(&view->dst.addr));
+	require(ip_addr_is_v4(&view->src.addr) == !view->is_v6 &&
+		ip_addr_is_v4(&view->dst.addr) == !view->is_v6);
 	require(view->src.proto == view->dst.proto);
 	require(view->src.proto == IPPROTO_TCP || view->src.proto == IPPROTO_UDP);
 	if (view->is_icmp_error)
-		require(view->quoted_l3 == view->l4 + 8 &&
-			view->quoted_l4 >= view->quoted_l3 + 20 &&
-			view->quoted_l4 + 8U <= view->frame_len);
+		check_quote(view, header_min);
 	else
 		require(view->src.port_be != 0);
 }

@@ -61,6 +61,21 @@ static const struct seed seeds[] = {
 	{MENDED, "front 10.1.0.12:1000 > 10.1.0.100:80 tcp SECU seq 4294967295 len 3 tos 3 df"},
 };
 
+// For the parser alone; packets of IPv6 reach the packet path by recipes.
+static const char *const frames_v6[] = {
+	"front [fd00:1::12]:1000 > [fd00:1::100]:80 tcp S seq 9 opts mss,sack,ts,ws",
+	"front [fd00:1::12]:1000 > [fd00:1::100]:80 tcp PA seq 1 ack 1 len 9 ext hop,dest pad 5",
+	"front [fd00:1::12]:1000 > [fd00:1::100]:80 tcp S seq 1 ext route0",
+	"front [fd00:1::12]:1000 > [fd00:1::100]:80 tcp S seq 1 ext dest,hop",
+	"front [fd00:1::12]:1000 > [fd00:1::100]:80 tcp S seq 1 ext ah",
+	"front [fd00:1::12]:1000 > [fd00:1::100]:53 udp len 40 ext hop",
+	"front [fd00:1::12]:1000 > [fd00:1::100]:80 tcp S seq 9 mf len 8",
+	"front [fd00:1::9] > [fd00:1::100] icmp6 too-big 1400 "
+	"{ [fd00:1::100]:80 > [fd00:1::12]:1000 tcp A seq 501 ack 101 len 900 }",
+	"front [fd00:1::9] > [fd00:1::100] icmp6 addr-unreachable "
+	"{ [fd00:1::100]:53 > [fd00:1::12]:1000 udp len 9 ext dest }",
+};
+
 // Each becomes a file for every way and both families. Flow 0 is TCP, flow 1 UDP, and 2 and 3 are
 // theirs in IPv6.
 enum {
@@ -164,7 +179,7 @@ static int write_file(const char *dir, const char *kind, size_t number, const ui
 	return fclose(file);
 }
 
-static uint32_t build(const struct seed *seed, uint8_t *frame)
+static uint32_t build(const char *text, uint8_t *frame)
 {
 	static const struct mac_addr macs[] = {{{2, 0, 0, 0, 0, 1}}, {{2, 0, 0, 0, 0, 2}}};
 	struct notation_source source = {.default_ttl = 64, .link_macs = macs};
@@ -172,8 +187,8 @@ static uint32_t build(const struct seed *seed, uint8_t *frame)
 	struct notation notation;
 	struct virtio_net_hdr vnet;
 	char why[200];
-	if (notation_parse(seed->text, &names, &source, &notation, why, sizeof(why))) {
-		fprintf(stderr, "%s: %s\n", seed->text, why);
+	if (notation_parse(text, &names, &source, &notation, why, sizeof(why))) {
+		fprintf(stderr, "%s: %s\n", text, why);
 		return 0;
 	}
 	return frame_build(&notation.spec, frame, &vnet);
@@ -226,7 +241,7 @@ static int write_seeds(const char *dir, size_t s, size_t *number)
 	static uint8_t out[SEED_MAX];
 	const struct seed *seed = &seeds[s];
 	uint32_t state = (uint32_t)s + 1;
-	uint32_t len = build(seed, frame);
+	uint32_t len = build(seed->text, frame);
 	if (len == 0 || write_file(dir, "parse", s, frame, len))
 		return -1;
 	uint8_t way = (uint8_t)(s % BARRAGE_WAYS);
@@ -242,6 +257,17 @@ static int write_seeds(const char *dir, size_t s, size_t *number)
 		size = add_record(out, 1, flags, damaged, damaged_len);
 		size = add_record(out, size, seed->flags, frame, len);
 		if (write_file(dir, "pipeline", (*number)++, out, size))
+			return -1;
+	}
+	return 0;
+}
+
+static int write_frames_v6(const char *dir, size_t first)
+{
+	static uint8_t frame[FRAME_MAX];
+	for (size_t i = 0; i < sizeof(frames_v6) / sizeof(frames_v6[0]); i++) {
+		uint32_t len = build(frames_v6[i], frame);
+		if (len == 0 || write_file(dir, "parse", first + i, frame, len))
 			return -1;
 	}
 	return 0;
@@ -325,15 +351,18 @@ static int write_headers(const char *dir)
 
 int main(int argc, char **argv)
 {
+	const size_t n_seeds = sizeof(seeds) / sizeof(seeds[0]);
 	size_t number = 0;
 	if (argc != 2) {
 		fprintf(stderr, "usage: make_corpus DIRECTORY\n");
 		return 2;
 	}
-	for (size_t s = 0; s < sizeof(seeds) / sizeof(seeds[0]); s++) {
+	for (size_t s = 0; s < n_seeds; s++) {
 		if (write_seeds(argv[1], s, &number))
 			return 1;
 	}
+	if (write_frames_v6(argv[1], n_seeds))
+		return 1;
 	if (write_recipes(argv[1], &number) || write_trains(argv[1], &number))
 		return 1;
 	return write_headers(argv[1]) ? 1 : 0;

@@ -252,6 +252,18 @@ Test(parse_ipv6, the_MTU_is_that_of_packet_too_big_alone)
 	}
 }
 
+// RFC 4291 section 2.5.5.2: no packet has such an address, which here would stand for an IPv4 host.
+Test(parse_ipv6, an_error_that_quotes_an_IPv4_host_is_not_ours)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	struct text_frame frame = frame_from_text(ERROR "too-big 1400" QUOTED "tcp A }");
+	struct frame_view view;
+	cr_assert_eq(parse_frame(frame.bytes, frame.len, &view), PARSE_OK);
+	memcpy(frame.bytes + view.quoted_l3 + IPV6_DST_OFFSET, mapped, sizeof(mapped));
+	cr_expect_eq(parse_frame(frame.bytes, frame.len, &view), PARSE_NOT_OURS);
+	text_frame_fini(&frame);
+}
+
 Test(parse_ipv6, the_pseudo_header_and_the_outer_source_are_the_packets_own)
 {
 	struct text_frame frame =
