@@ -80,7 +80,7 @@ static void print_firewall(const struct config *config)
 	}
 }
 
-static int run_mode(const struct config *config)
+static int run_mode(struct config *config)
 {
 	if (config->mode == MODE_PROXY)
 		return proxy_mode_run(config) ? EXIT_CODE_FAILED : EXIT_CODE_OK;
@@ -98,7 +98,7 @@ static int check_backends(const struct config *config)
 	return EXIT_CODE_USAGE;
 }
 
-static int run(const struct app_options *options, const struct config *config)
+static int run(const struct app_options *options, struct config *config)
 {
 	if (options->is_print_firewall) {
 		print_firewall(config);
@@ -145,6 +145,6 @@ int app_run(const struct app_options *options)
 		code = run(options, config);
 	else
 		fputs("culvert: not enough memory\n", stderr);
-	config_destroy(config);
+	config_unref(config);
 	return code;
 }

@@ -26,7 +26,7 @@
 enum { NEIGHBOUR_WAIT_MS = 1000 };
 
 struct packet_mode {
-	const struct config *config; // borrowed; everything else is owned
+	struct config *config; // of the start, borrowed; everything else is owned
 	struct service service;
 	struct event *totals;
 	struct event *guarding;
@@ -101,6 +101,32 @@ static int gather_stats(void *arg, struct stats *stats)
 	return engine_stats(self->engine, &stats->packets);
 }
 
+static uint64_t frontend_users(void *arg, uint32_t frontend)
+{
+	const struct packet_mode *self = arg;
+	return engine_frontend_users(self->engine, frontend);
+}
+
+static uint64_t backend_users(void *arg, uint32_t backend)
+{
+	const struct packet_mode *self = arg;
+	return engine_backend_users(self->engine, backend);
+}
+
+static int forget_frontend(void *arg, uint32_t frontend)
+{
+	const struct packet_mode *self = arg;
+	engine_forget_frontend(self->engine, frontend);
+	return 0;
+}
+
+static int forget_backend(void *arg, uint32_t backend)
+{
+	const struct packet_mode *self = arg;
+	engine_forget_backend(self->engine, backend);
+	return 0;
+}
+
 static void on_totals(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -172,9 +198,9 @@ static int open_network(struct packet_mode *self, struct err *err)
 }
 
 // The exact filter, or a broader one when it has more instructions than the kernel takes.
-static char *make_filter(const struct config *config)
+static char *make_filter(const struct config *config, const struct snapshot *snapshot)
 {
-	char *text = filter_text(config);
+	char *text = filter_text(config, snapshot->vips->endpoints, snapshot->vips->n);
 	if (text && filter_check(text, NULL) == 0)
 		return text;
 	free(text);
@@ -204,7 +230,7 @@ static int open_packet_path_with(struct packet_mode *self, struct snapshot *snap
 	int code = guard_open(&self->guard, topology, snapshot, err);
 	if (code)
 		return code;
-	char *filter = make_filter(self->config);
+	char *filter = make_filter(self->config, snapshot);
 	if (!filter)
 		return err_set(err, -ENOMEM, "not enough memory for the capture filter");
 	for (uint32_t i = 0; i < topology->n_links; i++) {
@@ -286,7 +312,9 @@ static int open_all(struct packet_mode *self, struct err *err)
 	if (code)
 		return code;
 	self->instance_fd = instance_claim(err);
-	code = self->instance_fd < 0 ? self->instance_fd : service_open(&self->service, err);
+	code = self->instance_fd < 0
+		       ? self->instance_fd
+		       : service_open(&self->service, engine_count_threads(self->config), err);
 	if (!code)
 		code = open_timers(self, err);
 	if (!code)
@@ -387,11 +415,20 @@ static int serve(struct packet_mode *self, struct err *err)
 	return code || !self->has_failed ? code : -ENODEV;
 }
 
-int packet_mode_run(const struct config *config)
+int packet_mode_run(struct config *config)
 {
-	static const struct service_hooks hooks = {on_stop, on_publish, gather_stats};
+	static const struct service_hooks hooks = {
+		.stop = on_stop,
+		.publish = on_publish,
+		.gather = gather_stats,
+		.frontend_users = frontend_users,
+		.backend_users = backend_users,
+		.forget_frontend = forget_frontend,
+		.forget_backend = forget_backend,
+	};
 	struct packet_mode self = {.config = config, .instance_fd = -1};
-	self.service = (struct service){.config = config, .hooks = &hooks, .arg = &self};
+	self.service =
+		(struct service){.config = config_ref(config), .hooks = &hooks, .arg = &self};
 	log_info("culvert", "version " CULVERT_VERSION ", configuration %s", config->path);
 	struct err err = {0};
 	int code = open_all(&self, &err);

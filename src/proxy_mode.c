@@ -21,7 +21,7 @@
 enum { DRAIN_LOOK_US = 20000, FIRST_CHECKS_MS = 1000, REASON_MAX = 128, SESSIONS_TEXT_MAX = 32 };
 
 struct proxy_mode {
-	const struct config *config; // borrowed; everything else is owned
+	struct config *config; // of the start, borrowed; everything else is owned
 	struct service service;
 	struct proxy *proxy;
 	struct event *alarm;    // the data path suspects a backend
@@ -105,6 +105,30 @@ static int gather(void *arg, struct stats *stats)
 	return proxy_stats(self->proxy, &stats->sessions);
 }
 
+static uint64_t frontend_users(void *arg, uint32_t frontend)
+{
+	const struct proxy_mode *self = arg;
+	return proxy_frontend_users(self->proxy, frontend);
+}
+
+static uint64_t backend_users(void *arg, uint32_t backend)
+{
+	const struct proxy_mode *self = arg;
+	return proxy_backend_users(self->proxy, backend);
+}
+
+static int forget_frontend(void *arg, uint32_t frontend)
+{
+	const struct proxy_mode *self = arg;
+	return proxy_forget_frontend(self->proxy, frontend);
+}
+
+static int forget_backend(void *arg, uint32_t backend)
+{
+	const struct proxy_mode *self = arg;
+	return proxy_forget_backend(self->proxy, backend);
+}
+
 static void on_alarm(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -116,7 +140,7 @@ static void on_alarm(evutil_socket_t fd, short what, void *arg)
 		const struct snapshot_backend *b =
 			registry_backend(self->service.registry, (uint32_t)backend);
 		snprintf(reason, sizeof(reason), "%u connects of clients in a row failed",
-			 self->config->pools[b->pool].fall);
+			 b->pool_config->fall);
 		health_report_failure(self->service.health, (size_t)backend, reason);
 	}
 }
@@ -171,7 +195,7 @@ static int open_proxy(struct proxy_mode *self, struct err *err)
 	int code = registry_snapshot(self->service.registry, &snapshot, err);
 	if (code)
 		return code;
-	code = proxy_create(&self->proxy, self->config, self->service.secret, snapshot, err);
+	code = proxy_create(&self->proxy, self->config, snapshot, err);
 	if (code)
 		snapshot_destroy(snapshot);
 	return code;
@@ -181,7 +205,7 @@ static int open_proxy(struct proxy_mode *self, struct err *err)
 // checks have passed, and are not turned away.
 static int open_all(struct proxy_mode *self, struct err *err)
 {
-	int code = service_open(&self->service, err);
+	int code = service_open(&self->service, proxy_count_threads(self->config), err);
 	if (!code)
 		code = open_proxy(self, err);
 	if (!code)
@@ -206,35 +230,33 @@ static void close_all(struct proxy_mode *self)
 	service_close(&self->service);
 }
 
-static bool has_backend(const struct proxy_mode *self, size_t pool)
+static bool has_backend(const struct registry *registry, const struct snapshot_pool *pool)
 {
-	uint32_t n_backends = registry_n_backends(self->service.registry);
-	for (uint32_t i = 0; i < n_backends; i++) {
-		const struct snapshot_backend *backend =
-			registry_backend(self->service.registry, i);
-		if (backend->pool == pool && backend->is_up)
+	for (uint32_t i = 0; i < pool->n_members; i++) {
+		if (registry_backend(registry, pool->members[i])->is_up)
 			return true;
 	}
 	return false;
 }
 
-static bool has_backends(const struct proxy_mode *self)
+static bool has_backends(const struct registry *registry)
 {
-	for (size_t i = 0; i < self->config->n_pools; i++) {
-		if (!has_backend(self, i))
+	for (uint32_t i = 0; i < registry_n_pools(registry); i++) {
+		if (!has_backend(registry, registry_pool(registry, i)))
 			return false;
 	}
 	return true;
 }
 
-static void log_empty_pools(const struct proxy_mode *self)
+static void log_empty_pools(const struct registry *registry)
 {
-	for (size_t i = 0; i < self->config->n_pools; i++) {
-		if (!has_backend(self, i))
+	for (uint32_t i = 0; i < registry_n_pools(registry); i++) {
+		const struct snapshot_pool *pool = registry_pool(registry, i);
+		if (!has_backend(registry, pool))
 			log_warn("culvert",
 				 "pool %s has no backend that is up yet; until it has, its clients "
 				 "are reset",
-				 self->config->pools[i].name);
+				 pool->config->name);
 	}
 }
 
@@ -245,7 +267,8 @@ static void await_backends(struct proxy_mode *self)
 	struct event_base *base = self->service.base;
 	uint64_t deadline = clock_now_ns() + FIRST_CHECKS_MS * NS_PER_MS;
 	const struct timeval step = {.tv_usec = 10000};
-	while (!self->drain_end_ns && !has_backends(self) && clock_now_ns() < deadline) {
+	while (!self->drain_end_ns && !has_backends(self->service.registry) &&
+	       clock_now_ns() < deadline) {
 		event_base_loopexit(base, &step);
 		if (event_base_dispatch(base) < 0 || event_base_got_break(base))
 			return;
@@ -263,18 +286,27 @@ static int serve(struct proxy_mode *self, struct err *err)
 	if (code)
 		return code;
 	service_log_frontends(&self->service);
-	log_empty_pools(self);
+	log_empty_pools(self->service.registry);
 	uint32_t n = proxy_n_threads(self->proxy);
 	log_info("culvert", "ready: proxy, %u thread%s, at most %u connections", n,
 		 n == 1 ? "" : "s", proxy_max_sessions(self->proxy));
 	return service_run(&self->service, err);
 }
 
-int proxy_mode_run(const struct config *config)
+int proxy_mode_run(struct config *config)
 {
-	static const struct service_hooks hooks = {on_stop, on_publish, gather};
+	static const struct service_hooks hooks = {
+		.stop = on_stop,
+		.publish = on_publish,
+		.gather = gather,
+		.frontend_users = frontend_users,
+		.backend_users = backend_users,
+		.forget_frontend = forget_frontend,
+		.forget_backend = forget_backend,
+	};
 	struct proxy_mode self = {.config = config};
-	self.service = (struct service){.config = config, .hooks = &hooks, .arg = &self};
+	self.service =
+		(struct service){.config = config_ref(config), .hooks = &hooks, .arg = &self};
 	log_info("culvert", "version " CULVERT_VERSION ", configuration %s", config->path);
 	struct err err = {0};
 	int code = open_all(&self, &err);

@@ -5,4 +5,4 @@
 
 // Build everything that proxy mode needs, run until SIGTERM or SIGINT, let sessions finish, take it
 // down again. Returns 0, or -errno after the reason has been logged.
-int proxy_mode_run(const struct config *config);
+int proxy_mode_run(struct config *config);

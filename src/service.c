@@ -9,7 +9,10 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 
+#include "culvert/base/clock.h"
 #include "culvert/base/log.h"
+
+enum { DRAIN_LOOK_MS = 500 };
 
 // A terminal that closes stops what was started in it.
 static const int stop_signals[SERVICE_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
@@ -56,13 +59,85 @@ void service_take_health(void *arg, size_t backend, bool is_up, const char *reas
 {
 	struct service *service = arg;
 	const struct snapshot_backend *b = registry_backend(service->registry, (uint32_t)backend);
-	const struct config_pool *pool = &service->config->pools[b->pool];
 	char text[CONFIG_BACKEND_TEXT_MAX];
 	log_write(is_up ? LOG_INFO : LOG_WARN, "health", "backend %s of pool %s is %s: %s",
-		  config_backend_format(config_backend(service->config, backend), text), pool->name,
+		  config_backend_format(b->config, text), b->pool_config->name,
 		  is_up ? "up" : "down", reason);
 	registry_set_up(service->registry, (uint32_t)backend, is_up);
 	service_publish_soon(service);
+}
+
+// ---- backends and frontends that come and go ---------------------------------------------------
+
+static int follow_backend(struct service *service, uint32_t slot, struct err *err)
+{
+	const struct snapshot_backend *b = registry_backend(service->registry, slot);
+	if (!b->config)
+		return 0;
+	if (health_has(service->health, slot))
+		return health_change(service->health, slot, b->pool_config, b->config, err);
+	return health_add(service->health, slot, b->pool_config, b->config, err);
+}
+
+static void look_again_soon(struct service *service)
+{
+	static const struct timeval soon = {.tv_usec = (suseconds_t)DRAIN_LOOK_MS * 1000};
+	if (registry_is_draining(service->registry))
+		event_add(service->draining, &soon);
+}
+
+int service_follow_registry(struct service *service, struct err *err)
+{
+	int code = 0;
+	for (uint32_t i = 0; i < registry_n_backends(service->registry) && !code; i++)
+		code = follow_backend(service, i, err);
+	look_again_soon(service);
+	return code;
+}
+
+static void release_frontend(struct service *service, uint32_t slot)
+{
+	const struct snapshot_frontend *f = registry_frontend(service->registry, slot);
+	if (f->state < SLOT_REMOVED || service->hooks->frontend_users(service->arg, slot) ||
+	    service->hooks->forget_frontend(service->arg, slot))
+		return;
+	log_info("reload", "frontend %s has %s and is gone", f->config->name,
+		 f->state == SLOT_OVER ? "had its drain_timeout" : "drained");
+	registry_give_back_frontend(service->registry, slot);
+	service_publish_soon(service);
+}
+
+// It is checked until its last flow has ended: when it dies meanwhile, its clients are told.
+static void release_backend(struct service *service, uint32_t slot)
+{
+	char text[CONFIG_BACKEND_TEXT_MAX];
+	const struct snapshot_backend *b = registry_backend(service->registry, slot);
+	if (b->state < SLOT_REMOVED || service->hooks->backend_users(service->arg, slot) ||
+	    service->hooks->forget_backend(service->arg, slot))
+		return;
+	log_info("reload", "backend %s of pool %s has %s and is gone",
+		 config_backend_format(b->config, text), b->pool_config->name,
+		 b->state == SLOT_OVER ? "had its drain_timeout" : "drained");
+	health_remove(service->health, slot);
+	registry_give_back_backend(service->registry, slot);
+	service_publish_soon(service);
+}
+
+static void on_draining(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct service *service = arg;
+	// Nothing is given back of which the data path has not heard yet that it was removed.
+	if (!event_pending(service->publishing, EV_TIMEOUT, NULL)) {
+		for (uint32_t i = 0; i < registry_n_frontends(service->registry); i++)
+			release_frontend(service, i);
+		for (uint32_t i = 0; i < registry_n_backends(service->registry); i++)
+			release_backend(service, i);
+	}
+	if (registry_end_drains(service->registry, clock_now_ns()))
+		service_publish_soon(service);
+	look_again_soon(service);
 }
 
 // ---- building ----------------------------------------------------------------------------------
@@ -90,38 +165,42 @@ static int open_events(struct service *service, struct err *err)
 			return err_set(err, -ENOMEM, "cannot watch for signals");
 	}
 	service->publishing = evtimer_new(service->base, on_publish, service);
-	if (!service->publishing)
+	service->draining = evtimer_new(service->base, on_draining, service);
+	if (!service->publishing || !service->draining)
 		return err_set(err, -ENOMEM, "not enough memory for timers");
 	return 0;
 }
 
-int service_open(struct service *service, struct err *err)
+int service_open(struct service *service, uint32_t n_threads, struct err *err)
 {
 	raise_descriptor_limit();
 	if (getrandom(&service->secret, sizeof(service->secret), 0) != sizeof(service->secret))
 		return err_sys(err, -errno, "cannot get random bytes");
 	int code = open_events(service, err);
 	if (!code)
-		code = registry_create(&service->registry, service->config, service->secret, err);
+		code = registry_create(&service->registry, service->config, service->secret,
+				       n_threads, err);
 	return code;
 }
 
 int service_open_health(struct service *service, struct err *err)
 {
+	struct health **health = &service->health;
+	uint32_t n = registry_max_backends(service->registry);
+	int code;
 	if (service->readiness)
-		return health_start(&service->health, service->base, service->config,
-				    readiness_take_health, service->readiness, err);
-	return health_start(&service->health, service->base, service->config, service_take_health,
-			    service, err);
+		code = health_create(health, service->base, n, readiness_take_health,
+				     service->readiness, err);
+	else
+		code = health_create(health, service->base, n, service_take_health, service, err);
+	return code ? code : service_follow_registry(service, err);
 }
 
 int service_open_stats(struct service *service, struct err *err)
 {
 	const struct config *config = service->config;
 	struct stats_source source = {
-		.config = config,
-		.health = service->health,
-		.readiness = service->readiness,
+		.registry = service->registry,
 		.gather = service->hooks->gather,
 		.arg = service->arg,
 	};
@@ -151,11 +230,13 @@ void service_close(struct service *service)
 {
 	service_close_outward(service);
 	registry_destroy(service->registry);
+	free_event(service->draining);
 	free_event(service->publishing);
 	for (int i = 0; i < SERVICE_SIGNALS; i++)
 		free_event(service->signals[i]);
 	if (service->base)
 		event_base_free(service->base);
+	config_unref(service->config);
 	*service = (struct service){0};
 }
 

@@ -22,15 +22,22 @@ struct service_hooks {
 	// something has to be tried again in a second.
 	int (*publish)(void *arg, struct snapshot *snapshot, struct err *err);
 	stats_gather_fn gather;
+	// What refers to the slot of a frontend or backend: flows, or sessions.
+	uint64_t (*frontend_users)(void *arg, uint32_t frontend);
+	uint64_t (*backend_users)(void *arg, uint32_t backend);
+	// Nothing does any more, and another may have it: count from 0. 0 or -errno.
+	int (*forget_frontend)(void *arg, uint32_t frontend);
+	int (*forget_backend)(void *arg, uint32_t backend);
 };
 
 struct service {
-	const struct config *config;       // borrowed; all that follows is owned
+	struct config *config;             // in force; counted by whoever fills this in
 	const struct service_hooks *hooks; // borrowed
-	void *arg;
+	void *arg;                         // borrowed; all that follows is owned
 	struct event_base *base;
 	struct event *signals[SERVICE_SIGNALS];
 	struct event *publishing; // pending: the registry has news for the data path
+	struct event *draining;   // pending: some slots were removed and are still in use
 	struct registry *registry;
 	struct readiness *readiness; // borrowed; NULL: who is healthy gets traffic
 	struct health *health;
@@ -39,7 +46,8 @@ struct service {
 };
 
 // In this order; each 0 or -errno, and after a failure service_close() takes down what is there.
-int service_open(struct service *service, struct err *err);        // event loop, signals, registry
+// Event loop, signals, registry for a data path whose `n_threads` pick backends.
+int service_open(struct service *service, uint32_t n_threads, struct err *err);
 int service_open_health(struct service *service, struct err *err); // service->readiness first
 int service_open_stats(struct service *service, struct err *err);
 void service_close_outward(struct service *service); // statistics and health: before the data path
@@ -48,6 +56,10 @@ void service_close(struct service *service);
 // Have hooks->publish called in the event loop's next round: changes that come in a burst go out as
 // one snapshot.
 void service_publish_soon(struct service *service);
+
+// The registry has taken over another configuration: have its backends checked, and let go those
+// that were removed when they have drained. 0 or -errno.
+int service_follow_registry(struct service *service, struct err *err);
 
 // What health, or what stands between it and the registry, has found out: a health_change_fn whose
 // `arg` is the service.

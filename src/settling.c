@@ -32,6 +32,8 @@ static void on_period(evutil_socket_t fd, short what, void *arg)
 	bool has_news = false;
 	bool is_settled = true;
 	for (uint32_t i = 0; i < registry_n_backends(params->registry); i++) {
+		if (!registry_backend(params->registry, i)->config)
+			continue;
 		if (is_over || is_backend_known(params, i))
 			has_news |= registry_set_known(params->registry, i);
 		else

@@ -7,12 +7,14 @@
 
 #include "culvert/base/log.h"
 
-static const struct config_frontend *frontend_at(const struct config *config,
+// One that drains counts too.
+static const struct config_frontend *frontend_at(const struct registry *registry,
 						 const struct ip_addr *addr)
 {
-	for (size_t i = 0; i < config->n_frontends; i++) {
-		if (ip_addr_equal(&config->frontends[i].endpoint.addr, addr))
-			return &config->frontends[i];
+	for (uint32_t i = 0; i < registry_n_frontends(registry); i++) {
+		const struct snapshot_frontend *frontend = registry_frontend(registry, i);
+		if (frontend->config && ip_addr_equal(&frontend->endpoint.addr, addr))
+			return frontend->config;
 	}
 	return NULL;
 }
@@ -30,7 +32,7 @@ static struct snapshot_link link_of(const struct topology *topology, const struc
 	for (size_t i = 0; netwatch_link_addr(topology->netwatch, info->ifindex, i, &addr); i++) {
 		struct ip_addr *own = ip_addr_is_v4(&addr) ? &link.own_v4 : &link.own_v6;
 		if (ip_addr_is_unspecified(own) && !ip_addr_is_link_local(&addr) &&
-		    !frontend_at(topology->config, &addr))
+		    !frontend_at(topology->registry, &addr))
 			*own = addr;
 	}
 	return link;
@@ -137,13 +139,14 @@ static int check_snat_addrs(struct topology *topology, struct err *err)
 
 // With l2 and ipip a backend holds the VIP itself, and what comes from there it takes for its own;
 // with l2 it must hear the frames that are addressed to it. 0, or the reason in `err`.
-static int check_dsr_path(const struct config *config, const struct ip_addr *addr,
+static int check_dsr_path(const struct topology *topology, const struct ip_addr *addr,
 			  const struct next_hop *next, struct err *err)
 {
+	const struct config *config = topology->config;
 	char text[IP_ADDR_TEXT_MAX];
 	if (config->mode != MODE_DSR || config->dsr.method == DSR_NAT)
 		return 0;
-	const struct config_frontend *frontend = frontend_at(config, &next->source);
+	const struct config_frontend *frontend = frontend_at(topology->registry, &next->source);
 	if (frontend)
 		return err_set(err, -EADDRINUSE,
 			       "this host would speak to it from %s, the address of frontend "
@@ -179,7 +182,7 @@ static int add_backend_link(struct topology *topology, const struct endpoint *en
 			"another host",
 			endpoint_format(endpoint, text), mode_name(topology->config->mode));
 	struct err reason = {0};
-	code = check_dsr_path(topology->config, &endpoint->addr, &hop, &reason);
+	code = check_dsr_path(topology, &endpoint->addr, &hop, &reason);
 	if (code)
 		return err_set(err, code, "backend %s: %s", endpoint_format(endpoint, text),
 			       reason.message);
@@ -244,7 +247,7 @@ static void look_up_hop(struct topology *topology, const struct ip_addr *addr,
 			name);
 		return;
 	}
-	if (check_dsr_path(topology->config, addr, &next, err))
+	if (check_dsr_path(topology, addr, &next, err))
 		return;
 	*mask = snat_mask(topology, &next, err);
 	if (*mask == 0)
@@ -283,6 +286,8 @@ static bool refresh_backends(struct topology *topology)
 		struct snapshot_hop hop;
 		uint64_t mask;
 		struct err err = {0};
+		if (!backend->config)
+			continue;
 		look_up_hop(topology, &backend->endpoint.addr, &hop, &mask, &err);
 		if (is_same_hop(&hop, &backend->hop) && mask == backend->snat_mask)
 			continue;

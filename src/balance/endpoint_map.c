@@ -7,28 +7,27 @@
 
 int endpoint_map_init(struct endpoint_map *map, uint32_t capacity, uint64_t secret, struct err *err)
 {
-	struct endpoint *endpoints = calloc(capacity + 1, sizeof(*endpoints));
-	if (!endpoints)
-		return err_set(err, -ENOMEM, "not enough memory for %u endpoints", capacity);
 	*map = (struct endpoint_map){
-		.endpoints = endpoints,
+		.endpoints = calloc(capacity + 1, sizeof(*map->endpoints)),
+		.numbers = calloc(capacity + 1, sizeof(*map->numbers)),
 		.capacity = capacity,
 		.secret = secret,
 	};
-	int code = index_map_init(&map->index, capacity ? capacity : 1, err);
-	if (code) {
-		free(endpoints);
-		map->endpoints = NULL;
-	}
+	int code = 0;
+	if (!map->endpoints || !map->numbers)
+		code = err_set(err, -ENOMEM, "not enough memory for %u endpoints", capacity);
+	if (!code)
+		code = index_map_init(&map->index, capacity ? capacity : 1, err);
+	if (code)
+		endpoint_map_fini(map);
 	return code;
 }
 
 void endpoint_map_fini(struct endpoint_map *map)
 {
-	if (!map->endpoints)
-		return;
 	index_map_fini(&map->index);
 	free(map->endpoints);
+	free(map->numbers);
 	*map = (struct endpoint_map){0};
 }
 
@@ -37,7 +36,7 @@ static uint32_t hash_of(const struct endpoint_map *map, const struct endpoint *e
 	return (uint32_t)XXH3_64bits_withSeed(endpoint, sizeof(*endpoint), map->secret);
 }
 
-// The index map's values start at 1.
+// The index map's values are places in `endpoints`, counted from 1.
 int32_t endpoint_map_find(const struct endpoint_map *map, const struct endpoint *endpoint)
 {
 	struct index_map_cursor cursor;
@@ -45,17 +44,19 @@ int32_t endpoint_map_find(const struct endpoint_map *map, const struct endpoint 
 	for (uint32_t i = index_map_first(&map->index, hash, &cursor); i;
 	     i = index_map_next(&map->index, &cursor)) {
 		if (endpoint_equal(&map->endpoints[i - 1], endpoint))
-			return (int32_t)(i - 1);
+			return (int32_t)map->numbers[i - 1];
 	}
 	return ENDPOINT_UNKNOWN;
 }
 
-uint32_t endpoint_map_add(struct endpoint_map *map, const struct endpoint *endpoint)
+uint32_t endpoint_map_add(struct endpoint_map *map, const struct endpoint *endpoint,
+			  uint32_t number)
 {
 	int32_t known = endpoint_map_find(map, endpoint);
 	if (known != ENDPOINT_UNKNOWN)
 		return (uint32_t)known;
 	map->endpoints[map->n] = *endpoint;
-	index_map_insert(&map->index, hash_of(map, endpoint), map->n + 1);
-	return map->n++;
+	map->numbers[map->n++] = number;
+	index_map_insert(&map->index, hash_of(map, endpoint), map->n);
+	return number;
 }

@@ -4,108 +4,62 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
+
+#include "balance/registry_private.h"
 
 // Without configured source addresses each route names its own; more than these per process are
 // a configuration that should name them.
 enum { SNATS_FROM_ROUTES = 8 };
 
-struct registry {
-	const struct config *config; // borrowed
-	struct snapshot_frontend *frontends;
-	struct snapshot_backend *backends;
-	struct snapshot_pool *pools; // a table that is NULL is to be built
-	uint32_t n_backends;
-	uint32_t n_links;
-	uint32_t n_snats;
-	uint32_t snats_per_endpoint;
-	uint64_t version;
-	struct snapshot_link links[CONFIG_MAX_INTERFACES];
-	struct ip_addr snats[CONFIG_MAX_SNAT_ADDRS];
-	struct endpoint_map vips;
-	struct endpoint_map backend_ids;
-};
-
-static void add_frontends(struct registry *registry)
-{
-	const struct config *config = registry->config;
-	for (size_t i = 0; i < config->n_frontends; i++) {
-		const struct config_frontend *from = &config->frontends[i];
-		endpoint_map_add(&registry->vips, &from->endpoint);
-		registry->frontends[i] = (struct snapshot_frontend){
-			.endpoint = from->endpoint,
-			.pool = (uint16_t)from->pool,
-			.hash = from->hash,
-		};
-	}
-}
-
-static void add_pool(struct registry *registry, size_t pool, uint32_t first)
-{
-	const struct config_pool *from = &registry->config->pools[pool];
-	registry->pools[pool].first_backend = first;
-	registry->pools[pool].n_backends = (uint32_t)from->n_backends;
-	registry->pools[pool].n_unknown = (uint32_t)from->n_backends;
-	for (size_t i = 0; i < from->n_backends; i++) {
-		const struct endpoint *endpoint = &from->backends[i].endpoint;
-		registry->backends[first + i] = (struct snapshot_backend){
-			.endpoint = *endpoint,
-			.endpoint_id = endpoint_map_add(&registry->backend_ids, endpoint),
-			.pool = (uint16_t)pool,
-			.weight = from->backends[i].weight,
-			.resets_on_down = from->on_backend_down == ON_DOWN_RESET,
-		};
-	}
-}
+// ---- creation ----------------------------------------------------------------------------------
 
 static int allocate(struct registry *registry, uint64_t secret, struct err *err)
 {
-	const struct config *config = registry->config;
-	for (size_t i = 0; i < config->n_pools; i++)
-		registry->n_backends += (uint32_t)config->pools[i].n_backends;
-
-	registry->frontends = calloc(config->n_frontends + 1, sizeof(*registry->frontends));
-	registry->backends = calloc(registry->n_backends + 1, sizeof(*registry->backends));
-	registry->pools = calloc(config->n_pools + 1, sizeof(*registry->pools));
-	if (!registry->frontends || !registry->backends || !registry->pools)
+	uint32_t n_frontends = registry->max_frontends + 1;
+	uint32_t n_backends = registry->max_backends + 1;
+	registry->frontends = calloc(n_frontends, sizeof(*registry->frontends));
+	registry->frontends_removed_ns =
+		calloc(n_frontends, sizeof(*registry->frontends_removed_ns));
+	registry->backends = calloc(n_backends, sizeof(*registry->backends));
+	registry->controls = calloc(n_backends, sizeof(*registry->controls));
+	if (!registry->frontends || !registry->frontends_removed_ns || !registry->backends ||
+	    !registry->controls)
 		return err_set(err, -ENOMEM, "not enough memory for the list of backends");
-	int code = endpoint_map_init(&registry->vips, (uint32_t)config->n_frontends, secret, err);
-	if (code)
-		return code;
-	return endpoint_map_init(&registry->backend_ids, registry->n_backends, secret, err);
+	return endpoint_ids_init(&registry->ids, registry->max_backends, secret, err);
 }
 
 // In DSR mode packets keep the client's address: the one pool per endpoint has no address of ours.
-static void set_snats(struct registry *registry)
+static void set_snats(struct registry *registry, const struct config *config)
 {
-	const struct config_passthrough *passthrough = &registry->config->passthrough;
+	const struct config_passthrough *passthrough = &config->passthrough;
 	registry->snats_per_endpoint = 1;
-	if (registry->config->mode == MODE_DSR)
+	if (config->mode == MODE_DSR)
 		return;
 	for (size_t i = 0; i < passthrough->n_snat_addrs; i++)
 		registry->snats[registry->n_snats++] = passthrough->snat_addrs[i];
 	registry->snats_per_endpoint = registry->n_snats ? registry->n_snats : SNATS_FROM_ROUTES;
 }
 
-int registry_create(struct registry **registry, const struct config *config, uint64_t secret,
-		    struct err *err)
+int registry_create(struct registry **registry, struct config *config, uint64_t secret,
+		    uint32_t n_threads, struct err *err)
 {
 	struct registry *made = calloc(1, sizeof(*made));
 	if (!made)
 		return err_set(err, -ENOMEM, "not enough memory for the list of backends");
-	made->config = config;
+	made->secret = secret;
+	made->n_threads = n_threads;
+	made->max_frontends = config_max_frontends(config);
+	made->max_backends = config_max_backends(config);
+	set_snats(made, config);
 	int code = allocate(made, secret, err);
+	if (!code)
+		code = registry_apply(made, config, 0, err);
 	if (code) {
 		registry_destroy(made);
 		return code;
 	}
-	add_frontends(made);
-	uint32_t first = 0;
-	for (size_t i = 0; i < config->n_pools; i++) {
-		add_pool(made, i, first);
-		first += made->pools[i].n_backends;
-	}
-	set_snats(made);
+	for (uint32_t i = 0; i < made->n_backends; i++)
+		made->backends[i].is_known = false; // there was no table that was right before
 	*registry = made;
 	return 0;
 }
@@ -114,15 +68,25 @@ void registry_destroy(struct registry *registry)
 {
 	if (!registry)
 		return;
-	for (size_t i = 0; registry->pools && i < registry->config->n_pools; i++)
+	for (uint32_t i = 0; registry->pools && i <= registry->n_pools; i++)
 		maglev_unref(registry->pools[i].table);
-	endpoint_map_fini(&registry->vips);
-	endpoint_map_fini(&registry->backend_ids);
+	for (uint32_t i = 0; i < registry->n_backends; i++)
+		config_unref(registry->backends[i].owner);
+	for (uint32_t i = 0; i < registry->n_frontends; i++)
+		config_unref(registry->frontends[i].owner);
+	generation_unref(registry->generation);
+	snapshot_maps_unref(registry->maps);
+	endpoint_ids_fini(&registry->ids);
+	registry_free_notes(registry);
 	free(registry->pools);
+	free(registry->controls);
 	free(registry->backends);
+	free(registry->frontends_removed_ns);
 	free(registry->frontends);
 	free(registry);
 }
+
+// ---- the network -------------------------------------------------------------------------------
 
 int registry_add_link(struct registry *registry, const struct snapshot_link *link, struct err *err)
 {
@@ -165,28 +129,6 @@ int registry_add_snat(struct registry *registry, const struct ip_addr *addr, str
 	return (int)registry->n_snats++;
 }
 
-bool registry_set_known(struct registry *registry, uint32_t backend)
-{
-	struct snapshot_backend *b = &registry->backends[backend];
-	if (b->is_known)
-		return false;
-	b->is_known = true;
-	registry->pools[b->pool].n_unknown--;
-	return true;
-}
-
-void registry_set_up(struct registry *registry, uint32_t backend, bool is_up)
-{
-	struct snapshot_backend *b = &registry->backends[backend];
-	struct snapshot_pool *pool = &registry->pools[b->pool];
-	registry_set_known(registry, backend);
-	if (b->is_up == is_up)
-		return;
-	b->is_up = is_up;
-	maglev_unref(pool->table);
-	pool->table = NULL;
-}
-
 void registry_set_hop(struct registry *registry, uint32_t backend, const struct snapshot_hop *hop,
 		      uint64_t snat_mask)
 {
@@ -194,14 +136,155 @@ void registry_set_hop(struct registry *registry, uint32_t backend, const struct 
 	registry->backends[backend].snat_mask = snat_mask;
 }
 
+// ---- who takes traffic -------------------------------------------------------------------------
+
+static uint16_t weight_of(const struct registry *registry, uint32_t backend)
+{
+	const struct snapshot_backend *b = &registry->backends[backend];
+	int32_t set = registry->controls[backend].weight_set;
+	if (b->state != SLOT_ACTIVE || b->admin != ADMIN_READY)
+		return 0;
+	return set == REGISTRY_WEIGHT_CONFIGURED ? b->config->weight : (uint16_t)set;
+}
+
+void registry_refresh(struct registry *registry, uint32_t backend)
+{
+	struct snapshot_backend *b = &registry->backends[backend];
+	bool is_up = b->state != SLOT_FREE && b->state != SLOT_OVER && b->admin != ADMIN_MAINT &&
+		     registry->controls[backend].is_healthy;
+	uint16_t weight = weight_of(registry, backend);
+	bool is_news = b->is_up != is_up || b->weight != weight;
+	b->is_up = is_up;
+	b->weight = weight;
+	b->resets_on_down = b->state == SLOT_OVER ||
+			    (b->pool_config && b->pool_config->on_backend_down == ON_DOWN_RESET);
+	if (!is_news || b->pool >= registry->n_pools)
+		return;
+	maglev_unref(registry->pools[b->pool].table);
+	registry->pools[b->pool].table = NULL;
+}
+
+bool registry_set_known(struct registry *registry, uint32_t backend)
+{
+	struct snapshot_backend *b = &registry->backends[backend];
+	bool was_known = b->is_known;
+	b->is_known = true;
+	return !was_known;
+}
+
+void registry_set_up(struct registry *registry, uint32_t backend, bool is_up)
+{
+	registry_set_known(registry, backend);
+	registry->controls[backend].is_healthy = is_up;
+	registry_refresh(registry, backend);
+}
+
+bool registry_is_healthy(const struct registry *registry, uint32_t backend)
+{
+	return registry->controls[backend].is_healthy;
+}
+
+// ---- draining ----------------------------------------------------------------------------------
+
+static bool is_time_over(const struct registry *registry, uint64_t removed_ns, uint64_t now_ns)
+{
+	uint64_t timeout_ms = registry->generation->config->reload.drain_timeout_ms;
+	return now_ns - removed_ns >= timeout_ms * UINT64_C(1000000);
+}
+
+bool registry_end_drains(struct registry *registry, uint64_t now_ns)
+{
+	bool is_news = false;
+	for (uint32_t i = 0; i < registry->n_frontends; i++) {
+		struct snapshot_frontend *frontend = &registry->frontends[i];
+		if (frontend->state != SLOT_REMOVED ||
+		    !is_time_over(registry, registry->frontends_removed_ns[i], now_ns))
+			continue;
+		frontend->state = SLOT_OVER;
+		snapshot_maps_unref(registry->maps);
+		registry->maps = NULL;
+		is_news = true;
+	}
+	for (uint32_t i = 0; i < registry->n_backends; i++) {
+		struct snapshot_backend *backend = &registry->backends[i];
+		if (backend->state != SLOT_REMOVED ||
+		    !is_time_over(registry, registry->controls[i].removed_ns, now_ns))
+			continue;
+		backend->state = SLOT_OVER;
+		registry_refresh(registry, i);
+		is_news = true;
+	}
+	return is_news;
+}
+
+void registry_give_back_frontend(struct registry *registry, uint32_t frontend)
+{
+	config_unref(registry->frontends[frontend].owner);
+	registry->frontends[frontend] = (struct snapshot_frontend){
+		.pool = (uint16_t)registry->n_pools,
+	};
+	snapshot_maps_unref(registry->maps);
+	registry->maps = NULL;
+}
+
+void registry_give_back_backend(struct registry *registry, uint32_t backend)
+{
+	config_unref(registry->backends[backend].owner);
+	endpoint_ids_give_back(&registry->ids, registry->backends[backend].endpoint_id);
+	registry->backends[backend] = (struct snapshot_backend){
+		.pool = (uint16_t)registry->n_pools,
+		.is_known = true, // there is nothing to be known
+	};
+	registry->controls[backend] = (struct backend_control){
+		.weight_set = REGISTRY_WEIGHT_CONFIGURED,
+	};
+	snapshot_maps_unref(registry->maps);
+	registry->maps = NULL;
+}
+
+bool registry_is_draining(const struct registry *registry)
+{
+	for (uint32_t i = 0; i < registry->n_frontends; i++) {
+		if (registry->frontends[i].state >= SLOT_REMOVED)
+			return true;
+	}
+	for (uint32_t i = 0; i < registry->n_backends; i++) {
+		if (registry->backends[i].state >= SLOT_REMOVED)
+			return true;
+	}
+	return false;
+}
+
+// ---- looking -----------------------------------------------------------------------------------
+
+const struct config *registry_config(const struct registry *registry)
+{
+	return registry->generation->config;
+}
+
+uint64_t registry_generation(const struct registry *registry)
+{
+	return registry->generation->number;
+}
+
+uint32_t registry_n_frontends(const struct registry *registry)
+{
+	return registry->n_frontends;
+}
+
 uint32_t registry_n_backends(const struct registry *registry)
 {
 	return registry->n_backends;
 }
 
-uint32_t registry_n_endpoints(const struct registry *registry)
+uint32_t registry_max_frontends(const struct registry *registry)
 {
-	return registry->backend_ids.n;
+	return registry->max_frontends;
+}
+
+uint32_t registry_max_backends(const struct registry *registry)
+{
+	return registry->max_backends;
 }
 
 uint32_t registry_snats_per_endpoint(const struct registry *registry)
@@ -209,105 +292,23 @@ uint32_t registry_snats_per_endpoint(const struct registry *registry)
 	return registry->snats_per_endpoint;
 }
 
+const struct snapshot_frontend *registry_frontend(const struct registry *registry,
+						  uint32_t frontend)
+{
+	return &registry->frontends[frontend];
+}
+
 const struct snapshot_backend *registry_backend(const struct registry *registry, uint32_t backend)
 {
 	return &registry->backends[backend];
 }
 
-// What a backend's place in a Maglev table is made from. A path has no endpoint: its digest stands
-// for one.
-static struct endpoint identity_of(const struct config_backend *backend)
+uint32_t registry_n_pools(const struct registry *registry)
 {
-	struct endpoint identity = backend->endpoint;
-	XXH128_canonical_t digest;
-	_Static_assert(sizeof(digest) == sizeof(identity.addr), "a digest fills an address");
-	if (backend->unix_path) {
-		XXH128_canonicalFromHash(&digest, XXH3_128bits(backend->unix_path,
-							       strlen(backend->unix_path)));
-		memcpy(&identity.addr, &digest, sizeof(digest));
-	}
-	return identity;
+	return registry->n_pools;
 }
 
-// The pool's table over the backends that are up.
-static int build_table(struct registry *registry, size_t pool, struct err *err)
+const struct snapshot_pool *registry_pool(const struct registry *registry, uint32_t pool)
 {
-	struct snapshot_pool *state = &registry->pools[pool];
-	const struct config_pool *config = &registry->config->pools[pool];
-	struct maglev_backend *up = calloc(state->n_backends + 1, sizeof(*up));
-	if (!up)
-		return err_set(err, -ENOMEM, "not enough memory for a Maglev table");
-	size_t n_up = 0;
-	for (uint32_t i = 0; i < state->n_backends; i++) {
-		const struct snapshot_backend *backend =
-			&registry->backends[state->first_backend + i];
-		if (backend->is_up)
-			up[n_up++] = (struct maglev_backend){
-				.endpoint = identity_of(&config->backends[i]),
-				.weight = backend->weight,
-				.id = (uint16_t)(state->first_backend + i),
-			};
-	}
-	uint32_t size = registry->config->passthrough.maglev_table_size;
-	int code = maglev_build(&state->table, up, n_up, size, err);
-	free(up);
-	return code;
-}
-
-static void *copy_of(const void *from, size_t n, size_t size)
-{
-	void *copy = calloc(n + 1, size);
-	if (copy)
-		memcpy(copy, from, n * size);
-	return copy;
-}
-
-static int fill(struct registry *registry, struct snapshot *snapshot, struct err *err)
-{
-	const struct config *config = registry->config;
-	snapshot->frontends =
-		copy_of(registry->frontends, snapshot->n_frontends, sizeof(*snapshot->frontends));
-	snapshot->backends =
-		copy_of(registry->backends, snapshot->n_backends, sizeof(*snapshot->backends));
-	snapshot->pools = calloc(config->n_pools + 1, sizeof(*snapshot->pools));
-	if (!snapshot->frontends || !snapshot->backends || !snapshot->pools)
-		return err_set(err, -ENOMEM, "not enough memory for a snapshot");
-	memcpy(snapshot->links, registry->links, sizeof(snapshot->links));
-	memcpy(snapshot->snats, registry->snats, sizeof(snapshot->snats));
-	for (size_t i = 0; i < config->n_pools; i++) {
-		int code = registry->pools[i].table ? 0 : build_table(registry, i, err);
-		if (code)
-			return code;
-		snapshot->pools[i] = registry->pools[i];
-		maglev_ref(snapshot->pools[i].table);
-	}
-	return 0;
-}
-
-int registry_snapshot(struct registry *registry, struct snapshot **snapshot, struct err *err)
-{
-	const struct config *config = registry->config;
-	struct snapshot *made = calloc(1, sizeof(*made));
-	if (!made)
-		return err_set(err, -ENOMEM, "not enough memory for a snapshot");
-	*made = (struct snapshot){
-		.version = ++registry->version,
-		.n_links = registry->n_links,
-		.n_frontends = (uint32_t)config->n_frontends,
-		.n_backends = registry->n_backends,
-		.n_pools = (uint32_t)config->n_pools,
-		.n_snats = registry->n_snats,
-		.snats_per_endpoint = registry->snats_per_endpoint,
-		.nat_port_min = config->passthrough.nat_port_min,
-		.nat_port_max = config->passthrough.nat_port_max,
-		.vips = &registry->vips,
-		.backend_ids = &registry->backend_ids,
-	};
-	int code = fill(registry, made, err);
-	if (code) {
-		snapshot_destroy(made);
-		return code;
-	}
-	*snapshot = made;
-	return 0;
+	return &registry->pools[pool];
 }

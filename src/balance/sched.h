@@ -8,8 +8,8 @@
 #include "culvert/balance/scheduler.h"
 
 struct sched_ops {
-	size_t fixed_bytes;       // of the state
-	size_t bytes_per_backend; // what follows it
+	size_t fixed_bytes;      // of the state
+	size_t bytes_per_member; // what follows it
 	// Zeroed memory into a state; NULL: zeros will do.
 	void (*init)(struct scheduler *scheduler, uint64_t seed);
 	int32_t (*pick)(struct scheduler *scheduler, const struct scheduler_pick *pick);
@@ -17,7 +17,7 @@ struct sched_ops {
 
 struct scheduler {
 	const struct sched_ops *ops;
-	uint32_t n_backends; // of the pool
+	uint32_t n_members; // of the pool
 };
 
 extern const struct sched_ops sched_maglev;
@@ -46,9 +46,10 @@ static inline bool sched_is_eligible(const struct scheduler_pick *pick, uint32_t
 	return sched_weight(&pick->snapshot->backends[backend]) && !sched_was_tried(pick, backend);
 }
 
-static inline uint32_t sched_first_backend(const struct scheduler_pick *pick)
+// The slots of the pool, by place.
+static inline const uint16_t *sched_members(const struct scheduler_pick *pick)
 {
-	return pick->snapshot->pools[pick->pool].first_backend;
+	return pick->snapshot->pools[pick->pool].members;
 }
 
 // Is load_a / weight_a less than load_b / weight_b? The products fit: scheduler_load_fn.

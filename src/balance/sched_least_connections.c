@@ -14,7 +14,7 @@ struct least_connections {
 static void init(struct scheduler *scheduler, uint64_t seed)
 {
 	struct least_connections *self = (struct least_connections *)scheduler;
-	sched_smooth_init(&self->smooth, self->turns, scheduler->n_backends, seed);
+	sched_smooth_init(&self->smooth, self->turns, scheduler->n_members, seed);
 }
 
 // Notes all loads. NULL: there is no candidate.
@@ -22,13 +22,13 @@ static const struct sched_turn *find_least(struct least_connections *self,
 					   const struct scheduler_pick *pick)
 {
 	const struct sched_turn *least = NULL;
-	uint32_t first = sched_first_backend(pick);
+	const uint16_t *members = sched_members(pick);
 	for (uint32_t i = 0; i < self->smooth.n; i++) {
 		struct sched_turn *turn = &self->turns[i];
 		turn->load = not_a_candidate;
-		if (turn->weight == 0 || sched_was_tried(pick, first + i))
+		if (turn->weight == 0 || sched_was_tried(pick, members[i]))
 			continue;
-		turn->load = pick->load(pick->load_arg, first + i);
+		turn->load = pick->load(pick->load_arg, members[i]);
 		if (!least ||
 		    sched_is_less_loaded(turn->load, turn->weight, least->load, least->weight))
 			least = turn;
@@ -50,12 +50,12 @@ static int32_t pick_least(struct scheduler *scheduler, const struct scheduler_pi
 		    turn->load * least->weight == least->load * turn->weight)
 			sched_smooth_gather(&round, turn);
 	}
-	return sched_smooth_take(&self->smooth, &round, sched_first_backend(pick));
+	return sched_smooth_take(&self->smooth, &round, sched_members(pick));
 }
 
 const struct sched_ops sched_least_connections = {
 	.fixed_bytes = sizeof(struct least_connections),
-	.bytes_per_backend = sizeof(struct sched_turn),
+	.bytes_per_member = sizeof(struct sched_turn),
 	.init = init,
 	.pick = pick_least,
 };

@@ -12,16 +12,16 @@ enum { MAX_REHASHES = 16 };
 // Thaler and Ravishankar 1998): the order of the configuration decides nothing.
 static int32_t scan(const struct scheduler *scheduler, const struct scheduler_pick *pick)
 {
-	uint32_t first = sched_first_backend(pick);
+	const uint16_t *members = sched_members(pick);
 	int32_t best = SCHEDULER_NO_BACKEND;
 	uint64_t best_hash = 0;
-	for (uint32_t i = first; i < first + scheduler->n_backends; i++) {
-		if (!sched_is_eligible(pick, i))
+	for (uint32_t i = 0; i < scheduler->n_members; i++) {
+		if (!sched_is_eligible(pick, members[i]))
 			continue;
-		const struct endpoint *endpoint = &pick->snapshot->backends[i].endpoint;
+		const struct endpoint *endpoint = &pick->snapshot->backends[members[i]].endpoint;
 		uint64_t hash = XXH3_64bits_withSeed(endpoint, sizeof(*endpoint), pick->hash);
 		if (best == SCHEDULER_NO_BACKEND || hash > best_hash) {
-			best = (int32_t)i;
+			best = members[i];
 			best_hash = hash;
 		}
 	}

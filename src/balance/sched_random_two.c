@@ -13,9 +13,9 @@ struct random_two {
 	struct scheduler base;
 	uint64_t seed;
 	uint64_t n_drawn;
-	uint64_t version; // of the snapshot that the sums are of
-	uint32_t first;   // backend
-	uint32_t sums[];  // of the weights up to each backend, itself included
+	uint64_t version;        // of the snapshot that the next two are of
+	const uint16_t *members; // borrowed; slots by place
+	uint32_t sums[];         // of the weights up to each member, itself included
 };
 
 // Backends that a draw must not find.
@@ -36,9 +36,9 @@ static void follow(struct random_two *self, const struct scheduler_pick *pick)
 	uint32_t sum = 0;
 	if (self->version == snapshot->version)
 		return;
-	self->first = sched_first_backend(pick);
-	for (uint32_t i = 0; i < self->base.n_backends; i++) {
-		sum += sched_weight(&snapshot->backends[self->first + i]);
+	self->members = sched_members(pick);
+	for (uint32_t i = 0; i < self->base.n_members; i++) {
+		sum += sched_weight(&snapshot->backends[self->members[i]]);
 		self->sums[i] = sum;
 	}
 	self->version = snapshot->version;
@@ -65,7 +65,7 @@ static bool is_barred(const struct barred *barred, uint32_t backend)
 static uint32_t place_of(const struct random_two *self, uint32_t value)
 {
 	uint32_t low = 0;
-	uint32_t high = self->base.n_backends - 1;
+	uint32_t high = self->base.n_members - 1;
 	while (low < high) {
 		uint32_t middle = (low + high) / 2;
 		if (self->sums[middle] > value)
@@ -79,17 +79,17 @@ static uint32_t place_of(const struct random_two *self, uint32_t value)
 // A draw among those that are not barred, whose weights have to be summed up for it.
 static int32_t draw_by_scan(struct random_two *self, const struct barred *barred)
 {
-	uint32_t n = self->base.n_backends;
+	uint32_t n = self->base.n_members;
 	uint32_t sum = 0;
 	for (uint32_t i = 0; i < n; i++)
-		sum += is_barred(barred, self->first + i) ? 0 : weight_at(self, i);
+		sum += is_barred(barred, self->members[i]) ? 0 : weight_at(self, i);
 	if (sum == 0)
 		return SCHEDULER_NO_BACKEND;
 	uint32_t value = random_below(self, sum);
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t weight = is_barred(barred, self->first + i) ? 0 : weight_at(self, i);
+		uint32_t weight = is_barred(barred, self->members[i]) ? 0 : weight_at(self, i);
 		if (value < weight)
-			return (int32_t)(self->first + i);
+			return self->members[i];
 		value -= weight;
 	}
 	return SCHEDULER_NO_BACKEND;
@@ -97,11 +97,11 @@ static int32_t draw_by_scan(struct random_two *self, const struct barred *barred
 
 static int32_t draw(struct random_two *self, const struct barred *barred)
 {
-	uint32_t sum = self->sums[self->base.n_backends - 1];
+	uint32_t sum = self->sums[self->base.n_members - 1];
 	for (int i = 0; i < MAX_DRAWS; i++) {
-		uint32_t backend = self->first + place_of(self, random_below(self, sum));
+		uint16_t backend = self->members[place_of(self, random_below(self, sum))];
 		if (!is_barred(barred, backend))
-			return (int32_t)backend;
+			return backend;
 	}
 	return draw_by_scan(self, barred);
 }
@@ -122,7 +122,7 @@ static int32_t pick_of_two(struct scheduler *scheduler, const struct scheduler_p
 	struct random_two *self = (struct random_two *)scheduler;
 	struct barred barred = {pick, SCHEDULER_NO_BACKEND};
 	follow(self, pick);
-	if (scheduler->n_backends == 0 || self->sums[scheduler->n_backends - 1] == 0)
+	if (scheduler->n_members == 0 || self->sums[scheduler->n_members - 1] == 0)
 		return SCHEDULER_NO_BACKEND;
 	int32_t one = draw(self, &barred);
 	if (one == SCHEDULER_NO_BACKEND)
@@ -134,7 +134,7 @@ static int32_t pick_of_two(struct scheduler *scheduler, const struct scheduler_p
 
 const struct sched_ops sched_random_two = {
 	.fixed_bytes = sizeof(struct random_two),
-	.bytes_per_backend = sizeof(uint32_t),
+	.bytes_per_member = sizeof(uint32_t),
 	.init = init,
 	.pick = pick_of_two,
 };

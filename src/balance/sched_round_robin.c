@@ -10,7 +10,7 @@ struct round_robin {
 static void init(struct scheduler *scheduler, uint64_t seed)
 {
 	struct round_robin *self = (struct round_robin *)scheduler;
-	self->next = scheduler->n_backends ? (uint32_t)(seed % scheduler->n_backends) : 0;
+	self->next = scheduler->n_members ? (uint32_t)(seed % scheduler->n_members) : 0;
 }
 
 // The turn goes on from whoever takes it, so nobody inherits the turns of those before him that
@@ -18,15 +18,15 @@ static void init(struct scheduler *scheduler, uint64_t seed)
 static int32_t pick_next(struct scheduler *scheduler, const struct scheduler_pick *pick)
 {
 	struct round_robin *self = (struct round_robin *)scheduler;
-	uint32_t first = sched_first_backend(pick);
+	const uint16_t *members = sched_members(pick);
 	uint32_t place = self->next;
-	for (uint32_t i = 0; i < scheduler->n_backends; i++) {
-		uint32_t backend = first + place;
-		place = place + 1 < scheduler->n_backends ? place + 1 : 0;
+	for (uint32_t i = 0; i < scheduler->n_members; i++) {
+		uint16_t backend = members[place];
+		place = place + 1 < scheduler->n_members ? place + 1 : 0;
 		if (!sched_is_eligible(pick, backend))
 			continue;
 		self->next = place;
-		return (int32_t)backend;
+		return backend;
 	}
 	return SCHEDULER_NO_BACKEND;
 }

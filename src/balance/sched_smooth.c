@@ -39,12 +39,12 @@ static void settle(struct sched_smooth *smooth)
 }
 
 void sched_smooth_update(struct sched_smooth *smooth, const struct snapshot *snapshot,
-			 uint32_t first_backend)
+			 const uint16_t *members)
 {
-	const struct snapshot_backend *backends = &snapshot->backends[first_backend];
+	const struct snapshot_backend *backends = snapshot->backends;
 	bool has_changed = false;
 	for (uint32_t i = 0; i < smooth->n; i++)
-		has_changed |= set_weight(&smooth->turns[i], sched_weight(&backends[i]));
+		has_changed |= set_weight(&smooth->turns[i], sched_weight(&backends[members[i]]));
 	if (has_changed)
 		settle(smooth);
 	smooth->version = snapshot->version;

@@ -38,13 +38,13 @@ void sched_smooth_init(struct sched_smooth *smooth, struct sched_turn *turns, ui
 
 // See that the weights are those of the snapshot. Before every turn.
 void sched_smooth_update(struct sched_smooth *smooth, const struct snapshot *snapshot,
-			 uint32_t first_backend);
+			 const uint16_t *members);
 
 static inline void sched_smooth_follow(struct sched_smooth *smooth,
 				       const struct scheduler_pick *pick)
 {
 	if (smooth->version != pick->snapshot->version)
-		sched_smooth_update(smooth, pick->snapshot, sched_first_backend(pick));
+		sched_smooth_update(smooth, pick->snapshot, sched_members(pick));
 }
 
 // For all places from `start` on: the i-th.
@@ -64,10 +64,10 @@ static inline void sched_smooth_gather(struct sched_round *round, struct sched_t
 
 // The backend that takes the turn, or SCHEDULER_NO_BACKEND.
 static inline int32_t sched_smooth_take(const struct sched_smooth *smooth,
-					const struct sched_round *round, uint32_t first_backend)
+					const struct sched_round *round, const uint16_t *members)
 {
 	if (!round->best)
 		return SCHEDULER_NO_BACKEND;
 	round->best->gathered -= round->sum;
-	return (int32_t)(first_backend + (uint32_t)(round->best - smooth->turns));
+	return members[round->best - smooth->turns];
 }

@@ -11,26 +11,26 @@ struct weighted_round_robin {
 static void init(struct scheduler *scheduler, uint64_t seed)
 {
 	struct weighted_round_robin *self = (struct weighted_round_robin *)scheduler;
-	sched_smooth_init(&self->smooth, self->turns, scheduler->n_backends, seed);
+	sched_smooth_init(&self->smooth, self->turns, scheduler->n_members, seed);
 }
 
 static int32_t pick_next(struct scheduler *scheduler, const struct scheduler_pick *pick)
 {
 	struct weighted_round_robin *self = (struct weighted_round_robin *)scheduler;
-	uint32_t first = sched_first_backend(pick);
+	const uint16_t *members = sched_members(pick);
 	struct sched_round round = {0};
 	sched_smooth_follow(&self->smooth, pick);
 	for (uint32_t i = 0; i < self->smooth.n; i++) {
 		uint32_t place = sched_smooth_place(&self->smooth, i);
-		if (self->turns[place].weight && !sched_was_tried(pick, first + place))
+		if (self->turns[place].weight && !sched_was_tried(pick, members[place]))
 			sched_smooth_gather(&round, &self->turns[place]);
 	}
-	return sched_smooth_take(&self->smooth, &round, first);
+	return sched_smooth_take(&self->smooth, &round, members);
 }
 
 const struct sched_ops sched_weighted_round_robin = {
 	.fixed_bytes = sizeof(struct weighted_round_robin),
-	.bytes_per_backend = sizeof(struct sched_turn),
+	.bytes_per_member = sizeof(struct sched_turn),
 	.init = init,
 	.pick = pick_next,
 };

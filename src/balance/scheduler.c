@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "balance/sched.h"
+
+enum { CACHE_LINE = 64 };
 
 static const struct sched_ops *const all_ops[] = {
 	[SCHEDULER_MAGLEV] = &sched_maglev,
@@ -14,15 +17,19 @@ static const struct sched_ops *const all_ops[] = {
 	[SCHEDULER_RANDOM_TWO] = &sched_random_two,
 };
 
-int scheduler_create(struct scheduler **scheduler, enum scheduler_kind kind, uint32_t n_backends,
+int scheduler_create(struct scheduler **scheduler, enum scheduler_kind kind, uint32_t n_members,
 		     uint64_t seed, struct err *err)
 {
 	const struct sched_ops *ops = all_ops[kind];
-	struct scheduler *made = calloc(1, ops->fixed_bytes + n_backends * ops->bytes_per_backend);
+	size_t bytes = ops->fixed_bytes + n_members * ops->bytes_per_member;
+	bytes = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+	// Those of several threads are made one after another, and no two share a line.
+	struct scheduler *made = aligned_alloc(CACHE_LINE, bytes);
 	if (!made)
 		return err_set(err, -ENOMEM, "not enough memory for a scheduler");
+	memset(made, 0, bytes);
 	made->ops = ops;
-	made->n_backends = n_backends;
+	made->n_members = n_members;
 	if (ops->init)
 		ops->init(made, seed);
 	*scheduler = made;

@@ -25,3 +25,10 @@ void histogram_gather(struct histogram_sum *sum, const struct histogram *histogr
 		sum->buckets[i] += counter_read(&histogram->buckets[i]);
 	sum->sum_us += counter_read(&histogram->sum_us);
 }
+
+void histogram_subtract(struct histogram_sum *sum, const struct histogram_sum *before)
+{
+	for (unsigned i = 0; i <= HISTOGRAM_BOUNDS; i++)
+		sum->buckets[i] -= before->buckets[i];
+	sum->sum_us -= before->sum_us;
+}

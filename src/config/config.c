@@ -5,7 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { V4_MULTICAST = 224 }; // first byte of addresses that are no host's, and all above
+enum {
+	V4_MULTICAST = 224, // first byte of addresses that are no host's, and all above
+	ROOM_MIN = 256,     // backends, or frontends
+	ROOM_FACTOR = 4,    // times those of the file
+};
 
 static const char *const mode_names[] = {
 	[MODE_PROXY] = "proxy",
@@ -50,6 +54,18 @@ void config_destroy(struct config *config)
 	free(config);
 }
 
+struct config *config_ref(struct config *config)
+{
+	config->n_refs++;
+	return config;
+}
+
+void config_unref(struct config *config)
+{
+	if (config && config->n_refs-- == 0)
+		config_destroy(config);
+}
+
 void config_errors_fini(struct config_errors *errors)
 {
 	free(errors->list);
@@ -62,6 +78,36 @@ const struct config_backend *config_backend(const struct config *config, size_t 
 	while (number >= pool->n_backends)
 		number -= pool++->n_backends;
 	return &pool->backends[number];
+}
+
+uint32_t config_n_backends(const struct config *config)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < config->n_pools; i++)
+		n += config->pools[i].n_backends;
+	return (uint32_t)n;
+}
+
+// Without a word of the file: as many as it has several times over, since those that go need their
+// places while they drain.
+static uint32_t room_for(uint32_t configured, uint32_t n, uint32_t most)
+{
+	if (configured)
+		return configured > n ? configured : n;
+	uint32_t room = n * ROOM_FACTOR > ROOM_MIN ? n * ROOM_FACTOR : ROOM_MIN;
+	return room < most ? room : most;
+}
+
+uint32_t config_max_backends(const struct config *config)
+{
+	return room_for(config->reload.max_backends, config_n_backends(config),
+			CONFIG_MAX_BACKENDS);
+}
+
+uint32_t config_max_frontends(const struct config *config)
+{
+	return room_for(config->reload.max_frontends, (uint32_t)config->n_frontends,
+			CONFIG_MAX_FRONTENDS);
 }
 
 const char *config_backend_format(const struct config_backend *backend, char *text)

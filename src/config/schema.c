@@ -230,6 +230,15 @@ static const struct schema_key firewall_keys[] = {
 	{"manage", SCHEMA_FLAG, FIELD(struct config, firewall_manage), .fallback = "true"},
 };
 
+static const struct schema_key reload_keys[] = {
+	{"max_backends", SCHEMA_NUMBER, FIELD(struct config, reload.max_backends),
+	 .max = CONFIG_MAX_BACKENDS, .fallback = "0"},
+	{"max_frontends", SCHEMA_NUMBER, FIELD(struct config, reload.max_frontends),
+	 .max = CONFIG_MAX_FRONTENDS, .fallback = "0"},
+	{"drain_timeout", SCHEMA_SECONDS, FIELD(struct config, reload.drain_timeout_ms),
+	 .max = MS(86400), .fallback = "300"},
+};
+
 static const struct schema_key stats_keys[] = {
 	{"port", SCHEMA_NUMBER, FIELD(struct config, stats_port), .max = UINT16_MAX,
 	 .may_be_text = true, .fallback = "0"},
@@ -255,6 +264,7 @@ static const struct schema_table passthrough = {TABLE(passthrough_keys)};
 static const struct schema_table dsr = {TABLE(dsr_keys)};
 static const struct schema_table timeouts = {TABLE(timeout_keys)};
 static const struct schema_table firewall = {TABLE(firewall_keys)};
+static const struct schema_table reload = {TABLE(reload_keys)};
 static const struct schema_table stats = {TABLE(stats_keys)};
 static const struct schema_table log_section = {TABLE(log_keys)};
 
@@ -270,6 +280,7 @@ static const struct schema_key root_keys[] = {
 	{"dsr", SCHEMA_TABLE, .table = &dsr},
 	{"timeouts", SCHEMA_TABLE, .table = &timeouts},
 	{"firewall", SCHEMA_TABLE, .table = &firewall},
+	{"reload", SCHEMA_TABLE, .table = &reload},
 	{"stats", SCHEMA_TABLE, .table = &stats},
 	{"log", SCHEMA_TABLE, .table = &log_section},
 };

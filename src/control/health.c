@@ -23,7 +23,7 @@ enum { REASON_MAX = 192, LACK_LOG_PERIOD_S = 10, JITTER_PERCENT = 5 };
 
 struct check {
 	struct health *health;               // borrowed
-	const struct config_pool *pool;      // borrowed
+	const struct config_pool *pool;      // borrowed; NULL: the slot has no backend
 	const struct config_backend *config; // borrowed
 	struct event timer;
 	struct probe probe;
@@ -39,8 +39,9 @@ struct health {
 	void *arg;
 	uint64_t lack_logged_ns; // 0: never
 	unsigned n_lacks_unlogged;
-	size_t n_checks;
-	struct check checks[]; // by running number of the backend
+	struct event_base *base; // borrowed
+	size_t n_slots;
+	struct check checks[]; // by slot
 };
 
 static size_t backend_of(const struct check *check)
@@ -163,97 +164,148 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	probe_start(&check->probe, check->config, check->pool->health_check_timeout_ms);
 }
 
-static int start_checks(struct health *health)
+static int begin(struct check *check)
 {
 	static const struct timeval at_once = {0};
-	for (size_t i = 0; i < health->n_checks; i++) {
-		struct check *check = &health->checks[i];
-		if (check->pool->health_check != HEALTH_NONE && event_add(&check->timer, &at_once))
-			return -ENOMEM;
-	}
+	check->due_ns = 0;
+	return event_add(&check->timer, &at_once) ? -ENOMEM : 0;
+}
+
+static void end(struct check *check)
+{
+	event_del(&check->timer);
+	probe_cancel(&check->probe);
+	check->n_passed = check->n_failed = 0;
+}
+
+int health_create(struct health **health, struct event_base *base, size_t n_slots,
+		  health_change_fn on_change, void *arg, struct err *err)
+{
+	struct health *made = calloc(1, sizeof(*made) + n_slots * sizeof(made->checks[0]));
+	if (!made)
+		return err_sys(err, -ENOMEM, "cannot start health checks");
+	made->base = base;
+	made->n_slots = n_slots;
+	made->on_change = on_change;
+	made->arg = arg;
+	*health = made;
 	return 0;
 }
 
-static void tell_unchecked(struct health *health)
+int health_add(struct health *health, size_t slot, const struct config_pool *pool,
+	       const struct config_backend *backend, struct err *err)
 {
-	for (size_t i = 0; i < health->n_checks; i++) {
-		if (health->checks[i].pool->health_check == HEALTH_NONE)
-			health->on_change(health->arg, i, true,
-					  "not checked (health_check = none)");
+	struct check *check = &health->checks[slot];
+	assert(slot < health->n_slots && !check->pool);
+	*check = (struct check){
+		.health = health,
+		.pool = pool,
+		.config = backend,
+		.is_up = pool->health_check == HEALTH_NONE,
+	};
+	evtimer_assign(&check->timer, health->base, on_timer, check);
+	probe_init(&check->probe, health->base, on_probe_done, check);
+	if (check->is_up) {
+		health->on_change(health->arg, slot, true, "not checked (health_check = none)");
+		return 0;
 	}
+	if (begin(check) == 0)
+		return 0;
+	check->pool = NULL;
+	return err_sys(err, -ENOMEM, "cannot check backend %s", backend->name);
 }
 
-static struct health *create(struct event_base *base, const struct config *config)
+static int change_kind(struct check *check, struct err *err)
 {
-	size_t n_checks = 0;
-	for (size_t i = 0; i < config->n_pools; i++)
-		n_checks += config->pools[i].n_backends;
-	struct health *health = calloc(1, sizeof(*health) + n_checks * sizeof(health->checks[0]));
-	if (!health)
-		return NULL;
-	for (size_t i = 0; i < config->n_pools; i++) {
-		const struct config_pool *pool = &config->pools[i];
-		for (size_t k = 0; k < pool->n_backends; k++) {
-			struct check *check = &health->checks[health->n_checks++];
-			check->health = health;
-			check->pool = pool;
-			check->config = &pool->backends[k];
-			check->is_up = pool->health_check == HEALTH_NONE;
-			evtimer_assign(&check->timer, base, on_timer, check);
-			probe_init(&check->probe, base, on_probe_done, check);
-		}
-	}
-	return health;
+	struct health *health = check->health;
+	bool is_checked = check->pool->health_check != HEALTH_NONE;
+	bool was_up = check->is_up;
+	end(check);
+	check->is_up = !is_checked;
+	check->is_known = false;
+	if (is_checked && begin(check))
+		return err_sys(err, -ENOMEM, "cannot check backend %s", check->config->name);
+	if (check->is_up != was_up)
+		health->on_change(health->arg, backend_of(check), check->is_up,
+				  is_checked ? "checks begin"
+					     : "not checked (health_check = none)");
+	return 0;
+}
+
+int health_change(struct health *health, size_t slot, const struct config_pool *pool,
+		  const struct config_backend *backend, struct err *err)
+{
+	struct check *check = &health->checks[slot];
+	assert(slot < health->n_slots && check->pool);
+	bool is_same_kind = check->pool->health_check == pool->health_check;
+	check->pool = pool;
+	check->config = backend;
+	return is_same_kind ? 0 : change_kind(check, err);
+}
+
+void health_remove(struct health *health, size_t slot)
+{
+	struct check *check = &health->checks[slot];
+	assert(slot < health->n_slots);
+	if (!check->pool)
+		return;
+	end(check);
+	*check = (struct check){0};
+}
+
+bool health_has(const struct health *health, size_t slot)
+{
+	assert(slot < health->n_slots);
+	return health->checks[slot].pool != NULL;
 }
 
 int health_start(struct health **health, struct event_base *base, const struct config *config,
 		 health_change_fn on_change, void *arg, struct err *err)
 {
-	struct health *created = create(base, config);
-	if (!created)
-		return err_sys(err, -ENOMEM, "cannot start health checks");
-	created->on_change = on_change;
-	created->arg = arg;
-	int code = start_checks(created);
-	if (code) {
-		health_stop(created);
-		return err_sys(err, code, "cannot start health checks");
+	size_t slot = 0;
+	int code = health_create(health, base, config_n_backends(config), on_change, arg, err);
+	if (code)
+		return code;
+	for (size_t i = 0; i < config->n_pools; i++) {
+		const struct config_pool *pool = &config->pools[i];
+		for (size_t k = 0; k < pool->n_backends && !code; k++)
+			code = health_add(*health, slot++, pool, &pool->backends[k], err);
 	}
-	*health = created;
-	tell_unchecked(created);
-	return 0;
+	if (!code)
+		return 0;
+	health_stop(*health);
+	*health = NULL;
+	return code;
 }
 
 void health_stop(struct health *health)
 {
 	if (!health)
 		return;
-	for (size_t i = 0; i < health->n_checks; i++) {
-		event_del(&health->checks[i].timer);
-		probe_cancel(&health->checks[i].probe);
-	}
+	for (size_t i = 0; i < health->n_slots; i++)
+		health_remove(health, i);
 	free(health);
 }
 
-void health_report_failure(struct health *health, size_t backend, const char *reason)
+void health_report_failure(struct health *health, size_t slot, const char *reason)
 {
-	struct check *check = &health->checks[backend];
-	assert(backend < health->n_checks);
-	if (check->pool->health_check == HEALTH_NONE || !check->is_up)
+	struct check *check = &health->checks[slot];
+	assert(slot < health->n_slots);
+	if (!check->pool || check->pool->health_check == HEALTH_NONE || !check->is_up)
 		return;
 	check->n_passed = 0;
 	check->is_up = false;
-	health->on_change(health->arg, backend, false, reason);
+	health->on_change(health->arg, slot, false, reason);
 }
 
-bool health_is_known(const struct health *health, size_t backend)
+bool health_is_known(const struct health *health, size_t slot)
 {
-	assert(backend < health->n_checks);
-	return health->checks[backend].is_up || health->checks[backend].is_known;
+	assert(slot < health->n_slots);
+	return health->checks[slot].is_up || health->checks[slot].is_known;
 }
 
-bool health_is_up(const struct health *health, size_t backend)
+bool health_is_up(const struct health *health, size_t slot)
 {
-	assert(backend < health->n_checks);
-	return health->checks[backend].is_up;
+	assert(slot < health->n_slots);
+	return health->checks[slot].is_up;
 }

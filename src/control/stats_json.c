@@ -6,8 +6,7 @@
 
 #include <string.h>
 
-#include "culvert/control/health.h"
-#include "culvert/control/readiness.h"
+#include "culvert/balance/registry.h"
 
 static const struct traffic no_traffic;
 
@@ -68,62 +67,54 @@ static bool put_server(json_t *servers, const struct config_backend *config,
 	return stats_put(servers, config->name, object) && is_good;
 }
 
-static bool is_backend_up(const struct stats_source *source, size_t backend)
-{
-	if (source->readiness)
-		return readiness_is_up(source->readiness, backend);
-	return health_is_up(source->health, backend);
-}
-
-// `first` is the running number of the pool's first backend.
-static bool put_pool(json_t *pools, const struct stats_source *source, const struct stats *stats,
-		     const struct config_pool *pool, size_t first)
+static bool put_pool(json_t *pools, const struct registry *registry, const struct stats *stats,
+		     const struct snapshot_pool *pool)
 {
 	struct traffic sum = {0};
 	json_t *object = json_object();
 	json_t *servers = json_object();
 	json_t *server_stats = json_object();
 	bool is_good = true;
-	for (size_t i = 0; i < pool->n_backends; i++) {
+	for (uint32_t i = 0; i < pool->n_members; i++) {
 		char name[CONFIG_BACKEND_TEXT_MAX];
-		bool is_up = is_backend_up(source, first + i);
-		config_backend_format(&pool->backends[i], name);
-		is_good = is_good && stats_put(servers, name, json_boolean(is_up)) &&
-			  put_server(server_stats, &pool->backends[i], stats, first + i);
-		add_traffic(&sum, backend_traffic(stats, first + i));
+		uint32_t slot = pool->members[i];
+		const struct snapshot_backend *backend = registry_backend(registry, slot);
+		config_backend_format(backend->config, name);
+		is_good = is_good && stats_put(servers, name, json_boolean(backend->is_up)) &&
+			  put_server(server_stats, backend->config, stats, slot);
+		add_traffic(&sum, backend_traffic(stats, slot));
 	}
 	is_good = is_good && stats_put_traffic(object, &sum);
 	// All hand-overs happen whatever came before.
 	bool has_servers = stats_put(object, "servers", servers);
 	bool has_stats = stats_put(object, "server_stats", server_stats);
-	return stats_put(pools, pool->name, object) && has_servers && has_stats && is_good;
+	return stats_put(pools, pool->config->name, object) && has_servers && has_stats && is_good;
 }
 
-static bool put_pools(json_t *root, const struct stats_source *source, const struct stats *stats)
+static bool put_pools(json_t *root, const struct registry *registry, const struct stats *stats)
 {
-	const struct config *config = source->config;
 	json_t *pools = json_object();
 	bool is_good = true;
-	size_t first = 0;
-	for (size_t i = 0; i < config->n_pools; i++) {
-		is_good = is_good && put_pool(pools, source, stats, &config->pools[i], first);
-		first += config->pools[i].n_backends;
-	}
+	for (uint32_t i = 0; i < registry_n_pools(registry); i++)
+		is_good = is_good && put_pool(pools, registry, stats, registry_pool(registry, i));
 	return stats_put(root, "backends", pools) && is_good;
 }
 
-static bool put_frontends(json_t *root, const struct config *config, const struct stats *stats)
+static bool put_frontends(json_t *root, const struct registry *registry, const struct stats *stats)
 {
 	json_t *frontends = json_object();
 	bool is_good = true;
-	for (size_t i = 0; i < config->n_frontends; i++) {
+	for (uint32_t i = 0; i < registry_n_frontends(registry); i++) {
+		const struct snapshot_frontend *frontend = registry_frontend(registry, i);
+		if (frontend->state != SLOT_ACTIVE)
+			continue;
 		json_t *object = json_object();
 		bool is_full = stats_put_traffic(object, frontend_traffic(stats, i));
 		if (stats->mode == MODE_PROXY && i < stats->sessions.n_frontends)
 			is_full = is_full &&
 				  stats_put_session_ends(object, &stats->sessions.frontends[i]);
-		is_good = stats_put(frontends, config->frontends[i].name, object) && is_full &&
-			  is_good;
+		is_good =
+			stats_put(frontends, frontend->config->name, object) && is_full && is_good;
 	}
 	return stats_put(root, "frontends", frontends) && is_good;
 }
@@ -148,8 +139,8 @@ char *stats_to_json(const struct stats_source *source, const struct stats *stats
 {
 	json_t *root = json_object();
 	char *text = NULL;
-	if (put_totals(root, stats) && put_pools(root, source, stats) &&
-	    put_frontends(root, source->config, stats) && put_mode(root, stats))
+	if (put_totals(root, stats) && put_pools(root, source->registry, stats) &&
+	    put_frontends(root, source->registry, stats) && put_mode(root, stats))
 		text = json_dumps(root, JSON_INDENT(2));
 	json_decref(root);
 	return text;

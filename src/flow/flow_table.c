@@ -62,6 +62,13 @@ static void count_opened(struct flow_table *table, const struct flow *flow)
 	counter_add(&table->backends[flow->backend].flows_opened, 1);
 }
 
+// Control gives a slot back when nothing is held for it.
+static void count_held(struct flow_table *table, const struct flow *flow, uint64_t change)
+{
+	counter_add(&table->frontends[flow->frontend].flows_held, change);
+	counter_add(&table->backends[flow->backend].flows_held, change);
+}
+
 // Put the flow on the list of `class`; its place in the sums follows.
 static void enter_class(struct flow_table *table, uint32_t index, enum flow_class class)
 {
@@ -119,6 +126,7 @@ static void forget(struct flow_table *table, uint32_t index)
 {
 	struct flow *flow = &table->flows[index];
 	leave_class(table, index);
+	count_held(table, flow, (uint64_t)-1);
 	index_map_remove(&table->index, flow->hash, index);
 	flow->state = FLOW_FREE;
 	flow->list_next = table->free_head;
@@ -352,6 +360,7 @@ enum flow_refusal flow_table_open(struct flow_table *table, const struct flow_re
 	flow->expires = table->now + table->params.timeouts[flow->state];
 	wheel_add(&table->timers, taken, flow->expires);
 	enter_class(table, taken, CLASS_HALF_OPEN);
+	count_held(table, flow, 1);
 	count_opened(table, flow);
 	table->n_flows++;
 	counter_add(&table->flows_current, 1);

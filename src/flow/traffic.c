@@ -10,3 +10,13 @@ void traffic_gather(struct traffic *sum, const struct traffic_counters *counters
 	sum->packets_tx += counter_read(&counters->packets_tx);
 	sum->packets_rx += counter_read(&counters->packets_rx);
 }
+
+void traffic_subtract(struct traffic *sum, const struct traffic *before)
+{
+	sum->total_connections -= before->total_connections;
+	sum->current_connections -= before->current_connections;
+	sum->bytes_tx -= before->bytes_tx;
+	sum->bytes_rx -= before->bytes_rx;
+	sum->packets_tx -= before->packets_tx;
+	sum->packets_rx -= before->packets_rx;
+}

@@ -32,16 +32,27 @@ static uint32_t auto_workers(void)
 	return n - 2 < CONFIG_MAX_WORKERS ? (uint32_t)(n - 2) : CONFIG_MAX_WORKERS;
 }
 
-static void choose_plan(struct engine *engine)
+static uint32_t count_workers(const struct config *config)
 {
-	const struct config_passthrough *passthrough = &engine->config->passthrough;
+	const struct config_passthrough *passthrough = &config->passthrough;
 	uint32_t n_ports = (uint32_t)passthrough->nat_port_max - passthrough->nat_port_min + 1;
 	bool is_auto = passthrough->workers == WORKERS_AUTO;
 	uint32_t n = is_auto ? auto_workers() : (uint32_t)passthrough->workers;
-	if (engine->config->mode != MODE_DSR)
-		n = n < n_ports ? n : n_ports; // each needs a port
-	engine->is_inline = n == 0;
-	engine->n_workers = n ? n : 1;
+	if (config->mode == MODE_DSR)
+		return n;
+	return n < n_ports ? n : n_ports; // each needs a port
+}
+
+uint32_t engine_count_threads(const struct config *config)
+{
+	uint32_t n = count_workers(config);
+	return n ? n : 1;
+}
+
+static void choose_plan(struct engine *engine)
+{
+	engine->is_inline = count_workers(engine->config) == 0;
+	engine->n_workers = engine_count_threads(engine->config);
 }
 
 static void copy_timeouts(uint32_t *to, const struct config_timeouts *from)
@@ -65,9 +76,9 @@ static int open_worker(struct engine *engine, const struct engine_params *params
 	struct worker_params worker = {
 		.flows = {
 			.capacity = (capacity + engine->n_workers - 1) / engine->n_workers,
-			.n_frontends = (uint32_t)config->n_frontends,
-			.n_backends = registry_n_backends(registry),
-			.n_pools = registry_n_endpoints(registry) *
+			.n_frontends = registry_max_frontends(registry),
+			.n_backends = registry_max_backends(registry),
+			.n_pools = registry_max_backends(registry) *
 				   registry_snats_per_endpoint(registry),
 			.secret = params->secret + i,
 		}};
@@ -102,13 +113,27 @@ static int open_fragments(struct engine *engine, const struct engine_params *par
 			  struct err *err)
 {
 	struct fragments_params fragments = {
-		.config = params->config,
 		.secret = params->secret,
 		.n_datagrams = FRAGMENTS_DATAGRAMS,
 		.n_packets = FRAGMENTS_PACKETS,
 		.n_bytes = FRAGMENTS_BYTES,
 	};
 	return fragments_init(&engine->capture.fragments, &fragments, err);
+}
+
+static int allocate_stats(const struct engine *engine, struct packet_stats *stats)
+{
+	const struct flow_table_params *params = &engine->workers[0].worker.flows->params;
+	*stats = (struct packet_stats){
+		.frontends = calloc(params->n_frontends + 1, sizeof(struct traffic)),
+		.n_frontends = params->n_frontends,
+		.backends = calloc(params->n_backends + 1, sizeof(struct traffic)),
+		.n_backends = params->n_backends,
+	};
+	if (stats->frontends && stats->backends)
+		return 0;
+	packet_stats_fini(stats);
+	return -ENOMEM;
 }
 
 static int open_parts(struct engine *engine, const struct engine_params *params, struct err *err)
@@ -124,6 +149,8 @@ static int open_parts(struct engine *engine, const struct engine_params *params,
 		code = open_fragments(engine, params, err);
 	if (!code)
 		code = open_workers(engine, params, err);
+	if (!code && allocate_stats(engine, &engine->before))
+		code = err_set(err, -ENOMEM, "not enough memory for counters");
 	if (!code && !engine->is_inline)
 		code = plan_pipeline_open(engine, err);
 	return code;
@@ -191,6 +218,7 @@ void engine_destroy(struct engine *engine)
 		close_bell(&engine->workers[i].bell);
 	}
 	free(engine->workers);
+	packet_stats_fini(&engine->before);
 	fragments_fini(&engine->capture.fragments);
 	packet_pool_fini(&engine->capture.pool);
 	engine->driver->close(engine->io);
@@ -223,6 +251,8 @@ uint32_t engine_n_workers(const struct engine *engine)
 	return engine->is_inline ? 0 : engine->n_workers;
 }
 
+// ---- what control asks -------------------------------------------------------------------------
+
 static void add_worker(struct packet_stats *stats, const struct worker *worker)
 {
 	const struct flow_table *flows = worker->flows;
@@ -246,21 +276,54 @@ static void add_ledger(struct packet_stats *stats, const struct ledger *ledger)
 		stats->verdicts[i] += counter_read(&ledger->verdicts[i]);
 }
 
+// What slots have counted for those who had them before is not of those who have them now.
+static void subtract_before(struct packet_stats *stats, const struct packet_stats *before)
+{
+	for (size_t i = 0; i < stats->n_frontends; i++)
+		traffic_subtract(&stats->frontends[i], &before->frontends[i]);
+	for (size_t i = 0; i < stats->n_backends; i++)
+		traffic_subtract(&stats->backends[i], &before->backends[i]);
+}
+
+uint64_t engine_frontend_users(const struct engine *engine, uint32_t frontend)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < engine->n_workers; i++)
+		n += counter_read(&engine->workers[i].worker.flows->frontends[frontend].flows_held);
+	return n;
+}
+
+uint64_t engine_backend_users(const struct engine *engine, uint32_t backend)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < engine->n_workers; i++)
+		n += counter_read(&engine->workers[i].worker.flows->backends[backend].flows_held);
+	return n;
+}
+
+void engine_forget_frontend(struct engine *engine, uint32_t frontend)
+{
+	engine->before.frontends[frontend] = (struct traffic){0};
+	for (uint32_t i = 0; i < engine->n_workers; i++)
+		traffic_gather(&engine->before.frontends[frontend],
+			       &engine->workers[i].worker.flows->frontends[frontend]);
+}
+
+void engine_forget_backend(struct engine *engine, uint32_t backend)
+{
+	engine->before.backends[backend] = (struct traffic){0};
+	for (uint32_t i = 0; i < engine->n_workers; i++)
+		traffic_gather(&engine->before.backends[backend],
+			       &engine->workers[i].worker.flows->backends[backend]);
+}
+
 int engine_stats(struct engine *engine, struct packet_stats *stats)
 {
-	const struct flow_table_params *params = &engine->workers[0].worker.flows->params;
-	*stats = (struct packet_stats){
-		.frontends = calloc(params->n_frontends + 1, sizeof(struct traffic)),
-		.n_frontends = params->n_frontends,
-		.backends = calloc(params->n_backends + 1, sizeof(struct traffic)),
-		.n_backends = params->n_backends,
-	};
-	if (!stats->frontends || !stats->backends) {
-		packet_stats_fini(stats);
+	if (allocate_stats(engine, stats))
 		return -ENOMEM;
-	}
 	for (uint32_t i = 0; i < engine->n_workers; i++)
 		add_worker(stats, &engine->workers[i].worker);
+	subtract_before(stats, &engine->before);
 	add_ledger(stats, &engine->capture.ledger);
 	add_ledger(stats, &engine->transmit.ledger);
 	// Read last: what leaves the store meanwhile is missing from the sums, and never in both.

@@ -61,22 +61,23 @@ static void write_replies(FILE *out, const struct config_passthrough *passthroug
 	write_fragmented_replies(out, passthrough, family);
 }
 
-static bool has_frontend(const struct config *config, const struct family *family)
+static bool has_frontend(const struct endpoint *vips, size_t n, const struct family *family)
 {
-	for (size_t i = 0; i < config->n_frontends; i++) {
-		if (ip_addr_is_v4(&config->frontends[i].endpoint.addr) == family->is_v4)
+	for (size_t i = 0; i < n; i++) {
+		if (ip_addr_is_v4(&vips[i].addr) == family->is_v4)
 			return true;
 	}
 	return false;
 }
 
-static void write_family(FILE *out, const struct config *config, const struct family *family)
+static void write_family(FILE *out, const struct config *config, const struct endpoint *vips,
+			 size_t n, const struct family *family)
 {
 	fprintf(out, "(%s", family->errors);
 	if (config->mode != MODE_DSR)
 		write_replies(out, &config->passthrough, family);
-	for (size_t i = 0; i < config->n_frontends; i++)
-		write_frontend(out, family, &config->frontends[i].endpoint);
+	for (size_t i = 0; i < n; i++)
+		write_frontend(out, family, &vips[i]);
 	fprintf(out, "))");
 }
 
@@ -89,7 +90,7 @@ static char *finish_text(FILE *out, char **text)
 	return NULL;
 }
 
-char *filter_text(const struct config *config)
+char *filter_text(const struct config *config, const struct endpoint *vips, size_t n)
 {
 	char *text = NULL;
 	size_t len;
@@ -98,10 +99,10 @@ char *filter_text(const struct config *config)
 		return NULL;
 	const char *separator = "";
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
-		if (!has_frontend(config, &families[i]))
+		if (!has_frontend(vips, n, &families[i]))
 			continue;
 		fputs(separator, out);
-		write_family(out, config, &families[i]);
+		write_family(out, config, vips, n, &families[i]);
 		separator = " or ";
 	}
 	return finish_text(out, &text);

@@ -59,14 +59,14 @@ static inline void forward_remember_path(struct flow *flow, const struct packet 
 // or ended when the packet begins anew, and marked an orphan when it does not.
 uint32_t forward_find_flow(struct worker *worker, const struct packet *packet);
 
-// Who takes the new flow that the client's packet opens: a backend's running number, or
+// Who takes the new flow that the client's packet opens: a backend's slot, or
 // SCHEDULER_NO_BACKEND. Loads are the live flows of this worker.
 int32_t forward_pick_backend(struct worker *worker, const struct packet *packet);
 
 // Does Maglev alone say which backend takes what?
 static inline bool forward_is_by_hash(const struct worker *worker, uint16_t frontend)
 {
-	return worker->config->frontends[frontend].scheduler == SCHEDULER_MAGLEV;
+	return worker->snapshot->frontends[frontend].scheduler == SCHEDULER_MAGLEV;
 }
 
 // The backend that the hash alone names for what `client` sends to `vip`: the same in every run and

@@ -105,17 +105,6 @@ static struct datagram_list *list_of(struct fragments *fragments, uint32_t index
 
 // ---- creation -----------------------------------------------------------------------------------
 
-static int collect_vips(struct fragments *fragments, const struct config *config, struct err *err)
-{
-	int code = endpoint_map_init(&fragments->vips, (uint32_t)config->n_frontends,
-				     fragments->params.secret, err);
-	for (size_t i = 0; !code && i < config->n_frontends; i++) {
-		struct endpoint vip = {.addr = config->frontends[i].endpoint.addr};
-		endpoint_map_add(&fragments->vips, &vip);
-	}
-	return code;
-}
-
 int fragments_init(struct fragments *fragments, const struct fragments_params *params,
 		   struct err *err)
 {
@@ -125,8 +114,6 @@ int fragments_init(struct fragments *fragments, const struct fragments_params *p
 	if (!fragments->datagrams)
 		return err_set(err, -ENOMEM, "not enough memory for fragments");
 	int code = index_map_init(&fragments->index, params->n_datagrams, err);
-	if (!code)
-		code = collect_vips(fragments, params->config, err);
 	if (code) {
 		fragments_fini(fragments);
 		return code;
@@ -138,7 +125,6 @@ int fragments_init(struct fragments *fragments, const struct fragments_params *p
 
 void fragments_fini(struct fragments *fragments)
 {
-	endpoint_map_fini(&fragments->vips);
 	index_map_fini(&fragments->index);
 	free(fragments->datagrams);
 	*fragments = (struct fragments){0};
@@ -377,11 +363,10 @@ static bool hold(struct fragments *fragments, uint32_t index, struct packet *pac
 
 // ---- what capture calls -------------------------------------------------------------------------
 
-static bool is_ours(const struct fragments *fragments, const struct snapshot *snapshot,
-		    const struct ip_addr *addr)
+static bool is_ours(const struct snapshot *snapshot, const struct ip_addr *addr)
 {
 	struct endpoint vip = {.addr = *addr};
-	return endpoint_map_find(&fragments->vips, &vip) != ENDPOINT_UNKNOWN ||
+	return endpoint_map_find(snapshot->vip_addrs, &vip) != ENDPOINT_UNKNOWN ||
 	       snapshot_find_snat(snapshot, addr) >= 0;
 }
 
@@ -391,7 +376,7 @@ static uint32_t find_or_begin(struct fragments *fragments, const struct snapshot
 	struct datagram_key key = key_of(view);
 	uint32_t hash = (uint32_t)XXH3_64bits_withSeed(&key, sizeof(key), fragments->params.secret);
 	uint32_t index = find(fragments, &key, hash);
-	if (!index && is_ours(fragments, snapshot, &view->dst.addr))
+	if (!index && is_ours(snapshot, &view->dst.addr))
 		index = begin(fragments, &key, hash, now_ns);
 	return index;
 }

@@ -32,8 +32,7 @@ enum {
 };
 
 struct fragments_params {
-	const struct config *config; // borrowed for the call
-	uint64_t secret;             // random per start
+	uint64_t secret; // random per start
 	uint32_t n_datagrams;
 	uint32_t n_packets;
 	uint32_t n_bytes;
@@ -57,7 +56,6 @@ struct fragments {
 	struct fragments_params params;
 	struct datagram *datagrams; // owned; [0] is none
 	struct index_map index;
-	struct endpoint_map vips;      // addresses alone: port and protocol are 0
 	struct datagram_list unused;   // in turn, and never fewer than the reserve
 	struct datagram_list waiting;  // for their first fragment
 	struct datagram_list followed; // the first has been here, or it is of no use any more

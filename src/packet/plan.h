@@ -56,6 +56,8 @@ struct engine {
 	bool has_transmit_thread;
 
 	struct plan_worker *workers; // owned
+	// What slots had counted when they were given back: not of those who have them now.
+	struct packet_stats before; // w, r: control
 };
 
 static inline const struct snapshot *plan_snapshot(struct engine *engine)

@@ -30,7 +30,12 @@ static void notice_changes(struct worker *worker)
 	}
 }
 
-static void reset_client(struct worker *worker, const struct flow *flow)
+bool sweep_has_room(const struct worker *worker)
+{
+	return worker->n_spares && worker->n_made < WORKER_SPARES;
+}
+
+void sweep_reset_client(struct worker *worker, const struct flow *flow)
 {
 	const struct snapshot *snapshot = worker->snapshot;
 	struct packet *packet = worker->spares[--worker->n_spares];
@@ -65,9 +70,9 @@ static bool sweep_pool(struct worker *worker, const struct nat_pool *pool, uint3
 {
 	uint32_t index;
 	while ((index = next_victim(worker, pool, backend))) {
-		if (worker->n_spares == 0 || worker->n_made == WORKER_SPARES)
+		if (!sweep_has_room(worker))
 			return false;
-		reset_client(worker, &worker->flows->flows[index]);
+		sweep_reset_client(worker, &worker->flows->flows[index]);
 		flow_table_orphan(worker->flows, index);
 	}
 	return true;

@@ -7,6 +7,7 @@
 #include "culvert/base/clock.h"
 #include "packet/forward.h"
 #include "packet/fragments.h"
+#include "packet/purge.h"
 #include "packet/sweep.h"
 
 enum {
@@ -15,28 +16,11 @@ enum {
 	ANSWERS_PER_SECOND = 1000, // per worker; more would make it a reflector (RFC 1812 4.3.2.8)
 };
 
-static int create_schedulers(struct worker *worker, const struct worker_params *params,
-			     struct err *err)
-{
-	const struct config *config = params->config;
-	worker->schedulers = calloc(config->n_frontends + 1, sizeof(struct scheduler *));
-	if (!worker->schedulers)
-		return err_set(err, -ENOMEM, "not enough memory for a worker");
-	int code = 0;
-	for (; !code && worker->n_schedulers < config->n_frontends; worker->n_schedulers++) {
-		const struct config_frontend *frontend = &config->frontends[worker->n_schedulers];
-		uint32_t n_backends = (uint32_t)config->pools[frontend->pool].n_backends;
-		code = scheduler_create(&worker->schedulers[worker->n_schedulers],
-					frontend->scheduler, n_backends,
-					params->flows.secret + worker->n_schedulers, err);
-	}
-	return code;
-}
-
 int worker_init(struct worker *worker, const struct worker_params *params, struct err *err)
 {
 	*worker = (struct worker){
 		.config = params->config,
+		.number = params->number,
 		.forward = params->config->mode == MODE_DSR ? forward_dsr : forward_nat,
 		.answers_left = ANSWERS_PER_SECOND,
 		.lengths_left = ANSWERS_PER_SECOND,
@@ -53,8 +37,6 @@ int worker_init(struct worker *worker, const struct worker_params *params, struc
 		code = answer_templates_init(&worker->templates, err);
 	if (!code)
 		code = flow_table_create(&worker->flows, &params->flows, err);
-	if (!code)
-		code = create_schedulers(worker, params, err);
 	if (code)
 		worker_fini(worker);
 	return code;
@@ -63,9 +45,6 @@ int worker_init(struct worker *worker, const struct worker_params *params, struc
 void worker_fini(struct worker *worker)
 {
 	flow_table_destroy(worker->flows);
-	for (uint32_t i = 0; i < worker->n_schedulers; i++)
-		scheduler_destroy(worker->schedulers[i]);
-	free(worker->schedulers);
 	free(worker->ways);
 	free(worker->was_up);
 	free(worker->is_to_sweep);
@@ -85,11 +64,12 @@ void worker_begin(struct worker *worker, const struct snapshot *snapshot, uint64
 		worker->has_expiry_left = flow_table_expire(worker->flows, now, EXPIRY_BUDGET);
 	}
 	sweep(worker);
+	purge(worker);
 }
 
 bool worker_is_busy(const struct worker *worker)
 {
-	return worker->has_expiry_left || worker->n_to_sweep;
+	return worker->has_expiry_left || worker->n_to_sweep || worker->purge_next;
 }
 
 // Cache lines on their way while the packets before are worked on.

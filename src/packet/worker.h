@@ -3,7 +3,7 @@
 // allocates, locks, logs or calls the system.
 #pragma once
 
-#include "culvert/balance/scheduler.h"
+#include "culvert/balance/generation.h"
 #include "culvert/flow/flow_table.h"
 #include "packet/answer.h"
 #include "packet/ip_ids.h"
@@ -26,12 +26,11 @@ struct fragment_way {
 
 struct worker {
 	void (*forward)(struct worker *worker, struct packet *packet); // by mode: forward.h
-	const struct config *config;                                   // borrowed
-	struct flow_table *flows;                                      // owned
-	struct scheduler **schedulers;                                 // owned; by frontend
+	const struct config *config;     // borrowed; of the start: what no reload changes
+	struct flow_table *flows;        // owned
 	const struct snapshot *snapshot; // borrowed for the batch at hand
-	uint32_t n_schedulers;
-	struct fragment_way *ways; // owned; by packet.datagram
+	uint32_t number;                 // among all workers
+	struct fragment_way *ways;       // owned; by packet.datagram
 	struct answer_templates templates;
 
 	uint32_t now;          // seconds of the flow table's clock
@@ -47,6 +46,10 @@ struct worker {
 	bool *was_up;           // owned; by backend
 	bool *is_to_sweep;      // owned; by backend
 	uint32_t n_to_sweep;
+
+	// Flows of frontends and backends whose time is over are still to be ended: purge.c.
+	uint64_t purged_version; // the last snapshot that was looked at
+	uint32_t purge_next;     // the flow to look at next; 0: none
 
 	// Empty packets to be filled, and those that have been: whoever runs the worker brings the
 	// first and takes the second away after each batch.

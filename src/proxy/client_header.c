@@ -16,7 +16,7 @@ _Static_assert(PROXY_HEADER_V1_MAX >= PROXY_HEADER_V2_MAX, "one buffer serves bo
 static const struct config_frontend *frontend_of(const struct proxy_thread *thread,
 						 const struct session *session)
 {
-	return &thread->proxy->config->frontends[session->frontend];
+	return thread->snapshot->frontends[session->frontend].config;
 }
 
 bool client_header_is_due(const struct proxy_thread *thread, const struct session *session)
@@ -118,8 +118,8 @@ static size_t write_header(const struct session *session, enum send_proxy versio
 
 int client_header_send(const struct proxy_thread *thread, struct session *session)
 {
-	const struct config *config = thread->proxy->config;
-	enum send_proxy version = config->pools[frontend_of(thread, session)->pool].send_proxy;
+	const struct snapshot_backend *backend = &thread->snapshot->backends[session->backend];
+	enum send_proxy version = backend->pool_config->send_proxy;
 	uint8_t header[PROXY_HEADER_V1_MAX];
 	if (version == SEND_PROXY_NONE)
 		return 0;

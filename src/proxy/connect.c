@@ -21,16 +21,13 @@
 static const struct config_pool *pool_of(const struct proxy_thread *thread,
 					 const struct session *session)
 {
-	const struct config *config = thread->proxy->config;
-	return &config->pools[config->frontends[session->frontend].pool];
+	return thread->snapshot->backends[session->backend].pool_config;
 }
 
 static const struct config_backend *backend_of(const struct proxy_thread *thread,
 					       const struct session *session)
 {
-	const struct snapshot *snapshot = thread->snapshot;
-	uint32_t first = snapshot->pools[snapshot->backends[session->backend].pool].first_backend;
-	return &pool_of(thread, session)->backends[session->backend - first];
+	return thread->snapshot->backends[session->backend].config;
 }
 
 // ---- what came of it ---------------------------------------------------------------------------
@@ -285,7 +282,9 @@ static int32_t pick(struct proxy_thread *thread, const struct session *session)
 	};
 	if (session->n_tried > thread->proxy->config->proxy.retries)
 		return SCHEDULER_NO_BACKEND;
-	return scheduler_pick(thread->schedulers[session->frontend], &pick);
+	struct scheduler *scheduler =
+		generation_scheduler(thread->snapshot, thread->number, session->frontend);
+	return scheduler_pick(scheduler, &pick);
 }
 
 void connect_start(struct proxy_thread *thread, uint32_t index)

@@ -28,7 +28,7 @@ enum {
 
 // ---- limits ------------------------------------------------------------------------------------
 
-static uint32_t count_threads(const struct config *config)
+uint32_t proxy_count_threads(const struct config *config)
 {
 	cpu_set_t usable;
 	if (config->proxy.threads != THREADS_AUTO)
@@ -44,7 +44,7 @@ static uint32_t count_threads(const struct config *config)
 static uint64_t count_descriptors(const struct proxy *proxy)
 {
 	struct rlimit limit;
-	uint64_t apart = DESCRIPTORS_APART + proxy->n_backends +
+	uint64_t apart = DESCRIPTORS_APART + config_n_backends(proxy->config) +
 			 proxy->n_threads * (proxy->config->n_frontends + 2);
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return 0;
@@ -115,16 +115,30 @@ static uint16_t first_local_port(void)
 
 // ---- making ------------------------------------------------------------------------------------
 
+static int allocate_stats(const struct proxy *proxy, struct proxy_stats *stats)
+{
+	*stats = (struct proxy_stats){
+		.frontends = calloc(proxy->max_frontends + 1, sizeof(*stats->frontends)),
+		.n_frontends = proxy->max_frontends,
+		.backends = calloc(proxy->max_backends + 1, sizeof(*stats->backends)),
+		.n_backends = proxy->max_backends,
+	};
+	if (stats->frontends && stats->backends)
+		return 0;
+	proxy_stats_fini(stats);
+	return -ENOMEM;
+}
+
 static int allocate(struct proxy *proxy, struct err *err)
 {
-	const struct config *config = proxy->config;
-	for (size_t i = 0; i < config->n_pools; i++)
-		proxy->n_backends += (uint32_t)config->pools[i].n_backends;
-	proxy->frontends = calloc(config->n_frontends + 1, sizeof(*proxy->frontends));
-	proxy->n_failures = calloc(proxy->n_backends + 1, sizeof(*proxy->n_failures));
+	proxy->max_frontends = config_max_frontends(proxy->config);
+	proxy->max_backends = config_max_backends(proxy->config);
+	proxy->frontends = calloc(proxy->max_frontends + 1, sizeof(*proxy->frontends));
+	proxy->n_failures = calloc(proxy->max_backends + 1, sizeof(*proxy->n_failures));
 	proxy->threads =
 		aligned_alloc(PROXY_CACHE_LINE, proxy->n_threads * sizeof(*proxy->threads));
-	if (!proxy->frontends || !proxy->n_failures || !proxy->threads)
+	if (!proxy->frontends || !proxy->n_failures || !proxy->threads ||
+	    allocate_stats(proxy, &proxy->before))
 		return err_set(err, -ENOMEM, "not enough memory for %u threads", proxy->n_threads);
 	for (uint32_t i = 0; i < proxy->n_threads; i++)
 		proxy->threads[i] = (struct proxy_thread){.epoll_fd = -1, .wake_fd = -1};
@@ -132,26 +146,25 @@ static int allocate(struct proxy *proxy, struct err *err)
 	return proxy->alarm_fd < 0 ? err_sys(err, -errno, "cannot open an eventfd") : 0;
 }
 
-static int open_threads(struct proxy *proxy, uint64_t secret, struct err *err)
+static int open_threads(struct proxy *proxy, struct err *err)
 {
 	int code = 0;
 	for (size_t i = 0; i < proxy->config->n_frontends && !code; i++)
 		code = listener_probe(proxy->config, (uint16_t)i, err);
 	for (uint32_t i = 0; i < proxy->n_threads && !code; i++)
-		code = proxy_thread_init(&proxy->threads[i], proxy, i,
-					 secret + (uint64_t)i * CONFIG_MAX_FRONTENDS, err);
+		code = proxy_thread_init(&proxy->threads[i], proxy, i, err);
 	return code;
 }
 
-int proxy_create(struct proxy **proxy, const struct config *config, uint64_t secret,
-		 struct snapshot *snapshot, struct err *err)
+int proxy_create(struct proxy **proxy, const struct config *config, struct snapshot *snapshot,
+		 struct err *err)
 {
 	struct proxy *made = calloc(1, sizeof(*made));
 	if (!made)
 		return err_set(err, -ENOMEM, "not enough memory for the proxy");
 	made->config = config;
 	made->alarm_fd = -1;
-	made->n_threads = count_threads(config);
+	made->n_threads = proxy_count_threads(config);
 	made->self_port_min = first_local_port();
 	int code = allocate(made, err);
 	if (!code)
@@ -159,7 +172,7 @@ int proxy_create(struct proxy **proxy, const struct config *config, uint64_t sec
 	if (!code)
 		code = check_sources(config, err);
 	if (!code)
-		code = open_threads(made, secret, err);
+		code = open_threads(made, err);
 	if (code) {
 		proxy_destroy(made);
 		return code;
@@ -242,6 +255,7 @@ void proxy_destroy(struct proxy *proxy)
 	free(proxy->threads);
 	free(proxy->frontends);
 	free(proxy->n_failures);
+	proxy_stats_fini(&proxy->before);
 	if (proxy->alarm_fd >= 0)
 		close(proxy->alarm_fd);
 	snapshot_destroy(atomic_load_explicit(&proxy->snapshot, memory_order_relaxed));
@@ -258,18 +272,19 @@ int proxy_alarm_fd(const struct proxy *proxy)
 // The pool's `fall` was met: by whoever rang; all are looked at, for bells can be rung together.
 int32_t proxy_take_suspect(struct proxy *proxy)
 {
-	const struct config *config = proxy->config;
 	uint64_t rung;
 	(void)!read(proxy->alarm_fd, &rung, sizeof(rung));
-	uint32_t backend = 0;
-	for (size_t i = 0; i < config->n_pools; i++) {
-		for (size_t j = 0; j < config->pools[i].n_backends; j++, backend++) {
-			_Atomic uint32_t *n = &proxy->n_failures[backend];
-			if (atomic_load_explicit(n, memory_order_relaxed) < config->pools[i].fall)
-				continue;
-			atomic_store_explicit(n, 0, memory_order_relaxed);
-			return (int32_t)backend;
-		}
+	// Control itself has stored it.
+	const struct snapshot *snapshot =
+		atomic_load_explicit(&proxy->snapshot, memory_order_relaxed);
+	for (uint32_t i = 0; i < snapshot->n_backends; i++) {
+		const struct snapshot_backend *backend = &snapshot->backends[i];
+		_Atomic uint32_t *n = &proxy->n_failures[i];
+		if (!backend->config ||
+		    atomic_load_explicit(n, memory_order_relaxed) < backend->pool_config->fall)
+			continue;
+		atomic_store_explicit(n, 0, memory_order_relaxed);
+		return (int32_t)i;
 	}
 	return -1;
 }
@@ -299,21 +314,64 @@ static void add_thread(struct proxy_stats *stats, const struct proxy_thread *thr
 	}
 }
 
-int proxy_stats(const struct proxy *proxy, struct proxy_stats *stats)
+// Sums over all threads, as they have been counted from the start on.
+static int count_all(const struct proxy *proxy, struct proxy_stats *stats)
 {
-	size_t n_frontends = proxy->config->n_frontends;
-	*stats = (struct proxy_stats){
-		.frontends = calloc(n_frontends + 1, sizeof(*stats->frontends)),
-		.n_frontends = n_frontends,
-		.backends = calloc(proxy->n_backends + 1, sizeof(*stats->backends)),
-		.n_backends = proxy->n_backends,
-	};
-	if (!stats->frontends || !stats->backends) {
-		proxy_stats_fini(stats);
+	if (allocate_stats(proxy, stats))
 		return -ENOMEM;
-	}
 	for (uint32_t i = 0; i < proxy->n_threads; i++)
 		add_thread(stats, &proxy->threads[i]);
+	return 0;
+}
+
+// What slots have counted for those who had them before is not of those who have them now.
+int proxy_stats(const struct proxy *proxy, struct proxy_stats *stats)
+{
+	int code = count_all(proxy, stats);
+	for (size_t i = 0; !code && i < stats->n_frontends; i++)
+		proxy_frontend_stats_subtract(&stats->frontends[i], &proxy->before.frontends[i]);
+	for (size_t i = 0; !code && i < stats->n_backends; i++)
+		proxy_backend_stats_subtract(&stats->backends[i], &proxy->before.backends[i]);
+	return code;
+}
+
+uint64_t proxy_frontend_users(const struct proxy *proxy, uint32_t frontend)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < proxy->n_threads; i++)
+		n += counter_read(&proxy->threads[i].frontends[frontend].traffic.flows_current);
+	return n;
+}
+
+uint64_t proxy_backend_users(const struct proxy *proxy, uint32_t backend)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < proxy->n_threads; i++)
+		n += counter_read(&proxy->threads[i].backends[backend].traffic.flows_current);
+	return n;
+}
+
+int proxy_forget_frontend(struct proxy *proxy, uint32_t frontend)
+{
+	struct proxy_stats stats;
+	int code = count_all(proxy, &stats);
+	if (code)
+		return code;
+	proxy->before.frontends[frontend] = stats.frontends[frontend];
+	proxy_stats_fini(&stats);
+	return 0;
+}
+
+int proxy_forget_backend(struct proxy *proxy, uint32_t backend)
+{
+	struct proxy_stats stats;
+	int code = count_all(proxy, &stats);
+	if (code)
+		return code;
+	proxy->before.backends[backend] = stats.backends[backend];
+	proxy_stats_fini(&stats);
+	// Who had the slot before is not to be held against who has it now.
+	atomic_store_explicit(&proxy->n_failures[backend], 0, memory_order_relaxed);
 	return 0;
 }
 

@@ -49,8 +49,8 @@ void session_end(struct proxy_thread *thread, uint32_t index, enum session_end e
 		conn_close(&session->conns[i], is_reset);
 	}
 	counter_add(&counters->ends[end], 1);
-	counter_add(&counters->traffic.flows_current, (uint64_t)-1);
 	histogram_add(&counters->session_time, thread->now_ns - session->accepted_ns);
+	counter_add(&counters->traffic.flows_current, (uint64_t)-1); // last: the slot may go
 	quota_give(thread, &proxy->frontends[session->frontend]);
 	quota_give(thread, &proxy->all);
 	counter_add(&thread->n_sessions, (uint64_t)-1);
@@ -333,11 +333,10 @@ bool session_is_free(const struct proxy_thread *thread)
 static void fill(struct proxy_thread *thread, struct session *session,
 		 const struct listener *listener, int fd)
 {
-	const struct config *config = thread->proxy->config;
 	*session = (struct session){
 		.conns = {{.fd = fd, .is_writable = true}, {.fd = -1}},
 		.frontend = listener->frontend,
-		.local = config->frontends[listener->frontend].endpoint,
+		.local = thread->snapshot->frontends[listener->frontend].endpoint,
 		.accepted_ns = thread->now_ns,
 		.active = thread->tick,
 	};

@@ -32,7 +32,7 @@ struct session {
 	bool client_owes; // the client has to take something, or to say its end
 	uint8_t n_tried;
 	uint16_t frontend;
-	uint16_t backend; // running number over all pools; of the last connect
+	uint16_t backend; // slot; of the last connect
 	uint16_t tried[SESSION_TRIES_MAX];
 	struct endpoint client; // as accepted, or as the PROXY header says
 	struct endpoint local;  // what the client connected to, likewise

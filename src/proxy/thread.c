@@ -100,33 +100,25 @@ static int map_sessions(struct proxy_thread *thread, struct err *err)
 
 static int allocate(struct proxy_thread *thread, struct err *err)
 {
-	const struct config *config = thread->proxy->config;
-	size_t n_frontends = config->n_frontends;
+	size_t n_frontends = thread->proxy->max_frontends;
+	size_t n_backends = thread->proxy->max_backends;
 	thread->listeners = calloc(n_frontends + 1, sizeof(*thread->listeners));
-	thread->schedulers = calloc(n_frontends + 1, sizeof(struct scheduler *));
 	thread->frontends = calloc(n_frontends + 1, sizeof(*thread->frontends));
-	thread->backends = calloc(thread->proxy->n_backends + 1, sizeof(*thread->backends));
-	thread->was_up = calloc(thread->proxy->n_backends + 1, sizeof(bool));
-	thread->has_gone_down = calloc(thread->proxy->n_backends + 1, sizeof(bool));
+	thread->backends = calloc(n_backends + 1, sizeof(*thread->backends));
+	thread->was_up = calloc(n_backends + 1, sizeof(bool));
+	thread->has_gone_down = calloc(n_backends + 1, sizeof(bool));
 	for (size_t i = 0; thread->listeners && i < n_frontends; i++)
 		thread->listeners[i].fd = -1;
-	if (!thread->listeners || !thread->schedulers || !thread->frontends || !thread->backends ||
-	    !thread->was_up || !thread->has_gone_down)
+	if (!thread->listeners || !thread->frontends || !thread->backends || !thread->was_up ||
+	    !thread->has_gone_down)
 		return err_set(err, -ENOMEM, "not enough memory for a thread");
 	return 0;
 }
 
-static int open_frontend(struct proxy_thread *thread, uint16_t frontend, uint64_t seed,
-			 struct err *err)
+static int open_frontend(struct proxy_thread *thread, uint16_t frontend, struct err *err)
 {
-	const struct config *config = thread->proxy->config;
-	const struct config_frontend *from = &config->frontends[frontend];
 	struct listener *listener = &thread->listeners[frontend];
-	int code = scheduler_create(&thread->schedulers[frontend], from->scheduler,
-				    (uint32_t)config->pools[from->pool].n_backends, seed + frontend,
-				    err);
-	if (!code)
-		code = listener_open(listener, config, frontend, err);
+	int code = listener_open(listener, thread->proxy->config, frontend, err);
 	if (code)
 		return code;
 	code = watch(thread->epoll_fd, listener->fd, EPOLLIN, ABOUT_LISTENER, frontend);
@@ -140,7 +132,7 @@ static bool is_brisk_config(const struct config_proxy *config)
 }
 
 int proxy_thread_init(struct proxy_thread *thread, struct proxy *proxy, uint32_t number,
-		      uint64_t seed, struct err *err)
+		      struct err *err)
 {
 	const struct config *config = proxy->config;
 	*thread = (struct proxy_thread){
@@ -158,7 +150,7 @@ int proxy_thread_init(struct proxy_thread *thread, struct proxy *proxy, uint32_t
 	if (!code && relay_init(&thread->relay, proxy->max_pipes, config->proxy.splice))
 		code = err_set(err, -ENOMEM, "not enough memory for a thread's buffer");
 	for (size_t i = 0; i < config->n_frontends && !code; i++)
-		code = open_frontend(thread, (uint16_t)i, seed, err);
+		code = open_frontend(thread, (uint16_t)i, err);
 	if (code)
 		proxy_thread_fini(thread);
 	return code;
@@ -166,15 +158,10 @@ int proxy_thread_init(struct proxy_thread *thread, struct proxy *proxy, uint32_t
 
 void proxy_thread_fini(struct proxy_thread *thread)
 {
-	size_t n_frontends = thread->proxy ? thread->proxy->config->n_frontends : 0;
-	for (size_t i = 0; i < n_frontends; i++) {
-		if (thread->listeners)
-			listener_close(&thread->listeners[i]);
-		if (thread->schedulers)
-			scheduler_destroy(thread->schedulers[i]);
-	}
+	size_t n_frontends = thread->proxy ? thread->proxy->max_frontends : 0;
+	for (size_t i = 0; thread->listeners && i < n_frontends; i++)
+		listener_close(&thread->listeners[i]);
 	free(thread->listeners);
-	free(thread->schedulers);
 	free(thread->frontends);
 	free(thread->backends);
 	free(thread->was_up);

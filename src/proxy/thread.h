@@ -6,9 +6,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "culvert/balance/scheduler.h"
+#include "culvert/balance/generation.h"
 #include "culvert/base/histogram.h"
 #include "culvert/config/config.h"
+#include "culvert/flow/proxy_stats.h"
 #include "culvert/flow/session_end.h"
 #include "culvert/flow/traffic.h"
 #include "proxy/listener.h"
@@ -41,10 +42,11 @@ struct backend_counters { // w: the thread, r: any
 
 // What the threads share.
 struct proxy {
-	const struct config *config;  // borrowed
+	const struct config *config;  // borrowed; of the start: what no reload changes
 	struct proxy_thread *threads; // owned
 	uint32_t n_threads;
-	uint32_t n_backends;
+	uint32_t max_frontends; // slots
+	uint32_t max_backends;
 	uint32_t n_running;     // threads that were started
 	uint32_t max_pipes;     // per thread
 	uint16_t self_port_min; // backend ports from here on may be a connection's own source port
@@ -52,6 +54,7 @@ struct proxy {
 	struct quota *frontends;      // owned
 	_Atomic uint32_t *n_failures; // owned; by backend: failed connects in a row; any thread
 	int alarm_fd;                 // owned; eventfd: a backend's n_failures has come to `fall`
+	struct proxy_stats before;    // w, r: control; what slots had counted for others
 	_Atomic(struct snapshot *) snapshot; // w: control (release); r: threads (acquire)
 	_Atomic bool is_draining;            // w: control (release), r: threads (acquire)
 	_Atomic bool is_stopping;            // likewise
@@ -64,9 +67,8 @@ struct proxy_thread { // one after another in memory, and none in the lines of t
 	uint32_t number;
 	pthread_t pthread;
 	int epoll_fd;
-	int wake_fd;                   // eventfd: control has something new
-	struct listener *listeners;    // owned; one per frontend
-	struct scheduler **schedulers; // owned; by frontend
+	int wake_fd;                // eventfd: control has something new
+	struct listener *listeners; // owned; one per frontend
 	struct relay relay;
 	uint32_t next_source;   // in config->proxy.source_addrs
 	uint32_t next_listener; // the first to accept what had to wait
@@ -103,7 +105,7 @@ struct proxy_thread { // one after another in memory, and none in the lines of t
 };
 
 int proxy_thread_init(struct proxy_thread *thread, struct proxy *proxy, uint32_t number,
-		      uint64_t seed, struct err *err);
+		      struct err *err);
 void proxy_thread_fini(struct proxy_thread *thread); // after its loop has ended
 
 // Wake the loop, for it to look at what control has changed. Called by: control.

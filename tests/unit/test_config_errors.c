@@ -170,7 +170,7 @@ Test(config_errors, keys_and_names)
 		 "unknown key \"wieght\" in backends.w.servers.s; did you mean \"weight\"?"},
 		{"\"a\\u0007\" = 1\n" WEB, 1, 1,
 		 "unknown key \"a\\x07\"; the keys here are mode, frontends, backends, "
-		 "proxy, passthrough, dsr, timeouts, firewall, stats, log"},
+		 "proxy, passthrough, dsr, timeouts, firewall, reload, stats, log"},
 		{"[frontends.w]\nbackend = 'w'\n" POOL, 1, 12,
 		 "frontends.w has no listen_addr; add that key"},
 		{"[frontends.w]\nlisten_addr = '192.0.2.1:80'\n" POOL, 1, 12,

@@ -17,20 +17,20 @@ static struct endpoint numbered(uint32_t i)
 	};
 }
 
-Test(endpoint_map, numbers_endpoints_in_the_order_of_their_coming)
+Test(endpoint_map, gives_endpoints_the_numbers_that_they_came_with)
 {
 	struct endpoint_map map;
 	cr_assert_eq(endpoint_map_init(&map, N_ENDPOINTS, 1, NULL), 0);
 	for (uint32_t i = 0; i < N_ENDPOINTS; i++) {
 		struct endpoint endpoint = numbered(i);
 		cr_assert_eq(endpoint_map_find(&map, &endpoint), ENDPOINT_UNKNOWN);
-		cr_assert_eq(endpoint_map_add(&map, &endpoint), i);
-		cr_assert_eq(endpoint_map_add(&map, &endpoint), i, "known already");
+		cr_assert_eq(endpoint_map_add(&map, &endpoint, 3 * i), 3 * i);
+		cr_assert_eq(endpoint_map_add(&map, &endpoint, 7), 3 * i, "known already");
 	}
 	cr_expect_eq(map.n, N_ENDPOINTS);
 	for (uint32_t i = 0; i < N_ENDPOINTS; i++) {
 		struct endpoint endpoint = numbered(i);
-		cr_assert_eq(endpoint_map_find(&map, &endpoint), (int32_t)i);
+		cr_assert_eq(endpoint_map_find(&map, &endpoint), (int32_t)(3 * i));
 	}
 	endpoint_map_fini(&map);
 	endpoint_map_fini(&map);
@@ -44,7 +44,7 @@ Test(endpoint_map, tells_address_port_and_protocol_apart)
 	struct endpoint other_port = scene_endpoint("10.0.0.1:81", IPPROTO_TCP);
 	struct endpoint other_proto = scene_endpoint("10.0.0.1:80", IPPROTO_UDP);
 	cr_assert_eq(endpoint_map_init(&map, 1, 1, NULL), 0);
-	endpoint_map_add(&map, &known);
+	endpoint_map_add(&map, &known, 0);
 	cr_expect_eq(endpoint_map_find(&map, &known), 0);
 	cr_expect_eq(endpoint_map_find(&map, &other_addr), ENDPOINT_UNKNOWN);
 	cr_expect_eq(endpoint_map_find(&map, &other_port), ENDPOINT_UNKNOWN);

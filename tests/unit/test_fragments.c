@@ -31,7 +31,6 @@ static void bench_init(struct bench *bench, uint32_t n_datagrams, uint32_t n_pac
 	scene_add_frontend(scene, "10.1.0.100:53", dns, HASH_5_TUPLE);
 	scene_build(scene);
 	struct fragments_params params = {
-		.config = scene->config,
 		.secret = 42,
 		.n_datagrams = n_datagrams,
 		.n_packets = n_packets,

@@ -52,8 +52,9 @@ Test(registry, a_snapshot_says_what_the_configuration_says)
 	cr_expect(snapshot->backends[0].resets_on_down && snapshot->backends[0].is_up);
 	cr_expect_eq(snapshot->backends[1].weight, 3);
 	cr_expect_eq(snapshot->backends[3].weight, 0);
-	cr_expect_eq(snapshot->pools[1].first_backend, 2);
-	cr_expect_eq(snapshot->pools[1].n_backends, 2);
+	cr_expect_eq(snapshot->pools[1].n_members, 2);
+	cr_expect_eq(snapshot->pools[1].members[0], 2);
+	cr_expect_eq(snapshot->pools[1].members[1], 3);
 	snapshot_destroy(snapshot);
 	scene_fini(&scene);
 }
@@ -65,7 +66,7 @@ Test(registry, defect_08_pools_that_list_one_endpoint_share_its_ports)
 	scene_build(&scene);
 	struct snapshot *snapshot = scene_snapshot(&scene);
 	cr_expect_eq(registry_n_backends(scene.registry), 4);
-	cr_expect_eq(registry_n_endpoints(scene.registry), 3);
+	cr_expect_eq(snapshot->backend_ids->n, 3);
 	cr_expect_eq(snapshot->backends[0].endpoint_id, snapshot->backends[2].endpoint_id);
 	cr_expect_neq(snapshot->backends[0].endpoint_id, snapshot->backends[1].endpoint_id);
 	cr_expect_neq(snapshot->backends[0].pool, snapshot->backends[2].pool);

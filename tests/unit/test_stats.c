@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The statistics as JSON, and the HTTP server around it under good and bad clients.
+#include "culvert/balance/registry.h"
 #include "culvert/control/stats.h"
 
 #include <arpa/inet.h>
@@ -21,17 +22,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "culvert/control/health.h"
-
-// Two pools of two and one backends, two frontends. The first pool is not checked and so is up;
-// nobody listens where the second one's backend should be.
+// Two pools of two and one backends, two frontends. The first pool is up, the second one is not.
 struct bench {
 	struct config_backend backends[3];
 	struct config_pool pools[2];
 	struct config_frontend frontends[2];
 	struct config config;
 	struct event_base *base;
-	struct health *health;
+	struct registry *registry;
 	struct stats_source source;
 	struct stats_server *server;
 	uint16_t port;
@@ -41,14 +39,6 @@ struct bench {
 	atomic_bool is_over; // w: test, r: server thread
 	uint64_t cpu_ns;     // w: server thread, r: test after the join
 };
-
-static void on_change(void *arg, size_t backend, bool is_up, const char *reason)
-{
-	(void)arg;
-	(void)backend;
-	(void)is_up;
-	(void)reason;
-}
 
 static int gather_sessions(struct stats *all)
 {
@@ -133,10 +123,8 @@ static void bench_init(struct bench *bench)
 	set_backend(&bench->backends[0], "10.0.0.1:80");
 	set_backend(&bench->backends[1], "10.0.0.2:8080");
 	set_backend(&bench->backends[2], "[::1]:1");
-	bench->pools[0] = (struct config_pool){.name = web,
-					       .backends = bench->backends,
-					       .n_backends = 2,
-					       .health_check = HEALTH_NONE};
+	bench->pools[0] =
+		(struct config_pool){.name = web, .backends = bench->backends, .n_backends = 2};
 	bench->pools[1] = (struct config_pool){.name = db,
 					       .backends = bench->backends + 2,
 					       .n_backends = 1,
@@ -151,20 +139,19 @@ static void bench_init(struct bench *bench)
 					.n_frontends = 2,
 					.pools = bench->pools,
 					.n_pools = 2};
+	bench->config.passthrough.maglev_table_size = 251;
 	bench->base = event_base_new();
 	cr_assert(bench->base);
-	cr_assert_eq(health_start(&bench->health, bench->base, &bench->config, on_change, NULL,
-				  NULL),
-		     0);
-	bench->source = (struct stats_source){.config = &bench->config,
-					      .health = bench->health,
-					      .gather = gather,
-					      .arg = bench};
+	cr_assert_eq(registry_create(&bench->registry, &bench->config, 1, 1, NULL), 0);
+	registry_set_up(bench->registry, 0, true);
+	registry_set_up(bench->registry, 1, true);
+	bench->source =
+		(struct stats_source){.registry = bench->registry, .gather = gather, .arg = bench};
 }
 
 static void bench_fini(struct bench *bench)
 {
-	health_stop(bench->health);
+	registry_destroy(bench->registry);
 	event_base_free(bench->base);
 }
 

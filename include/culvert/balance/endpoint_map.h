@@ -8,7 +8,8 @@
 
 struct endpoint_map {
 	struct index_map index;
-	struct endpoint *endpoints; // owned; by number
+	struct endpoint *endpoints; // owned; in the order in which they were added
+	uint32_t *numbers;          // owned; of each
 	uint32_t n;
 	uint32_t capacity;
 	uint64_t secret; // keyed hashing: nobody outside can aim for one bucket
@@ -18,8 +19,10 @@ int endpoint_map_init(struct endpoint_map *map, uint32_t capacity, uint64_t secr
 		      struct err *err);
 void endpoint_map_fini(struct endpoint_map *map);
 
-// The number of `endpoint`, which is the next free one if it is new. The capacity must suffice.
-uint32_t endpoint_map_add(struct endpoint_map *map, const struct endpoint *endpoint);
+// Let `endpoint` have `number`, if it has none yet. The capacity must suffice. Returns the number
+// that it has.
+uint32_t endpoint_map_add(struct endpoint_map *map, const struct endpoint *endpoint,
+			  uint32_t number);
 
 enum { ENDPOINT_UNKNOWN = -1 };
 int32_t endpoint_map_find(const struct endpoint_map *map, const struct endpoint *endpoint);

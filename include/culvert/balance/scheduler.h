@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who takes a new connection. One scheduler belongs to one frontend in one thread: its state is
-// private, its decisions come from the snapshot of the moment.
+// private, its decisions come from the snapshot of the moment. As long as it lives its pool has the
+// same members: generation.h.
 // Called by: the thread that owns it.
 #pragma once
 
@@ -15,23 +16,23 @@ typedef uint64_t (*scheduler_load_fn)(const void *arg, uint32_t backend);
 
 struct scheduler_pick {
 	const struct snapshot *snapshot;
-	uint16_t pool;          // the same in every pick
+	uint16_t pool;          // always of the same members
 	uint32_t hash;          // of the client, well mixed: what Maglev decides by
 	scheduler_load_fn load; // NULL is legal for kinds that never ask
 	const void *load_arg;
-	const uint16_t *tried; // backends that this connection has tried in vain; NULL: none
+	const uint16_t *tried; // slots that this connection has tried in vain; NULL: none
 	uint32_t n_tried;
 };
 
 enum { SCHEDULER_NO_BACKEND = -1 };
 
-// `n_backends` of the pool, as in its snapshots. `seed` is random: it decides who takes the first
+// `n_members` of the pool, as in its snapshots. `seed` is random: it decides who takes the first
 // turn, and all that is left to chance. 0 or -errno.
-int scheduler_create(struct scheduler **scheduler, enum scheduler_kind kind, uint32_t n_backends,
+int scheduler_create(struct scheduler **scheduler, enum scheduler_kind kind, uint32_t n_members,
 		     uint64_t seed, struct err *err);
 void scheduler_destroy(struct scheduler *scheduler); // NULL is legal
 
-// A backend's running number over all pools: up, of a weight above 0, not among the tried; or
+// A backend's slot: up, of a weight above 0, not among the tried; or
 // SCHEDULER_NO_BACKEND when there is none. Never allocates. Maglev answers alike in every
 // scheduler, process and host: by the hash, and by which backends were tried.
 int32_t scheduler_pick(struct scheduler *scheduler, const struct scheduler_pick *pick);

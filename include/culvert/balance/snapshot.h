@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything the packet path decides by, as one immutable object: made by control, published whole,
-// freed when no thread can see it any more. Indices are stable for the life of the process: a
-// flow stores them.
+// Everything the data path decides by, as one immutable object: made by control, published whole,
+// freed when no thread can see it any more.
+//
+// Frontends and backends are named by slots: numbers that stay theirs as long as a flow or session
+// refers to them, across every reload of the configuration, and are given to others only then. A
+// flow stores them. Pools are numbered by the configuration in force.
 #pragma once
 
 #include <stdbool.h>
@@ -11,6 +14,9 @@
 #include "culvert/balance/maglev.h"
 #include "culvert/config/config.h"
 #include "culvert/net/addr.h"
+
+struct generation;
+struct snapshot_maps;
 
 struct snapshot_link {
 	unsigned ifindex;
@@ -30,25 +36,48 @@ struct snapshot_hop {
 	struct ip_addr source; // the address of ours that the route speaks from
 };
 
-struct snapshot_frontend {
-	struct endpoint endpoint; // the VIP
-	uint16_t pool;
-	enum hash_kind hash;
+enum slot_state {
+	SLOT_FREE,
+	SLOT_ACTIVE,  // in the configuration
+	SLOT_REMOVED, // not any more: nothing new, what there is goes on
+	SLOT_OVER,    // its time is over: what there is is ended
 };
 
-// A pool's backends are consecutive in snapshot.backends.
+// What an operator has said at run time.
+enum admin_state {
+	ADMIN_READY,
+	ADMIN_DRAIN, // nothing new, what there is goes on
+	ADMIN_MAINT, // as if it were down
+};
+
+struct snapshot_frontend {
+	const struct config_frontend *config; // kept alive by `owner`; NULL: the slot is free
+	struct config *owner;                 // counted
+	enum slot_state state;
+	struct endpoint endpoint; // the VIP
+	uint16_t pool;            // in snapshot.pools; removed: the one without members
+	enum hash_kind hash;
+	enum scheduler_kind scheduler;
+};
+
 struct snapshot_pool {
-	uint32_t first_backend;
-	uint32_t n_backends;  // as long as the process lives
+	const struct config_pool *config; // NULL: the one without members
+	const uint16_t *members;          // slots, in the order of the configuration
+	uint32_t n_members;
 	uint32_t n_unknown;   // not checked yet: whether they are up is open
-	struct maglev *table; // shared; of the backends that are up and have a weight
+	struct maglev *table; // shared; of the members that are up and have a weight
 };
 
 struct snapshot_backend {
+	const struct config_backend *config; // kept alive by `owner`; NULL: the slot is free
+	const struct config_pool *pool_config;
+	struct config *owner; // counted
+	enum slot_state state;
+	enum admin_state admin;
 	struct endpoint endpoint;
 	uint32_t endpoint_id; // two pools that list the same endpoint share its NAT ports
-	uint16_t pool;
-	uint16_t weight; // 0: takes no new flows
+	uint16_t pool;        // as of a frontend
+	uint16_t weight;      // 0: takes no new flows
 	bool is_up;
 	bool is_known;       // false: not checked yet
 	bool resets_on_down; // when down: its flows are reset towards their clients
@@ -60,9 +89,10 @@ struct snapshot_backend {
 struct snapshot {
 	uint64_t version; // counts from 1
 	uint32_t n_links;
-	uint32_t n_frontends;
+	uint32_t n_frontends; // slots that have ever been used: no number is greater
 	uint32_t n_backends;
-	uint32_t n_pools;
+	uint32_t n_pools; // another one follows, which has no members: that of removed frontends
+	uint32_t n_over;  // frontends and backends whose flows are to be ended
 	uint32_t n_snats;
 	uint32_t snats_per_endpoint; // NAT pool number = endpoint_id * this + snat
 	uint16_t nat_port_min;       // host byte order, inclusive
@@ -72,8 +102,12 @@ struct snapshot {
 	struct snapshot_frontend *frontends;    // owned
 	struct snapshot_backend *backends;      // owned
 	struct snapshot_pool *pools;            // owned
-	const struct endpoint_map *vips;        // borrowed; number: frontend
-	const struct endpoint_map *backend_ids; // borrowed; number: endpoint_id
+	const struct config *config;            // in force; `generation` keeps it alive
+	struct generation *generation;          // counted
+	struct snapshot_maps *maps;             // counted; the next three are in it
+	const struct endpoint_map *vips;        // number: frontend
+	const struct endpoint_map *vip_addrs;   // addresses alone, port and protocol 0
+	const struct endpoint_map *backend_ids; // number: endpoint_id
 };
 
 // Called by: control, when no thread can see the snapshot any more. NULL is legal.
@@ -83,6 +117,12 @@ static inline uint32_t snapshot_nat_pool(const struct snapshot *snapshot, uint32
 					 uint32_t snat)
 {
 	return endpoint_id * snapshot->snats_per_endpoint + snat;
+}
+
+// May a new flow go to it?
+static inline bool snapshot_takes_new(const struct snapshot_backend *backend)
+{
+	return backend->is_up && backend->weight;
 }
 
 // The index of a source address, or -1. There are few, and nearly always one.

@@ -25,3 +25,6 @@ void histogram_add(struct histogram *histogram, uint64_t duration_ns);
 
 // Called by: any thread.
 void histogram_gather(struct histogram_sum *sum, const struct histogram *histogram);
+
+// Take away what was there before.
+void histogram_subtract(struct histogram_sum *sum, const struct histogram_sum *before);

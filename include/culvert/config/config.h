@@ -150,8 +150,16 @@ struct config_dsr {
 	int mss_clamp; // ipip: bytes, MSS_CLAMP_AUTO (default) or MSS_CLAMP_OFF
 };
 
+// How the file is taken over again while the process runs.
+struct config_reload {
+	uint32_t max_backends;     // room for as many; 0 (default): config_max_backends()
+	uint32_t max_frontends;    // likewise
+	uint32_t drain_timeout_ms; // what flows of a removed backend or frontend get; default 300 s
+};
+
 struct config {
-	char *path; // owned; as given
+	uint32_t n_refs; // w, r: control; references besides the first: config_ref()
+	char *path;      // owned; as given
 	enum mode mode;
 	bool has_mode;                     // the file has the key `mode`
 	struct config_frontend *frontends; // owned
@@ -162,6 +170,7 @@ struct config {
 	struct config_passthrough passthrough;
 	struct config_proxy proxy;
 	struct config_dsr dsr;
+	struct config_reload reload;
 	bool firewall_manage;             // default true
 	uint16_t stats_port;              // host byte order; 0: no statistics server (default)
 	struct ip_addr stats_listen_addr; // default 127.0.0.1
@@ -188,11 +197,20 @@ int config_load(const char *path, struct config **config, struct config_errors *
 // Called by: control.
 int config_check_mode(const struct config *config, enum mode mode, struct config_errors *errors);
 
-void config_destroy(struct config *config);            // NULL is legal
+void config_destroy(struct config *config); // NULL is legal
+// One more holder, and one less: the last one destroys it. Called by: control.
+struct config *config_ref(struct config *config);
+void config_unref(struct config *config);              // NULL is legal
 void config_errors_fini(struct config_errors *errors); // leaves it empty
 
 // The backend of a running number over all pools, in the order of the file; it exists.
 const struct config_backend *config_backend(const struct config *config, size_t number);
+
+// How many there are over all pools, and for how many there is to be room as long as the process
+// lives: those that a reload adds, and those that it has removed and that still have flows.
+uint32_t config_n_backends(const struct config *config);
+uint32_t config_max_backends(const struct config *config);
+uint32_t config_max_frontends(const struct config *config);
 
 // Where the backend is reached, as the file says it: "198.51.100.11:80", "unix:/run/web.sock".
 // `text` has room for CONFIG_BACKEND_TEXT_MAX. Returns `text`.

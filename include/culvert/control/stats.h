@@ -12,8 +12,7 @@
 #include "culvert/net/addr.h"
 
 struct event_base;
-struct health;
-struct readiness;
+struct registry;
 struct stats_server;
 
 // What a mode has counted: the one or the other.
@@ -29,9 +28,7 @@ void stats_fini(struct stats *stats);
 typedef int (*stats_gather_fn)(void *arg, struct stats *stats);
 
 struct stats_source {
-	const struct config *config; // borrowed, as the others
-	const struct health *health;
-	const struct readiness *readiness; // NULL: health alone says who is up
+	const struct registry *registry; // borrowed
 	stats_gather_fn gather;
 	void *arg;
 };

@@ -29,8 +29,8 @@ struct flow {
 	struct ip_addr client;
 	uint16_t client_port_be;
 	uint16_t nat_port; // host byte order; source port towards the backend; one-sided: 0
-	uint16_t frontend; // index in the configuration
-	uint16_t backend;  // running number over all pools
+	uint16_t frontend; // slot
+	uint16_t backend;  // slot
 	uint8_t proto;
 	uint8_t state; // enum flow_state
 	uint8_t snat;  // index of the source address towards the backend

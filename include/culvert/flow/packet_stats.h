@@ -10,9 +10,9 @@
 
 struct packet_stats {
 	struct traffic total;
-	struct traffic *frontends; // owned; by index in config.frontends
+	struct traffic *frontends; // owned; by slot
 	size_t n_frontends;
-	struct traffic *backends; // owned; by running number over all pools
+	struct traffic *backends; // owned; by slot
 	size_t n_backends;
 	uint64_t received;             // frames handed to the packet path
 	uint64_t verdicts[N_VERDICTS]; // with `held` they sum to `received` when none is in flight

@@ -22,13 +22,19 @@ struct proxy_backend_stats {
 
 struct proxy_stats {
 	struct traffic total;
-	struct proxy_frontend_stats *frontends; // owned; by index in config.frontends
+	struct proxy_frontend_stats *frontends; // owned; by slot
 	size_t n_frontends;
-	struct proxy_backend_stats *backends; // owned; by running number over all pools
+	struct proxy_backend_stats *backends; // owned; by slot
 	size_t n_backends;
 	uint64_t accepted;             // connections taken from clients
 	uint64_t ends[N_SESSION_ENDS]; // with the sessions of now these sum to `accepted`
 	uint64_t accept_pauses;        // times that accepting stopped: limit, descriptors, memory
 };
+
+// Take away what was there before.
+void proxy_frontend_stats_subtract(struct proxy_frontend_stats *stats,
+				   const struct proxy_frontend_stats *before);
+void proxy_backend_stats_subtract(struct proxy_backend_stats *stats,
+				  const struct proxy_backend_stats *before);
 
 void proxy_stats_fini(struct proxy_stats *stats); // frees the arrays

@@ -9,6 +9,7 @@
 struct traffic_counters { // w: its thread, r: any
 	counter_t flows_opened;
 	counter_t flows_current; // half-open and live
+	counter_t flows_held;    // entries, finished ones too; packet modes only
 	counter_t packets_tx;
 	counter_t packets_rx;
 	counter_t bytes_tx;
@@ -23,6 +24,9 @@ struct traffic {
 	uint64_t packets_tx; // packet modes only
 	uint64_t packets_rx;
 };
+
+// Take away what was there before; the sum is no less in any of its parts.
+void traffic_subtract(struct traffic *sum, const struct traffic *before);
 
 // Add what one thread has counted to a sum. Any thread.
 void traffic_gather(struct traffic *sum, const struct traffic_counters *counters);

@@ -10,7 +10,7 @@
 struct engine;
 
 struct engine_params {
-	const struct config *config; // borrowed, as long as the engine
+	const struct config *config; // borrowed, as long as the engine: what no reload changes
 	const struct io_driver *driver;
 	const struct io_link *links; // borrowed for the call; index: that of snapshot.links
 	uint32_t n_links;
@@ -18,6 +18,9 @@ struct engine_params {
 	uint64_t secret;                 // random; keys the flow tables' hashes
 	uint64_t (*now_ns)(void);        // NULL: the monotonic clock; tests bring their own
 };
+
+// The threads that will pick backends, each by schedulers of its own.
+uint32_t engine_count_threads(const struct config *config);
 
 // `snapshot` is owned by the engine on success. No thread runs yet.
 int engine_create(struct engine **engine, const struct engine_params *params,
@@ -33,6 +36,14 @@ void engine_publish(struct engine *engine, struct snapshot *snapshot);
 
 // Have all links said that nothing will come again, and has all of it gone through?
 bool engine_is_finished(const struct engine *engine);
+
+// Entries of the flow tables that refer to a slot, in whatever state. When control has published
+// that a frontend or backend was removed, their number only falls.
+uint64_t engine_frontend_users(const struct engine *engine, uint32_t frontend);
+uint64_t engine_backend_users(const struct engine *engine, uint32_t backend);
+// The slot has no users and is to be another's: its counters begin at 0.
+void engine_forget_frontend(struct engine *engine, uint32_t frontend);
+void engine_forget_backend(struct engine *engine, uint32_t backend);
 
 // Sums over all threads, for packet_stats_fini(). 0 or -ENOMEM.
 int engine_stats(struct engine *engine, struct packet_stats *stats);

@@ -7,10 +7,10 @@
 #include "culvert/base/err.h"
 #include "culvert/config/config.h"
 
-// IPv4 packets that are addressed to a frontend, or to a port of the NAT range (not in DSR mode),
-// or that are an ICMP error or a fragment for a frontend's address. A new string for free(), or
-// NULL when memory is short.
-char *filter_text(const struct config *config);
+// Packets that are addressed to one of `vips`, or to a port of the NAT range (not in DSR mode), or
+// that are an ICMP error or a fragment for the address of one, of the families that these have. A
+// new string for free(), or NULL when memory is short.
+char *filter_text(const struct config *config, const struct endpoint *vips, size_t n);
 
 // As filter_text(), but all of IPv4's TCP, UDP and ICMP: for more frontends than a program of the
 // kernel's filter machine can hold.

@@ -9,10 +9,13 @@
 
 struct proxy;
 
+// The threads that will pick backends, each by schedulers of its own.
+uint32_t proxy_count_threads(const struct config *config);
+
 // Open every listener, one per frontend and thread. `config` is borrowed, as long as the proxy;
 // `snapshot` is owned by the proxy on success. No thread runs yet. 0 or -errno.
-int proxy_create(struct proxy **proxy, const struct config *config, uint64_t secret,
-		 struct snapshot *snapshot, struct err *err);
+int proxy_create(struct proxy **proxy, const struct config *config, struct snapshot *snapshot,
+		 struct err *err);
 int proxy_start(struct proxy *proxy, struct err *err);
 
 // Decide by `snapshot` from now on, and free the one before when nobody holds it any more. Sessions
@@ -34,9 +37,17 @@ void proxy_stop(struct proxy *proxy);
 void proxy_destroy(struct proxy *proxy); // stops; NULL is legal
 
 // Readable when a backend has refused or ignored `fall` connects in a row; proxy_take_suspect()
-// then gives such backends one by one (running number over all pools), each once, then -1.
+// then gives such backends one by one (slots), each once, then -1.
 int proxy_alarm_fd(const struct proxy *proxy);
 int32_t proxy_take_suspect(struct proxy *proxy);
+
+// Sessions that refer to a slot. When control has published that a frontend or backend was removed,
+// and has closed the frontend's listeners, their number only falls.
+uint64_t proxy_frontend_users(const struct proxy *proxy, uint32_t frontend);
+uint64_t proxy_backend_users(const struct proxy *proxy, uint32_t backend);
+// The slot has no users and is to be another's: its counters begin at 0. 0 or -ENOMEM.
+int proxy_forget_frontend(struct proxy *proxy, uint32_t frontend);
+int proxy_forget_backend(struct proxy *proxy, uint32_t backend);
 
 // Sums over all threads, for proxy_stats_fini(). 0 or -ENOMEM.
 int proxy_stats(const struct proxy *proxy, struct proxy_stats *stats);

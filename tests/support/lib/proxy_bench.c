@@ -118,12 +118,13 @@ static struct snapshot *make_snapshot(struct proxy_bench *bench)
 
 int proxy_bench_create(struct proxy_bench *bench)
 {
-	if (registry_create(&bench->registry, &bench->config, SECRET, &bench->err))
+	if (registry_create(&bench->registry, &bench->config, SECRET,
+			    proxy_count_threads(&bench->config), &bench->err))
 		give_up("no registry", bench->err.message);
 	for (uint32_t i = 0; i < registry_n_backends(bench->registry); i++)
 		registry_set_up(bench->registry, i, true);
 	struct snapshot *snapshot = make_snapshot(bench);
-	int code = proxy_create(&bench->proxy, &bench->config, SECRET, snapshot, &bench->err);
+	int code = proxy_create(&bench->proxy, &bench->config, snapshot, &bench->err);
 	if (code)
 		snapshot_destroy(snapshot);
 	return code;

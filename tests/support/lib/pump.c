@@ -28,9 +28,9 @@ static void open_worker(struct pump *pump)
 		.flows = {
 			.is_one_sided = config->mode == MODE_DSR,
 			.capacity = config->passthrough.connection_tracker_capacity,
-			.n_frontends = (uint32_t)config->n_frontends,
-			.n_backends = registry_n_backends(registry),
-			.n_pools = registry_n_endpoints(registry) *
+			.n_frontends = registry_max_frontends(registry),
+			.n_backends = registry_max_backends(registry),
+			.n_pools = registry_max_backends(registry) *
 				   registry_snats_per_endpoint(registry),
 			.secret = SECRET,
 		}};
@@ -52,7 +52,6 @@ static void open_fragments(struct pump *pump)
 {
 	struct err err = {0};
 	struct fragments_params params = {
-		.config = pump->scene->config,
 		.secret = SECRET,
 		.n_datagrams = N_DATAGRAMS,
 		.n_packets = N_HELD,

@@ -78,7 +78,7 @@ void scene_init(struct scene *scene, const char *snat_addr)
 void scene_fini(struct scene *scene)
 {
 	registry_destroy(scene->registry);
-	config_destroy(scene->config);
+	config_unref(scene->config);
 }
 
 void scene_add_snat(struct scene *scene, const char *addr)
@@ -146,7 +146,7 @@ static uint64_t snats_for(const struct scene *scene, const struct ip_addr *backe
 void scene_build(struct scene *scene)
 {
 	struct err err = {0};
-	check(registry_create(&scene->registry, scene->config, 1, &err), &err);
+	check(registry_create(&scene->registry, scene->config, 1, SCENE_MAX_THREADS, &err), &err);
 	for (unsigned i = 0; i < SCENE_N_LINKS; i++) {
 		struct snapshot_link link = {
 			.ifindex = i + 1,

@@ -9,6 +9,7 @@
 #include "culvert/config/config.h"
 
 enum { SCENE_FRONT, SCENE_BACK, SCENE_N_LINKS };
+enum { SCENE_MAX_THREADS = 8 };
 
 struct scene {
 	struct config *config; // owned

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the registry share: registry.c has what changes while a configuration is in
+// force, registry_apply.c takes over another, registry_admin.c keeps what operators say,
+// registry_snapshot.c makes snapshots.
+#pragma once
+
+#include "balance/endpoint_ids.h"
+#include "balance/snapshot_maps.h"
+#include "culvert/balance/registry.h"
+
+// Besides what snapshots have of a backend.
+struct backend_control {
+	bool is_healthy;
+	int32_t weight_set;
+	uint64_t removed_ns; // SLOT_REMOVED, SLOT_OVER
+};
+
+// What an operator has said of a name.
+struct admin_note {
+	char *pool;   // owned
+	char *server; // owned
+	enum admin_state admin;
+	int32_t weight;
+};
+
+struct registry {
+	uint64_t secret;
+	uint32_t n_threads;
+	uint32_t max_frontends;
+	uint32_t max_backends;
+	uint32_t n_frontends; // slots that have ever been used
+	uint32_t n_backends;
+	struct snapshot_frontend *frontends; // owned; by slot; each `owner` is counted
+	struct snapshot_backend *backends;   // the same
+	struct backend_control *controls;    // owned; by backend
+	uint64_t *frontends_removed_ns;      // owned; by frontend
+	struct snapshot_pool *pools;         // owned; a table that is NULL is to be built
+	uint32_t n_pools;
+	struct generation *generation; // counted
+	struct snapshot_maps *maps;    // counted; NULL: to be made
+	struct endpoint_ids ids;
+	struct admin_note *notes; // owned
+	size_t n_notes;
+	uint32_t n_links;
+	uint32_t n_snats;
+	uint32_t snats_per_endpoint;
+	uint64_t version; // of the last snapshot
+	struct snapshot_link links[CONFIG_MAX_INTERFACES];
+	struct ip_addr snats[CONFIG_MAX_SNAT_ADDRS];
+};
+
+// See that what snapshots have of a backend follows from what is known and said of it.
+void registry_refresh(struct registry *registry, uint32_t backend);
+
+// What has been said of the backend's name, or NULL.
+const struct admin_note *registry_find_note(const struct registry *registry, uint32_t backend);
+void registry_free_notes(struct registry *registry);
