@@ -20,7 +20,8 @@ static const struct config_frontend *frontend_at(const struct registry *registry
 }
 
 // Errors about packets come from an address that is neither a VIP, where the way ends for clients,
-// nor of the link alone, which routers behind it would not pass on. The first one of each family.
+// nor of the link alone, which routers behind it would not pass on, nor one that passes. The first
+// one of each family.
 static struct snapshot_link link_of(const struct topology *topology, const struct link_info *info)
 {
 	struct snapshot_link link = {
@@ -28,12 +29,13 @@ static struct snapshot_link link_of(const struct topology *topology, const struc
 		.mac = info->mac,
 		.mtu = info->mtu,
 	};
-	struct ip_addr addr;
-	for (size_t i = 0; netwatch_link_addr(topology->netwatch, info->ifindex, i, &addr); i++) {
-		struct ip_addr *own = ip_addr_is_v4(&addr) ? &link.own_v4 : &link.own_v6;
-		if (ip_addr_is_unspecified(own) && !ip_addr_is_link_local(&addr) &&
-		    !frontend_at(topology->registry, &addr))
-			*own = addr;
+	struct link_addr found;
+	for (size_t i = 0; netwatch_link_addr(topology->netwatch, info->ifindex, i, &found); i++) {
+		const struct ip_addr *addr = &found.addr;
+		struct ip_addr *own = ip_addr_is_v4(addr) ? &link.own_v4 : &link.own_v6;
+		if (found.is_lasting && ip_addr_is_unspecified(own) &&
+		    !ip_addr_is_link_local(addr) && !frontend_at(topology->registry, addr))
+			*own = *addr;
 	}
 	return link;
 }

@@ -291,13 +291,13 @@ bool netwatch_addr_link(const struct netwatch *watch, const struct ip_addr *addr
 }
 
 bool netwatch_link_addr(const struct netwatch *watch, unsigned ifindex, size_t i,
-			struct ip_addr *addr)
+			struct link_addr *addr)
 {
 	const struct net_state *state = &watch->state;
 	for (size_t at = 0; at < state->n_addrs; at++) {
 		if (state->addrs[at].ifindex != ifindex || i--)
 			continue;
-		*addr = state->addrs[at].addr;
+		*addr = (struct link_addr){state->addrs[at].addr, state->addrs[at].is_lasting};
 		return true;
 	}
 	return false;

@@ -100,12 +100,21 @@ static unsigned apply_link(struct net_state *state, const struct nlmsghdr *messa
 	return NET_LINKS;
 }
 
+// The bit of IFA_F_TEMPORARY means that an IPv4 address is not the first of its network.
+static bool is_lasting(const struct ip_addr *addr, uint32_t flags)
+{
+	static const uint32_t passing =
+		IFA_F_TEMPORARY | IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED;
+	return ip_addr_is_v4(addr) || !(flags & passing);
+}
+
 static bool read_addr(struct net_addr *told, const struct nlmsghdr *message)
 {
 	const struct ifaddrmsg *body = mnl_nlmsg_get_payload(message);
 	struct nlattr *attr;
 	bool has_local = false;
 	bool has_addr = false;
+	uint32_t flags = body->ifa_flags;
 	told->ifindex = body->ifa_index;
 	told->prefix_len = body->ifa_prefixlen;
 	// On a point-to-point link IFA_ADDRESS is the other end and IFA_LOCAL is ours.
@@ -115,7 +124,11 @@ static bool read_addr(struct net_addr *told, const struct nlmsghdr *message)
 			has_local = rtnl_attr_addr(attr, &told->addr);
 		else if (mnl_attr_get_type(attr) == IFA_ADDRESS && !has_local)
 			has_addr = rtnl_attr_addr(attr, &told->addr);
+		else if (mnl_attr_get_type(attr) == IFA_FLAGS &&
+			 mnl_attr_get_payload_len(attr) == sizeof(flags))
+			flags = mnl_attr_get_u32(attr); // the body has room for eight only
 	}
+	told->is_lasting = is_lasting(&told->addr, flags);
 	return has_local || has_addr;
 }
 
@@ -131,6 +144,10 @@ static unsigned apply_addr(struct net_state *state, const struct nlmsghdr *messa
 		i++;
 	bool is_known = i < state->n_addrs;
 	bool is_gone = message->nlmsg_type == RTM_DELADDR;
+	if (is_known && !is_gone && state->addrs[i].is_lasting != told.is_lasting) {
+		state->addrs[i].is_lasting = told.is_lasting;
+		return NET_ADDRS;
+	}
 	if (is_known != is_gone) // lifetimes and the like
 		return 0;
 	if (is_gone) {

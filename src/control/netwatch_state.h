@@ -22,6 +22,7 @@ struct net_addr {
 	struct ip_addr addr;
 	unsigned ifindex;
 	uint8_t prefix_len; // one address can be there with several
+	bool is_lasting;    // netwatch.h
 };
 
 struct neighbour {

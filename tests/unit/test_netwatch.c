@@ -145,6 +145,29 @@ static void settle(struct lab *lab)
 	}
 }
 
+// 1: the address lasts; 0: it does not; -1: the link does not have it.
+static int lasts(const struct lab *lab, const char *link, const char *text)
+{
+	struct ip_addr wanted = addr_of(text);
+	struct link_addr found;
+	unsigned ifindex = index_of(lab, link);
+	for (size_t i = 0; netwatch_link_addr(lab->watch, ifindex, i, &found); i++) {
+		if (ip_addr_equal(&found.addr, &wanted))
+			return found.is_lasting;
+	}
+	return -1;
+}
+
+static void await_lasting(struct lab *lab, const char *link, const char *text, int expected)
+{
+	uint64_t end_ns = clock_now_ns() + await_ns;
+	while (lasts(lab, link, text) != expected) {
+		cr_assert_lt(clock_now_ns(), end_ns, "%s is %d, awaited %d", text,
+			     lasts(lab, link, text), expected);
+		event_base_loop(lab->base, EVLOOP_ONCE);
+	}
+}
+
 // Run the event loop for longer than any of the watch's timers, for a wrong call to happen.
 static void let_time_pass(struct lab *lab)
 {
@@ -175,11 +198,12 @@ Test(netwatch, knows_links_and_addresses_at_once)
 	cr_expect(netwatch_addr_link(lab.watch, &addr, &ifindex));
 	cr_expect_eq(ifindex, info.ifindex);
 	struct ip_addr first = addr_of("10.9.0.1");
-	cr_expect(netwatch_link_addr(lab.watch, info.ifindex, 0, &addr));
-	cr_expect(ip_addr_equal(&addr, &first));
-	cr_expect(netwatch_link_addr(lab.watch, info.ifindex, 1, &addr));
-	cr_expect_not(ip_addr_equal(&addr, &first));
-	cr_expect_not(netwatch_link_addr(lab.watch, info.ifindex, 99, &addr));
+	struct link_addr of_link;
+	cr_expect(netwatch_link_addr(lab.watch, info.ifindex, 0, &of_link));
+	cr_expect(ip_addr_equal(&of_link.addr, &first));
+	cr_expect(netwatch_link_addr(lab.watch, info.ifindex, 1, &of_link));
+	cr_expect_not(ip_addr_equal(&of_link.addr, &first));
+	cr_expect_not(netwatch_link_addr(lab.watch, info.ifindex, 99, &of_link));
 
 	cr_assert(netwatch_link_by_name(lab.watch, "lo", &info));
 	cr_expect(info.is_loopback);
@@ -195,6 +219,81 @@ Test(netwatch, knows_links_and_addresses_at_once)
 	cr_expect_not(netwatch_next_hop(lab.watch, &addr, &hop));
 	stop_watch(&lab);
 	netwatch_destroy(NULL);
+}
+
+Test(netwatch, tells_addresses_that_pass_from_those_that_last)
+{
+	struct lab lab;
+	enter_lab(&lab);
+	cr_assert(netns_run("ip addr add 10.9.0.5/24 dev va && " // a second one of its network
+			    "ip addr add fd09::11/128 dev va nodad && "
+			    "ip addr add fd09::12/128 dev va nodad preferred_lft 0"));
+	await_lasting(&lab, "va", "10.9.0.1", 1);
+	await_lasting(&lab, "va", "10.9.0.5", 1);
+	await_lasting(&lab, "va", "fd09::11", 1);
+	await_lasting(&lab, "va", "fd09::12", 0);
+	// It changes while it is there, and the dump says the same as the events.
+	cr_assert(netns_run("ip addr change fd09::11/128 dev va preferred_lft 0 && "
+			    "ip addr change fd09::12/128 dev va preferred_lft forever"));
+	await_lasting(&lab, "va", "fd09::11", 0);
+	await_lasting(&lab, "va", "fd09::12", 1);
+	stop_watch(&lab);
+	start_watch(&lab);
+	cr_expect_eq(lasts(&lab, "va", "fd09::11"), 0);
+	cr_expect_eq(lasts(&lab, "va", "fd09::12"), 1);
+	stop_watch(&lab);
+}
+
+static unsigned n_passing(const struct lab *lab, const char *link, const char *network)
+{
+	struct ip_network in;
+	struct link_addr found;
+	unsigned ifindex = index_of(lab, link);
+	unsigned n = 0;
+	cr_assert(ip_network_parse(network, &in));
+	for (size_t i = 0; netwatch_link_addr(lab->watch, ifindex, i, &found); i++)
+		n += ip_network_contains(&in, &found.addr) && !found.is_lasting;
+	return n;
+}
+
+Test(netwatch, temporary_addresses_pass)
+{
+	struct lab lab;
+	enter_lab(&lab);
+	cr_assert(netns_run("echo 2 > /proc/sys/net/ipv6/conf/va/use_tempaddr"));
+	cr_assert(netns_run("ip addr add fd0a::1/64 dev va nodad mngtmpaddr"));
+	// The kernel adds the temporary one.
+	uint64_t end_ns = clock_now_ns() + await_ns;
+	while (!netns_run("ip addr show dev va temporary to fd0a::/64 | grep -q 'temporary'") ||
+	       netns_run("ip addr show dev va tentative | grep -q inet6")) {
+		cr_assert_lt(clock_now_ns(), end_ns);
+		event_base_loop(lab.base, EVLOOP_ONCE);
+	}
+	settle(&lab);
+	cr_expect_eq(lasts(&lab, "va", "fd0a::1"), 1);
+	cr_expect_eq(n_passing(&lab, "va", "fd0a::/64"), 1);
+	stop_watch(&lab);
+}
+
+Test(netwatch, an_address_lasts_once_nobody_else_has_it)
+{
+	struct lab lab;
+	enter_lab(&lab);
+	cr_assert(netns_run("echo 1 > /proc/sys/net/ipv6/conf/va/accept_dad"));
+	cr_assert(netns_run("ip addr add fd09::21/64 dev va"));
+	await_lasting(&lab, "va", "fd09::21", 0);
+	await_lasting(&lab, "va", "fd09::21", 1);
+	// The neighbour has this one: it stays, and is not this host's.
+	cr_assert(netns_run("ip addr add fd09::2/64 dev va"));
+	await_lasting(&lab, "va", "fd09::2", 0);
+	uint64_t end_ns = clock_now_ns() + await_ns;
+	while (!netns_run("ip addr show dev va to fd09::2 | grep -q dadfailed")) {
+		cr_assert_lt(clock_now_ns(), end_ns);
+		event_base_loop(lab.base, EVLOOP_ONCE);
+	}
+	settle(&lab);
+	cr_expect_eq(lasts(&lab, "va", "fd09::2"), 0);
+	stop_watch(&lab);
 }
 
 Test(netwatch, resolves_a_destination_on_the_link)

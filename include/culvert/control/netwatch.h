@@ -26,6 +26,14 @@ struct link_info {
 	bool is_ethernet; // frames with Ethernet headers
 };
 
+struct link_addr {
+	struct ip_addr addr;
+	// Others will still know it as this host's later on. Of IPv6, not: a temporary address (RFC
+	// 8981), one that is not yet known to be this host's alone or known not to be (RFC 4862
+	// section 5.4), and one that nothing new should come from (section 5.5.4).
+	bool is_lasting;
+};
+
 struct next_hop {
 	bool has_route;   // false: the other fields mean nothing
 	bool is_local;    // the destination is an address of this host
@@ -67,4 +75,4 @@ bool netwatch_addr_link(const struct netwatch *watch, const struct ip_addr *addr
 // The `i`-th (from 0) address of this host on the link, of any family and scope. False: there are
 // not as many.
 bool netwatch_link_addr(const struct netwatch *watch, unsigned ifindex, size_t i,
-			struct ip_addr *addr);
+			struct link_addr *addr);
