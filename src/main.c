@@ -86,6 +86,9 @@ static int set_check_source(struct app_options *options, const char *text)
 	struct ip_addr addr;
 	if (!ip_addr_parse(text, &addr))
 		return usage_error("--check-source takes an address");
+	if (!config_is_client_addr(&addr))
+		return usage_error("--check-source takes an address that a client can have, of a "
+				   "network that this host is in, and that no host has");
 	options->check_sources[ip_addr_is_v4(&addr)] = addr;
 	return -1;
 }
