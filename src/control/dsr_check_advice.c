@@ -61,12 +61,13 @@ __attribute__((format(printf, 2, 3))) static void run(struct dsr_advice *advice,
 #define DEV_OF_ADDR "$(ip -o address show to %s | awk '{ print $2 }')"
 
 // On the interface by which replies to clients leave. It takes the place of what was set up before.
+// In quotes, because to a shell the brackets of an IPv6 address are a pattern for file names.
 static void run_egress(struct dsr_advice *advice, const struct names *names)
 {
 	run(advice,
 	    "tc/dsr-egress.sh up --dev \"$(ip -o route get %s | sed 's/.* dev \\([^ "
 	    "]*\\).*/\\1/')\" "
-	    "--backend %s --vip %s --balancer %s",
+	    "--backend '%s' --vip '%s' --balancer %s",
 	    names->source, names->backend, names->vip, names->balancer);
 }
 

@@ -80,9 +80,9 @@ def row_of(report, lab, host, family=4):
     return report.rows[endpoint(lab.backend_addr(host, family), 80)]
 
 
-def run_command(lab, host, command):
+def run_command(lab, host, command, folder=ROOT):
     """As an operator would, pasted into a shell on the backend."""
-    subprocess.run(lab.command(host, "bash", "-ec", command), check=True, cwd=ROOT,
+    subprocess.run(lab.command(host, "bash", "-ec", command), check=True, cwd=folder,
                    stdout=subprocess.DEVNULL, timeout=30)
 
 
@@ -173,7 +173,7 @@ def test_a_missing_egress_nat_is_mended_by_the_command_given(lab, culvert):
     lab.run("b1", "nft", "flush", "ruleset")
     (command,) = row_of(check(lab, culvert), lab, "b1").commands
     assert command.startswith("tc/dsr-egress.sh up --dev ")
-    assert command.endswith(" --backend 10.0.0.101:80 --vip 10.0.0.1:80 --balancer 10.0.0.2")
+    assert command.endswith(" --backend '10.0.0.101:80' --vip '10.0.0.1:80' --balancer 10.0.0.2")
     run_command(lab, "b1", command)
     report = check(lab, culvert)
     assert report.status == 0, row_of(report, lab, "b1").seen
@@ -308,6 +308,10 @@ def test_wrong_usage_has_an_exit_status_of_its_own(lab, culvert):
     assert other_mode.status == 2
     assert "mode passthrough" in other_mode.error
     assert check(lab, culvert, source="nonsense").status == 2
+    for nobodys in ("0.0.0.0", "::", "127.0.0.1", "224.0.0.1", "fe80::1"):
+        refused = check(lab, culvert, source=nobodys)
+        assert refused.status == 2
+        assert "--check-source takes an address that a client can have" in refused.error
 
 
 # --- IPv6 ----------------------------------------------------------------------------------------
@@ -316,7 +320,7 @@ def check6(lab, culvert, **overrides):
     return check(lab, culvert, source=SOURCE6, family=6, **overrides)
 
 
-def test_backends_of_ipv6_are_ok_or_mended_by_the_command_given(lab, culvert):
+def test_backends_of_ipv6_are_ok_or_mended_by_the_command_given(lab, culvert, tmp_path):
     for host in ("b1", "b2"):
         set_nat(lab, host, family=6)
     report = check6(lab, culvert)
@@ -326,8 +330,11 @@ def test_backends_of_ipv6_are_ok_or_mended_by_the_command_given(lab, culvert):
     row = row_of(report, lab, "b3", 6)
     assert row.seen == "SYN-ACK from [fd00::103]:80, not from [fd00::1]:80"
     (command,) = row.commands
-    assert command.endswith(" --backend [fd00::103]:80 --vip [fd00::1]:80 --balancer fd00::2")
-    run_command(lab, "b3", command)
+    assert command.endswith(" --backend '[fd00::103]:80' --vip '[fd00::1]:80' --balancer fd00::2")
+    # A shell would take the name of this file for an address without quotes.
+    (tmp_path / "0:80").touch()
+    (tmp_path / "tc").symlink_to(ROOT / "tc")
+    run_command(lab, "b3", command, tmp_path)
     report = check6(lab, culvert)
     assert report.status == 0, row_of(report, lab, "b3", 6).seen
     for host in lab.backend_names():

@@ -12,7 +12,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define EGRESS                                                                                 \
 	"tc/dsr-egress.sh up --dev \"$(ip -o route get 10.0.0.200 | sed 's/.* dev \\([^ ]*\\)" \
-	".*/\\1/')\" --backend 10.1.0.101:8000 --vip 10.0.0.1:80 --balancer 10.1.0.2"
+	".*/\\1/')\" --backend '10.1.0.101:8000' --vip '10.0.0.1:80' --balancer 10.1.0.2"
 #define DEV        "$(ip -o address show to 10.1.0.101 | awk '{ print $2 }')"
 #define RP_FILTER  "sysctl -w \"net/ipv4/conf/" DEV "/rp_filter=2\""
 #define BACKEND_L2 "tc/dsr-backend.sh up --method l2 --vip 10.0.0.1 --dev \"" DEV "\""
@@ -249,7 +249,7 @@ Test(dsr_text, advice_for_ipv6_is_that_of_ipv6)
 	EXPECT(missing, "SYN-ACK from [fd00:1::101]:80, not from [fd00::1]:80",
 	       "egress NAT is missing",
 	       "tc/dsr-egress.sh up --dev \"$(ip -o route get fd00::200 | sed 's/.* dev \\([^ "
-	       "]*\\).*/\\1/')\" --backend [fd00:1::101]:80 --vip [fd00::1]:80 --balancer "
+	       "]*\\).*/\\1/')\" --backend '[fd00:1::101]:80' --vip '[fd00::1]:80' --balancer "
 	       "fd00:1::2",
 	       NULL);
 	struct dsr_result silent = result_of_v6(DSR_NAT, DSR_NO_REPLY);
