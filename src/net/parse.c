@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 
 #include "culvert/net/checksum.h"
+#include "culvert/net/ipv6_extension.h"
 #include "net/parse_parts.h"
 
 enum {
@@ -118,13 +119,15 @@ static enum parse_result parse_ipv4(const uint8_t *frame, uint32_t len, struct f
 
 // ---- IPv6 ---------------------------------------------------------------------------------------
 
-// Nobody speaks from ::, ::1 or multicast, and a router passes nothing on from a link's own
-// addresses (RFC 4291 sections 2.5 and 2.7). IPv4 addresses in this form are never on a wire
-// (RFC 4942 section 2.2), and here they are the IPv4 addresses themselves.
-static bool is_possible_source_v6(const struct ip_addr *addr)
+// Nobody speaks from ::, ::1 or multicast (RFC 4291 sections 2.5 and 2.7). IPv4 addresses in this
+// form are never on a wire (RFC 4942 section 2.2), and here they are the IPv4 addresses themselves.
+// A router passes nothing on from a link's own addresses, but a neighbour that is a router may have
+// no others there to send its errors from (RFC 4443 section 2.2).
+static bool is_possible_source_v6(const struct ip_addr *addr, uint8_t proto)
 {
 	static const struct ip_addr loopback = {{[15] = 1}};
-	return addr->bytes[0] != 0xff && !ip_addr_is_link_local(addr) &&
+	return addr->bytes[0] != 0xff &&
+	       (proto == IPPROTO_ICMPV6 || !ip_addr_is_link_local(addr)) &&
 	       !ip_addr_is_unspecified(addr) && !ip_addr_equal(addr, &loopback) &&
 	       !ip_addr_is_v4(addr);
 }
@@ -154,8 +157,8 @@ static enum parse_result parse_ipv6(const uint8_t *frame, uint32_t len, struct f
 		return result;
 	view->l4 = view->payload = (uint16_t)chain.at;
 	view->src.proto = view->dst.proto = chain.proto;
-	if (!is_possible_source_v6(&view->src.addr) || ip_addr_is_v4(&view->dst.addr) ||
-	    ip_addr_equal(&view->src.addr, &view->dst.addr))
+	if (!is_possible_source_v6(&view->src.addr, chain.proto) ||
+	    ip_addr_is_v4(&view->dst.addr) || ip_addr_equal(&view->src.addr, &view->dst.addr))
 		return PARSE_BAD_SOURCE;
 	uint32_t repeated =
 		view->fragment.data - view->l3 - (uint32_t)IPV6_HEADER_LEN - IPV6_FRAGMENT_LEN;
@@ -239,17 +242,10 @@ static enum parse_result parse_ip(const uint8_t *frame, uint32_t len, struct fra
 // headers, of which it only knows the first.
 static bool may_be_ours(const struct frame_view *view)
 {
-	switch (view->src.proto) {
-	case IPPROTO_TCP:
-	case IPPROTO_UDP:
+	uint8_t proto = view->src.proto;
+	if (proto == IPPROTO_TCP || proto == IPPROTO_UDP)
 		return true;
-	case IPPROTO_HOPOPTS:
-	case IPPROTO_ROUTING:
-	case IPPROTO_DSTOPTS:
-		return view->is_v6;
-	default:
-		return false;
-	}
+	return view->is_v6 && proto != IPPROTO_FRAGMENT && ipv6_is_extension(proto);
 }
 
 enum parse_result parse_frame(const uint8_t *frame, uint32_t len, struct frame_view *view)

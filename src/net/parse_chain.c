@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The extension headers of IPv6 (RFC 8200 section 4).
+#include "culvert/net/ipv6_extension.h"
 #include "net/parse_parts.h"
 
 enum {
@@ -61,18 +62,10 @@ enum parse_result parse_chain(const uint8_t *frame, uint32_t at, uint32_t end,
 	};
 	for (unsigned n = 0; n <= EXTENSIONS_MAX; n++) {
 		bool is_first = n == 0;
-		switch (chain->proto) {
-		case IPPROTO_HOPOPTS:
-			if (!is_first)
-				return PARSE_MALFORMED;
-			break;
-		case IPPROTO_ROUTING:
-		case IPPROTO_DSTOPTS:
-		case IPPROTO_FRAGMENT:
-			break;
-		default:
+		if (!ipv6_is_extension(chain->proto))
 			return PARSE_OK;
-		}
+		if (chain->proto == IPPROTO_HOPOPTS && !is_first)
+			return PARSE_MALFORMED;
 		if (chain->fragment.at)
 			return PARSE_OK;
 		enum parse_result result = step_over(frame, end, chain);

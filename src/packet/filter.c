@@ -10,21 +10,31 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "culvert/net/ipv6_extension.h"
+
 enum { SNAP_LENGTH = 262144, VLAN_ID_MASK = 0x0fff };
 
 // What of one family is looked at.
 struct family {
 	bool is_v4;
-	const char *errors;    // ICMP errors (RFC 792, RFC 4443)
-	const char *fragments; // and other packets in which pcap finds no port
+	const char *errors; // ICMP errors (RFC 792, RFC 4443)
 };
 
 static const struct family families[] = {
-	{true, "ip and ((icmp and (icmp[0] == 3 or icmp[0] == 11 or icmp[0] == 12))",
-	 "ip[6:2] & 0x3fff != 0"},
-	{false, "ip6 and ((icmp6 and ip6[40] >= 1 and ip6[40] <= 4)",
-	 "ip6[6] == 0 or ip6[6] == 43 or ip6[6] == 44 or ip6[6] == 60"},
+	{true, "ip and ((icmp and (icmp[0] == 3 or icmp[0] == 11 or icmp[0] == 12))"},
+	{false, "ip6 and ((icmp6 and ip6[40] >= 1 and ip6[40] <= 4)"},
 };
+
+// Fragments, and other packets in which pcap finds no port.
+static void write_portless(FILE *out, const struct family *family)
+{
+	if (family->is_v4) {
+		fputs("ip[6:2] & 0x3fff != 0", out);
+		return;
+	}
+	for (size_t i = 0; i < N_IPV6_EXTENSIONS; i++)
+		fprintf(out, "%sip6[6] == %u", i ? " or " : "", ipv6_extensions[i]);
+}
 
 static void write_frontend(FILE *out, const struct family *family, const struct endpoint *endpoint)
 {
@@ -32,9 +42,10 @@ static void write_frontend(FILE *out, const struct family *family, const struct 
 	if (ip_addr_is_v4(&endpoint->addr) != family->is_v4)
 		return;
 	ip_addr_format(&endpoint->addr, addr);
-	fprintf(out, " or (dst host %s and (%s dst port %u or (%s)))", addr,
-		endpoint->proto == IPPROTO_TCP ? "tcp" : "udp", ntohs(endpoint->port_be),
-		family->fragments);
+	fprintf(out, " or (dst host %s and (%s dst port %u or (", addr,
+		endpoint->proto == IPPROTO_TCP ? "tcp" : "udp", ntohs(endpoint->port_be));
+	write_portless(out, family);
+	fputs(")))", out);
 }
 
 // Replies in fragments: to the addresses we speak from, or to any where these are found at run
@@ -43,13 +54,17 @@ static void write_fragmented_replies(FILE *out, const struct config_passthrough 
 				     const struct family *family)
 {
 	char addr[IP_ADDR_TEXT_MAX];
-	if (passthrough->n_snat_addrs == 0)
-		fprintf(out, " or %s", family->fragments);
+	if (passthrough->n_snat_addrs == 0) {
+		fputs(" or ", out);
+		write_portless(out, family);
+	}
 	for (size_t i = 0; i < passthrough->n_snat_addrs; i++) {
 		const struct ip_addr *snat = &passthrough->snat_addrs[i];
-		if (ip_addr_is_v4(snat) == family->is_v4)
-			fprintf(out, " or (dst host %s and (%s))", ip_addr_format(snat, addr),
-				family->fragments);
+		if (ip_addr_is_v4(snat) != family->is_v4)
+			continue;
+		fprintf(out, " or (dst host %s and (", ip_addr_format(snat, addr));
+		write_portless(out, family);
+		fputs("))", out);
 	}
 }
 

@@ -97,21 +97,39 @@ static int32_t find_backend(const struct worker *worker, const struct packet *pa
 	return forward_pick_by_hash(worker, packet->frontend, &view->dst, &view->src);
 }
 
+// Who tells the backend: the error's own sender, but for a neighbour that has spoken from an
+// address of the link alone, which goes no further (RFC 4007 section 9). For that one we speak, as
+// for our own errors. False: we have no address to do so.
+static bool find_teller(const struct worker *worker, const struct packet *packet,
+			struct ip_addr *teller)
+{
+	*teller = frame_outer_src(packet->frame, &packet->view);
+	if (packet->view.is_v6 && ip_addr_is_link_local(teller))
+		*teller = worker->snapshot->links[packet->rx_link].own_v6;
+	return !ip_addr_is_unspecified(teller);
+}
+
 // DSR, about a packet to the client: the backend sent it, with the VIP for its source.
 static void tell_backend_directly(struct worker *worker, struct packet *packet, int32_t id)
 {
 	const struct snapshot *snapshot = worker->snapshot;
 	const struct snapshot_backend *backend = &snapshot->backends[id];
 	const struct frame_view *view = &packet->view;
+	bool is_translated = worker->config->dsr.method == DSR_NAT;
+	const struct endpoint *server = is_translated ? &backend->endpoint : &view->src;
 	struct ip_addr sender = frame_outer_src(packet->frame, view);
+	struct ip_addr teller;
+	if (!find_teller(worker, packet, &teller)) {
+		packet_drop(packet, VERDICT_DROP_BAD_SOURCE);
+		return;
+	}
 	if (!forward_can_reach(worker, packet, backend))
 		return;
-	if (worker->config->dsr.method != DSR_NAT) {
+	if (!is_translated && ip_addr_equal(&teller, &sender)) {
 		forward_dsr_unchanged(worker, packet, backend);
 		return;
 	}
-	rewrite_icmp_error(packet->frame, view, &backend->endpoint, &view->dst, &sender,
-			   &backend->endpoint.addr);
+	rewrite_icmp_error(packet->frame, view, server, &view->dst, &teller, &server->addr);
 	forward_finish(worker, packet, backend->hop.link, &backend->hop.mac);
 }
 

@@ -81,6 +81,12 @@ Test(parse_ipv6, sources_that_nobody_can_have)
 		{"[ff0e::1]:1 > " VIP ":80 udp", PARSE_BAD_SOURCE},
 		{"[fe80::1]:1 > " VIP ":80 tcp S", PARSE_BAD_SOURCE},
 		{"[febf::1]:1 > " VIP ":80 tcp S", PARSE_BAD_SOURCE},
+		{"[fe80::1]:1 > " VIP ":80 udp", PARSE_BAD_SOURCE},
+		{"[fe80::1] > " VIP " icmp6 echo len 20", PARSE_NOT_OURS},
+		{"[fe80::1] > " VIP " icmp6 no-route { " VIP ":80 > " CLIENT ":1 tcp A }",
+		 PARSE_OK}, // of a neighbour
+		{"[ff02::1] > " VIP " icmp6 no-route { " VIP ":80 > " CLIENT ":1 tcp A }",
+		 PARSE_BAD_SOURCE},
 		{"[fec0::1]:1 > " VIP ":80 tcp S", PARSE_OK}, // once site-local, now as any other
 		{"[::2]:1 > " VIP ":80 tcp S", PARSE_OK},
 		{"[64:ff9b::a00:1]:1 > " VIP ":80 tcp S", PARSE_OK}, // through a NAT64
