@@ -334,6 +334,56 @@ def test_dsr_by_link_addresses(make_lab, make_culvert, start_servers, workers):
     assert_nothing_lost(culvert)
 
 
+def start_dsr6(lab, culvert, start_servers, method, workers):
+    if method == "nat":
+        dsr_lab.translate_answers(lab, PORT, PORT, "udp", family=6)
+        start_servers(lab, socket.AF_INET6, reply=digest)
+    else:
+        dsr_lab.hold_vip(lab, family=6)
+        start_servers(lab, socket.AF_INET6, VIP6, reply=digest)
+    culvert.start(config.dsr(lab, method, family=6, protocol="udp", port=PORT, workers=workers))
+
+
+DSR6 = [pytest.param(method, {"topology": topology}, id=f"{method}-{topology}")
+        for method, topologies in (("nat", dsr_lab.TOPOLOGIES), ("l2", ("one-arm", "two-arm")))
+        for topology in topologies]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("method, where", DSR6)
+def test_dsr_of_IPv6(make_lab, make_culvert, start_servers, method, where, workers):
+    lab = make_lab(direct=True, **where)
+    dsr_lab.open_path(lab)
+    culvert = make_culvert(lab)
+    start_dsr6(lab, culvert, start_servers, method, workers)
+    with open_client(lab, VIP6) as sock:
+        ask(sock, b"small", expected=digest(b"small"))  # neighbours are known
+        assert_echoes(sock, expected=digest)
+    assert_nothing_lost(culvert)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("method", ["nat", "l2"])
+def test_dsr_of_IPv6_in_any_order(make_lab, make_culvert, start_servers, order, method):
+    lab = make_lab(direct=True)
+    culvert = make_culvert(lab)
+    start_dsr6(lab, culvert, start_servers, method, 2)
+    numbers = iter(range(100, 1000))
+
+    def send(data):
+        for piece in ORDERS[order](fragments6(data, next(numbers))):
+            raw.sendto(piece, (VIP6, 0))
+
+    with raw_socket(lab, socket.AF_INET6) as raw, open_client(lab, VIP6, CLIENT_PORT) as sock:
+        ask(sock, b"small", expected=digest(b"small"))
+        for number in range(10):
+            data = payload_of(number)
+            assert ask(sock, data, send, expected=digest(data)) == digest(data)
+    drops = culvert.stats()["drops"]
+    assert drops["fragment_duplicate"] >= (50 if order == "each-twice" else 0)
+    assert drops["fragment_overlap"] == drops["fragment_store_full"] == 0
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_dsr_by_tunnels_that_are_too_narrow_for_the_fragments(make_lab, make_culvert, support,
                                                               start_servers, workers):

@@ -308,6 +308,17 @@ def test_dsr_of_datagrams(make_lab, make_culvert, echo_servers, topology):
     assert len(echoes(lab)) == 1, "one client, one backend"
 
 
+@pytest.mark.parametrize("topology", ["one-arm", "two-arm"])
+def test_dsr_of_datagrams_by_link_addresses(make_lab, make_culvert, echo_servers, topology):
+    lab = make_lab(topology, direct=True)
+    dsr_lab.open_path(lab)
+    dsr_lab.hold_vip(lab, family=6)
+    echo_servers(lab)
+    culvert = make_culvert(lab)
+    culvert.start(config.dsr(lab, "l2", family=6, protocol="udp", port=UDP_PORT))
+    assert len(echoes(lab)) == 1, "one client, one backend"
+
+
 @pytest.mark.parametrize("topology", ["two-arm", "routed"])
 @pytest.mark.parametrize("offloads", ["on", "off"])
 def test_dsr_backends_learn_of_a_narrow_link_to_the_client(make_lab, make_culvert, files, big,

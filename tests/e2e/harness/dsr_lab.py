@@ -54,9 +54,12 @@ def translate_answers(lab, backend_port=80, port=80, proto="tcp", hosts=None, fa
                        timeout=60)
 
 
-def hold_vip(lab, hosts=None):
+def hold_vip(lab, hosts=None, family=4):
     """method l2: a backend has the virtual address, and no neighbour hears of it."""
     for name in hosts or lab.backend_names():
+        if family == 6:  # hosts speak for the addresses of the link only
+            lab.run(name, "ip", "addr", "add", f"{VIPS[6]}/128", "dev", "lo", "nodad")
+            continue
         lab.run(name, "sh", "-ec", f"""
             ip addr add {VIP}/32 dev lo
             echo 1 >/proc/sys/net/ipv4/conf/eth0/arp_ignore
