@@ -252,11 +252,13 @@ void check_mode_dsr(const struct config *config, struct report *report)
 {
 	if (config->dsr.require_ready)
 		check_ready_sources(config, report);
-	if (config->passthrough.mss_clamp > 0)
-		report_add(report, (struct position){0},
-			   "mss_clamp: %d in the section passthrough is for that mode alone; in "
-			   "mode dsr the section dsr has a key of that name, for method \"ipip\"",
-			   config->passthrough.mss_clamp);
+	if (config->passthrough.mss_clamp != MSS_CLAMP_AUTO)
+		report_add(report,
+			   (struct position){config->passthrough.mss_clamp_at.line,
+					     config->passthrough.mss_clamp_at.column},
+			   "mss_clamp: that of the section passthrough is for that mode alone, and "
+			   "mode dsr would ignore it; take it out (the section dsr has a key of "
+			   "that name, for method \"ipip\")");
 	if (config->dsr.method == DSR_IPIP)
 		check_tunnel_family(config, report);
 	if (config->dsr.method == DSR_NAT)

@@ -54,10 +54,10 @@ static void check_proxy_circle(const struct config_frontend *frontend,
 }
 
 // A key that the packet modes could only ignore; `key` says of what it is.
-static void report_proxy_key(struct report *report, struct position at, const char *key,
+static void report_proxy_key(struct report *report, struct config_place at, const char *key,
 			     const char *name, enum mode mode)
 {
-	report_add(report, at,
+	report_add(report, (struct position){at.line, at.column},
 		   "%s \"%s\" is for mode proxy, and mode %s would ignore it; take it out, or "
 		   "choose mode proxy",
 		   key, name, mode_name(mode));
@@ -75,11 +75,11 @@ static void check_packet_frontend(const struct config_frontend *frontend, enum m
 			   "that clients connect to, for example \"192.0.2.10:%u\"",
 			   text, mode_name(mode), ntohs(frontend->endpoint.port_be));
 	if (frontend->n_accept_proxy > 0)
-		report_proxy_key(report, frontend_position(frontend), "accept_proxy of frontend",
+		report_proxy_key(report, frontend->accept_proxy_at, "accept_proxy of frontend",
 				 frontend->name, mode);
 	if (frontend->max_connections > 0)
-		report_proxy_key(report, frontend_position(frontend), "max_connections of frontend",
-				 frontend->name, mode);
+		report_proxy_key(report, frontend->max_connections_at,
+				 "max_connections of frontend", frontend->name, mode);
 }
 
 static void check_packet_backend(const struct config_pool *pool,
@@ -101,8 +101,8 @@ static void check_packet_pool(const struct config_pool *pool, enum mode mode, st
 	for (size_t i = 0; i < pool->n_backends; i++)
 		check_packet_backend(pool, &pool->backends[i], mode, report);
 	if (pool->send_proxy != SEND_PROXY_NONE)
-		report_proxy_key(report, (struct position){pool->line, pool->column},
-				 "send_proxy of pool", pool->name, mode);
+		report_proxy_key(report, pool->send_proxy_at, "send_proxy of pool", pool->name,
+				 mode);
 }
 
 static const char *family_name(const struct ip_addr *addr)

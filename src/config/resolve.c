@@ -102,6 +102,12 @@ static void resolve_pool(const struct draft *draft, struct config_frontend *fron
 		   proto_name(proto));
 }
 
+static struct config_place place_of(const struct draft *draft, struct entry entry, const char *key)
+{
+	struct position at = draft_position(draft, entry, key);
+	return (struct config_place){at.line, at.column};
+}
+
 static void resolve_frontends(const struct draft *draft)
 {
 	const yaml_node_t *section = draft_section(draft, "frontends");
@@ -112,6 +118,8 @@ static void resolve_frontends(const struct draft *draft)
 		struct entry name;
 		frontend->line = at.line;
 		frontend->column = at.column;
+		frontend->max_connections_at = place_of(draft, entry, "max_connections");
+		frontend->accept_proxy_at = place_of(draft, entry, "accept_proxy");
 		frontend->pool = SIZE_MAX;
 		if (table_find(draft->document, entry.value, "backend", &name))
 			resolve_pool(draft, frontend, name.value);
@@ -155,6 +163,7 @@ static void resolve_pools(const struct draft *draft)
 		struct position at = node_position(entry.key);
 		pool->line = at.line;
 		pool->column = at.column;
+		pool->send_proxy_at = place_of(draft, entry, "send_proxy");
 		if (pool->proto == 0)
 			pool->proto = IPPROTO_TCP;
 		resolve_backends(draft, pool, entry);
@@ -173,5 +182,9 @@ void draft_resolve(const struct draft *draft)
 		struct position at = node_position(found.value);
 		passthrough->nat_ports_line = at.line;
 		passthrough->nat_ports_column = at.column;
+	}
+	if (table_find(draft->document, draft_section(draft, "passthrough"), "mss_clamp", &found)) {
+		struct position at = node_position(found.value);
+		passthrough->mss_clamp_at = (struct config_place){at.line, at.column};
 	}
 }

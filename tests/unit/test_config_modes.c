@@ -328,11 +328,11 @@ Test(config_modes, packet_modes_refuse_what_only_proxy_mode_heeds)
 		unsigned column;
 		const char *messages[2];
 	} cases[] = {
-		{ACCEPT("'10.0.0.0/8'"), 4, 15, {ACCEPT_PROXY("passthrough"), ACCEPT_PROXY("dsr")}},
-		{BACK FRONT "max_connections = 1\n", 4, 15, {MAX("passthrough"), MAX("dsr")}},
+		{ACCEPT("'10.0.0.0/8'"), 6, 16, {ACCEPT_PROXY("passthrough"), ACCEPT_PROXY("dsr")}},
+		{BACK FRONT "max_connections = 1\n", 6, 19, {MAX("passthrough"), MAX("dsr")}},
 		{FRONT "[backends.w]\nsend_proxy = 'v1'\nservers.s.addr = '198.51.100.1:80'\n",
-		 4,
-		 11,
+		 5,
+		 14,
 		 {SEND_PROXY("passthrough"), SEND_PROXY("dsr")}},
 		{UNIX("'unix:/run/web.sock'"), 5, 10, {SOCKET("passthrough"), SOCKET("dsr")}},
 		{ACCEPT("") "max_connections = 0\n[backends.w]\nsend_proxy = 'none'\n",
@@ -459,12 +459,13 @@ Test(config_modes, dsr_with_require_ready_needs_a_source_to_check_from)
 Test(config_modes, mss_clamp_of_passthrough_is_not_for_dsr)
 {
 #define CLAMP "[passthrough]\nmss_clamp = "
+#define ALONE                                                                                    \
+	"mss_clamp: that of the section passthrough is for that mode alone, and mode dsr would " \
+	"ignore it; take it out (the section dsr has a key of that name, for method \"ipip\")"
 	static const struct finding findings[] = {
-		{CLAMP "1300\n" WEB, 0, 0,
-		 "mss_clamp: 1300 in the section passthrough is for that mode alone; in mode dsr "
-		 "the section dsr has a key of that name, for method \"ipip\""},
+		{CLAMP "1300\n" WEB, 2, 13, ALONE},
+		{CLAMP "'off'\n" WEB, 2, 13, ALONE},
 		{CLAMP "'auto'\n" WEB, 0, 0, NULL},
-		{CLAMP "'off'\n" WEB, 0, 0, NULL},
 	};
 	static const struct finding elsewhere = {CLAMP "1300\n" WEB, 0, 0, NULL};
 	expect_mode(findings, N_OF(findings), MODE_DSR);

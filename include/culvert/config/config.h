@@ -55,6 +55,12 @@ enum {
 	CONFIG_BACKEND_TEXT_MAX = CONFIG_UNIX_PATH_MAX + 6, // with the terminating zero
 };
 
+// Where the file says something; both from 1, and 0 when it does not.
+struct config_place {
+	unsigned line;
+	unsigned column;
+};
+
 struct config_backend {
 	char *name;               // owned; the S of servers.S
 	struct endpoint endpoint; // all zero when unix_path is set
@@ -77,6 +83,7 @@ struct config_pool {
 	uint32_t fall;                        // failures in a row that take it down; default 3
 	enum on_backend_down on_backend_down; // default reset
 	enum send_proxy send_proxy;           // default none; proxy mode only
+	struct config_place send_proxy_at;
 	uint8_t proto; // IPPROTO_TCP or IPPROTO_UDP: that of the frontends that name it; else TCP
 	unsigned line; // where the file names it
 	unsigned column;
@@ -91,7 +98,9 @@ struct config_frontend {
 	uint32_t max_connections;        // proxy mode; 0 (default): no limit of its own
 	struct ip_network *accept_proxy; // owned; whose connections begin with a PROXY header
 	size_t n_accept_proxy;           // default none
-	unsigned line;                   // where the file says the address
+	struct config_place max_connections_at;
+	struct config_place accept_proxy_at;
+	unsigned line; // where the file says the address
 	unsigned column;
 };
 
@@ -121,6 +130,7 @@ struct config_passthrough {
 	size_t n_interfaces;
 	uint32_t maglev_table_size; // a prime; default 65537
 	int mss_clamp;              // bytes, MSS_CLAMP_AUTO (default) or MSS_CLAMP_OFF; not in DSR
+	struct config_place mss_clamp_at;
 };
 
 // Times in the file are seconds, fractions allowed.
