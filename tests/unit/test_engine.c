@@ -22,13 +22,15 @@ enum {
 	VIP = 0x0a010064,
 	LOCAL = 0x0a020001,
 	BACKEND = 0x0a020015,
+	MTU = 1500,
 };
 
 static const int layouts[] = {WORKERS_INLINE, 1, 3};
 
-static void build_scene(struct scene *scene, int workers)
+static void build_scene_to(struct scene *scene, int workers, uint32_t mtu_to_backends)
 {
 	scene_init(scene, "10.2.0.1");
+	scene->mtus[SCENE_BACK] = mtu_to_backends;
 	size_t web = scene_add_pool(scene, "web", IPPROTO_TCP);
 	scene_add_backend(scene, web, "one", "10.2.0.21:8080", 1);
 	scene_add_frontend(scene, "10.1.0.100:80", web, HASH_5_TUPLE);
@@ -37,6 +39,11 @@ static void build_scene(struct scene *scene, int workers)
 	scene->config->passthrough.nat_port_max = 29999;
 	scene->config->passthrough.connection_tracker_capacity = 20000;
 	scene_build(scene);
+}
+
+static void build_scene(struct scene *scene, int workers)
+{
+	build_scene_to(scene, workers, MTU);
 }
 
 static void push(struct rig *rig, uint32_t link, const struct frame_spec *spec)
@@ -362,6 +369,43 @@ Test(engine, answers_are_limited_per_second, .timeout = 120)
 Test(engine, errors_of_a_router_are_limited_per_second, .timeout = 120)
 {
 	expect_limit(TCP_FLAG_SYN, 1, VERDICT_DROP_TTL_EXPIRED);
+}
+
+enum { NARROW = 120, ANSWERS = 1000, N_EACH = 1500 };
+
+// A TTL that is over, or a packet that does not fit: for each a router has a word to say.
+static void push_many(struct rig *rig, bool is_too_big)
+{
+	for (uint32_t i = 0; i < N_EACH; i++) {
+		struct frame_spec spec = from_client(i, TCP_FLAG_SYN);
+		spec.fragment = IP_DONT_FRAGMENT;
+		spec.ttl = is_too_big ? 64 : 1;
+		spec.payload_len = is_too_big ? NARROW : 0;
+		push(rig, SCENE_FRONT, &spec);
+	}
+	rig_settle(rig);
+}
+
+// Without them a connection through a narrow link stands still, and anybody can send what has used
+// up its TTL.
+Test(engine, errors_that_tell_a_length_have_a_rate_of_their_own, .timeout = 120)
+{
+	for (int is_too_big_first = 0; is_too_big_first < 2; is_too_big_first++) {
+		struct scene scene;
+		struct rig rig;
+		build_scene_to(&scene, WORKERS_INLINE, NARROW);
+		rig_start(&rig, &scene);
+		push_many(&rig, is_too_big_first);
+		cr_expect_eq(stats_of(&rig).generated, ANSWERS);
+		push_many(&rig, !is_too_big_first);
+		struct packet_stats stats = stats_of(&rig);
+		cr_expect_eq(stats.verdicts[VERDICT_DROP_TTL_EXPIRED], N_EACH);
+		cr_expect_eq(stats.verdicts[VERDICT_DROP_TOO_BIG], N_EACH);
+		cr_expect_eq(stats.generated, 2 * ANSWERS);
+		cr_expect_eq(stats.suppressed, 2 * (N_EACH - ANSWERS));
+		cr_expect_null(rig_stop(&rig));
+		scene_fini(&scene);
+	}
 }
 
 // ---- ends --------------------------------------------------------------------------------------
