@@ -29,6 +29,36 @@ bool cut_plan(struct cut *cut, enum cut_kind kind, const struct frame_view *view
 		.piece_at = piece_at,
 		.piece_len = (uint16_t)piece_len,
 		.n = (uint16_t)((len - 1) / piece_len + 1),
+		.group_len = (uint16_t)len,
+		.group_n = (uint16_t)((len - 1) / piece_len + 1),
+	};
+	return true;
+}
+
+bool cut_plan_datagrams(struct cut *cut, const struct frame_view *view, uint32_t datagram_len,
+			uint32_t room)
+{
+	uint32_t len = view->frame_len - view->payload;
+	uint32_t piece_len = room > UDP_HEADER_LEN ? room - UDP_HEADER_LEN : 0;
+	piece_len -= piece_len % FRAGMENT_UNIT;
+	if (datagram_len > len)
+		datagram_len = len;
+	if (piece_len == 0 || datagram_len == 0)
+		return false;
+	uint32_t n_each = (datagram_len - 1) / piece_len + 1;
+	uint32_t rest = len % datagram_len;
+	uint32_t n = len / datagram_len * n_each + (rest ? (rest - 1) / piece_len + 1 : 0);
+	if (n > PIECES_MAX)
+		return false;
+	*cut = (struct cut){
+		.kind = CUT_UDP_FRAGMENTS,
+		.header_len = (uint16_t)(view->payload - view->l3),
+		.piece_at = view->payload,
+		.piece_len = (uint16_t)piece_len,
+		.n = (uint16_t)n,
+		.group_len = (uint16_t)datagram_len,
+		.group_n = (uint16_t)n_each,
+		.first_only = UDP_HEADER_LEN,
 	};
 	return true;
 }
@@ -49,26 +79,28 @@ static void blank_uncopied_options(uint8_t *option, const uint8_t *end)
 
 // A fragment can be cut again: its pieces lie where it lies, and only its last piece may be the
 // last of the datagram.
-static void mark_fragment(const struct cut *cut, uint32_t i, uint8_t *ip)
+static void mark_fragment(const struct cut *cut, const struct cut_piece *piece, uint8_t *ip)
 {
-	uint32_t more = i + 1 < cut->n ? IP_MORE_FRAGMENTS : 0;
+	uint32_t more = piece->is_last ? 0 : IP_MORE_FRAGMENTS;
+	uint32_t before = piece->number ? piece->number * cut->piece_len + cut->first_only : 0;
 	uint16_t field = load_be16(ip + IP_FRAGMENT_OFFSET);
-	uint32_t units = (field & IP_FRAGMENT_UNITS) + i * cut->piece_len / FRAGMENT_UNIT;
+	uint32_t units = (field & IP_FRAGMENT_UNITS) + before / FRAGMENT_UNIT;
 	uint32_t flags = field & ~(uint32_t)IP_FRAGMENT_UNITS;
 	store_be16(ip + IP_FRAGMENT_OFFSET, (uint16_t)(flags | units | more));
-	if (i)
-		blank_uncopied_options(ip + IP_HEADER_MIN, ip + cut->header_len);
+	if (piece->number)
+		blank_uncopied_options(ip + IP_HEADER_MIN, ip + piece->header_len);
 }
 
 // Segments are packets of their own, and count up the identification as their sender would have.
-static void write_ip(const struct cut *cut, uint32_t i, uint32_t header_len, uint32_t total_len,
+static void write_ip(const struct cut *cut, const struct cut_piece *piece, uint32_t header_len,
 		     uint8_t *ip)
 {
-	store_be16(ip + IP_LEN_OFFSET, (uint16_t)total_len);
-	if (cut->kind == CUT_FRAGMENTS)
-		mark_fragment(cut, i, ip);
-	else
-		store_be16(ip + IP_ID_OFFSET, (uint16_t)(load_be16(ip + IP_ID_OFFSET) + i));
+	bool is_fragment = cut->kind == CUT_FRAGMENTS || cut->kind == CUT_UDP_FRAGMENTS;
+	uint32_t n_before = is_fragment ? piece->group : piece->number;
+	store_be16(ip + IP_LEN_OFFSET, (uint16_t)(piece->header_len + piece->len));
+	store_be16(ip + IP_ID_OFFSET, (uint16_t)(load_be16(ip + IP_ID_OFFSET) + n_before));
+	if (is_fragment)
+		mark_fragment(cut, piece, ip);
 	store_raw16(ip + IP_CSUM_OFFSET, 0);
 	store_raw16(ip + IP_CSUM_OFFSET, csum_finish(csum_add_bytes(0, ip, header_len)));
 }
@@ -113,27 +145,38 @@ static void write_checksum(const struct message *message)
 	store_raw16(field, is_udp && checksum == 0 ? 0xffff : checksum);
 }
 
+// What the checksum of piece `i` covers: it alone, or all of the datagram that it begins.
+static uint32_t covered_len(const struct cut *cut, const struct frame_view *view,
+			    const struct cut_piece *piece)
+{
+	uint32_t rest = view->frame_len - piece->at;
+	if (cut->kind != CUT_UDP_FRAGMENTS)
+		return piece->len;
+	return rest < cut->group_len ? rest : cut->group_len;
+}
+
 void cut_write_headers(const struct cut *cut, const uint8_t *frame, const struct frame_view *view,
 		       uint32_t i, uint8_t *out)
 {
 	uint32_t ip_header_len = (uint32_t)view->l4 - view->l3;
-	uint32_t piece_len = cut_piece_len(cut, view, i);
-	memcpy(out, frame + view->l3, cut->header_len);
-	write_ip(cut, i, ip_header_len, cut->header_len + piece_len, out);
-	if (cut->kind == CUT_FRAGMENTS)
+	struct cut_piece piece = cut_piece(cut, view, i);
+	memcpy(out, frame + view->l3, piece.header_len);
+	write_ip(cut, &piece, ip_header_len, out);
+	if (piece.header_len == ip_header_len)
 		return;
 	struct message message = {
 		.ip = out,
 		.l4 = out + ip_header_len,
-		.l4_header_len = cut->header_len - ip_header_len,
-		.piece = frame + cut->piece_at + (size_t)i * cut->piece_len,
-		.piece_len = piece_len,
+		.l4_header_len = piece.header_len - ip_header_len,
+		.piece = frame + piece.at,
+		.piece_len = covered_len(cut, view, &piece),
 		.proto = view->src.proto,
 	};
 	if (cut->kind == CUT_TCP_SEGMENTS)
 		write_tcp(cut, view, i, message.l4);
 	else
-		store_be16(message.l4 + UDP_LEN_OFFSET, (uint16_t)(UDP_HEADER_LEN + piece_len));
+		store_be16(message.l4 + UDP_LEN_OFFSET,
+			   (uint16_t)(UDP_HEADER_LEN + message.piece_len));
 	write_checksum(&message);
 }
 

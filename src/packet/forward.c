@@ -168,13 +168,12 @@ uint32_t forward_room(const struct worker *worker, const struct snapshot_backend
 	return is_wrapped && mtu > IPIP_HEADER_LEN ? mtu - IPIP_HEADER_LEN : mtu;
 }
 
-// Datagrams in one super-frame have the length that their sender has chosen for them.
 static bool may_be_cut(const struct packet *packet)
 {
 	const struct frame_view *view = &packet->view;
 	uint16_t field = load_be16(packet->frame + view->l3 + IP_FRAGMENT_OFFSET);
 	return !view->is_v6 && !(field & IP_DONT_FRAGMENT) &&
-	       packet_gso_type(packet) != PACKET_GSO_UDP_L4;
+	       (packet_gso_type(packet) != PACKET_GSO_UDP_L4 || forward_is_of_datagrams(packet));
 }
 
 bool forward_has_hop(struct packet *packet, const struct snapshot_backend *backend)

@@ -117,10 +117,23 @@ static inline void forward_send(struct packet *packet, uint32_t link, uint32_t l
 void forward_finish(struct worker *worker, struct packet *packet, uint32_t link,
 		    const struct mac_addr *next_hop);
 
-// Make the packet a train of the pieces that `cut` has planned, with `header_len` bytes before each
-// to be written by the caller. False, with the packet dropped under the reason, when they find no
-// room.
+// Does it fill a super-frame with several datagrams? Each is one to be fragmented by itself, as by
+// a router that has split them up first.
+static inline bool forward_is_of_datagrams(const struct packet *packet)
+{
+	const struct frame_view *view = &packet->view;
+	return packet_gso_type(packet) == PACKET_GSO_UDP_L4 && view->src.proto == IPPROTO_UDP &&
+	       !view->is_icmp_error && !packet->is_fragment;
+}
+
+// How to cut a packet that is no super-frame of TCP into fragments that measure `room` at most.
+// False when there is no way.
+bool forward_plan_fragments(struct cut *cut, const struct packet *packet, uint32_t room);
+
+// Make the packet a train of the pieces that `cut` has planned. Their headers, with `wrap_len`
+// bytes in front, are to be written by the caller, where packet_frame_at() has them. False, with
+// the packet dropped under the reason, when they find no room.
 bool forward_begin_train(struct worker *worker, struct packet *packet, const struct cut *cut,
-			 uint32_t header_len);
+			 uint32_t wrap_len);
 // Fill in the checksum if it was left to the hardware.
 void forward_complete_checksum(struct packet *packet);

@@ -12,9 +12,9 @@ void forward_complete_checksum(struct packet *packet)
 }
 
 bool forward_begin_train(struct worker *worker, struct packet *packet, const struct cut *cut,
-			 uint32_t header_len)
+			 uint32_t wrap_len)
 {
-	if (cut->n * header_len > PACKET_FRAME_MAX) {
+	if (cut->n * (wrap_len + cut->header_len) > PACKET_FRAME_MAX) {
 		packet_drop(packet, VERDICT_DROP_TOO_BIG);
 		return false;
 	}
@@ -25,21 +25,29 @@ bool forward_begin_train(struct worker *worker, struct packet *packet, const str
 	packet->vnet = (struct virtio_net_hdr){0};
 	packet->train = (struct packet_train){
 		.headers = worker->spares[--worker->n_spares],
-		.n = cut->n,
-		.header_len = (uint16_t)header_len,
-		.piece_at = cut->piece_at,
-		.piece_len = cut->piece_len,
+		.wrap_len = (uint16_t)wrap_len,
+		.cut = *cut,
 	};
 	return true;
 }
 
 // ---- too long -----------------------------------------------------------------------------------
 
+bool forward_plan_fragments(struct cut *cut, const struct packet *packet, uint32_t room)
+{
+	const struct frame_view *view = &packet->view;
+	uint32_t ip_header = (uint32_t)view->l4 - view->l3;
+	if (room <= ip_header)
+		return false;
+	if (forward_is_of_datagrams(packet))
+		return cut_plan_datagrams(cut, view, packet->vnet.gso_size, room - ip_header);
+	return cut_plan(cut, CUT_FRAGMENTS, view, room - ip_header);
+}
+
 static void write_headers(const struct packet *packet, const struct cut *cut)
 {
-	const struct packet_train *train = &packet->train;
 	for (uint32_t i = 0; i < cut->n; i++) {
-		uint8_t *header = train->headers->frame + (size_t)i * train->header_len;
+		uint8_t *header = packet_frame_at(packet, i).header;
 		memcpy(header, packet->frame, ETH_HEADER_LEN);
 		cut_write_headers(cut, packet->frame, &packet->view, i, header + ETH_HEADER_LEN);
 	}
@@ -48,18 +56,17 @@ static void write_headers(const struct packet *packet, const struct cut *cut)
 static void send_fragments(struct worker *worker, struct packet *packet, uint32_t link,
 			   uint32_t room)
 {
-	const struct frame_view *view = &packet->view;
-	uint32_t ip_header = (uint32_t)view->l4 - view->l3;
 	struct cut cut;
-	if (room <= ip_header || !cut_plan(&cut, CUT_FRAGMENTS, view, room - ip_header)) {
+	if (!forward_plan_fragments(&cut, packet, room)) {
 		packet_drop(packet, VERDICT_DROP_TOO_BIG);
 		return;
 	}
-	forward_complete_checksum(packet);
-	if (!forward_begin_train(worker, packet, &cut, ETH_HEADER_LEN + cut.header_len))
+	if (cut.kind == CUT_FRAGMENTS)
+		forward_complete_checksum(packet);
+	if (!forward_begin_train(worker, packet, &cut, ETH_HEADER_LEN))
 		return;
 	write_headers(packet, &cut);
-	forward_send(packet, link, view->frame_len);
+	forward_send(packet, link, packet->view.frame_len);
 }
 
 // ---- the step -----------------------------------------------------------------------------------

@@ -64,18 +64,15 @@ static bool choose_cut(struct packet *packet, uint32_t room, struct cut *cut)
 	const struct virtio_net_hdr *vnet = &packet->vnet;
 	uint8_t gso_type = packet_gso_type(packet);
 	uint32_t headers = (uint32_t)view->payload - view->l3;
-	uint32_t ip_header = (uint32_t)view->l4 - view->l3;
 	bool is_planned;
 	if (gso_type == VIRTIO_NET_HDR_GSO_TCPV4 && view->src.proto == IPPROTO_TCP) {
 		uint32_t most = room > headers ? room - headers : 0;
 		uint32_t len = vnet->gso_size < most ? vnet->gso_size : most;
 		is_planned = cut_plan(cut, CUT_TCP_SEGMENTS, view, len);
-	} else if (gso_type == PACKET_GSO_UDP_L4 && view->src.proto == IPPROTO_UDP) {
-		is_planned = headers + vnet->gso_size <= room &&
-			     cut_plan(cut, CUT_UDP_DATAGRAMS, view, vnet->gso_size);
+	} else if (forward_is_of_datagrams(packet) && headers + vnet->gso_size <= room) {
+		is_planned = cut_plan(cut, CUT_UDP_DATAGRAMS, view, vnet->gso_size);
 	} else if (view->frame_len - view->l3 > room) {
-		is_planned =
-			room > ip_header && cut_plan(cut, CUT_FRAGMENTS, view, room - ip_header);
+		is_planned = forward_plan_fragments(cut, packet, room);
 	} else {
 		return false;
 	}
@@ -87,11 +84,11 @@ static bool choose_cut(struct packet *packet, uint32_t room, struct cut *cut)
 static void write_headers(struct worker *worker, const struct packet *packet,
 			  const struct snapshot_backend *backend, const struct cut *cut)
 {
-	const struct packet_train *train = &packet->train;
 	for (uint32_t i = 0; i < cut->n; i++) {
-		uint8_t *header = train->headers->frame + (size_t)i * train->header_len;
+		struct packet_frame frame = packet_frame_at(packet, i);
+		uint8_t *header = frame.header;
 		uint8_t *inner = header + OUTER_LEN;
-		uint32_t inner_len = cut->header_len + cut_piece_len(cut, &packet->view, i);
+		uint32_t inner_len = frame.header_len + frame.piece_len - OUTER_LEN;
 		struct ipip_tunnel tunnel = tunnel_to(worker, backend);
 		write_ethernet(header, worker->snapshot, &backend->hop);
 		cut_write_headers(cut, packet->frame, &packet->view, i, inner);
@@ -104,7 +101,7 @@ static void wrap_pieces(struct worker *worker, struct packet *packet,
 {
 	if (cut->kind == CUT_FRAGMENTS)
 		forward_complete_checksum(packet);
-	if (!forward_begin_train(worker, packet, cut, OUTER_LEN + cut->header_len))
+	if (!forward_begin_train(worker, packet, cut, OUTER_LEN))
 		return;
 	write_headers(worker, packet, backend, cut);
 	forward_send(packet, backend->hop.link, packet->view.frame_len);

@@ -9,6 +9,7 @@
 
 #include "culvert/flow/tcp_state.h"
 #include "culvert/flow/verdict.h"
+#include "culvert/net/cut.h"
 #include "culvert/net/parse.h"
 
 enum {
@@ -26,10 +27,8 @@ _Static_assert(PACKET_HEADROOM + PACKET_FRAME_MAX <= PACKET_SLOT_BYTES, "a slot 
 // spare, and a piece of the packet's payload.
 struct packet_train {
 	struct packet *headers; // owned; NULL: the packet leaves as it is
-	uint16_t n;
-	uint16_t header_len; // of each frame, its Ethernet header first
-	uint16_t piece_at;   // in the packet's own frame
-	uint16_t piece_len;  // the last one may be shorter
+	uint16_t wrap_len;      // bytes of each frame before the headers that `cut` counts
+	struct cut cut;
 };
 
 struct packet {
@@ -74,7 +73,7 @@ struct packet_frame {
 
 static inline uint32_t packet_n_frames(const struct packet *packet)
 {
-	return packet->train.headers ? packet->train.n : 1;
+	return packet->train.headers ? packet->train.cut.n : 1;
 }
 
 static inline struct packet_frame packet_frame_at(const struct packet *packet, uint32_t i)
@@ -82,13 +81,13 @@ static inline struct packet_frame packet_frame_at(const struct packet *packet, u
 	const struct packet_train *train = &packet->train;
 	if (!train->headers)
 		return (struct packet_frame){.header = packet->frame, .header_len = packet->len};
-	uint32_t at = train->piece_at + i * train->piece_len;
-	uint32_t rest = packet->view.frame_len - at;
+	struct cut_piece piece = cut_piece(&train->cut, &packet->view, i);
+	uint32_t room = (uint32_t)train->wrap_len + train->cut.header_len;
 	return (struct packet_frame){
-		.header = train->headers->frame + (size_t)i * train->header_len,
-		.header_len = train->header_len,
-		.piece = packet->frame + at,
-		.piece_len = rest < train->piece_len ? rest : train->piece_len,
+		.header = train->headers->frame + (size_t)i * room,
+		.header_len = train->wrap_len + piece.header_len,
+		.piece = packet->frame + piece.at,
+		.piece_len = piece.len,
 	};
 }
 

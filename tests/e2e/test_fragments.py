@@ -221,6 +221,44 @@ def test_with_the_setup_script(lab, culvert, start_servers, tracked):
     lab.run("lb", "sh", "-c", "nft list tables | xargs -r -n 3 nft delete")
 
 
+# --- made by the balancer ---------------------------------------------------------------------------
+
+UDP_SEGMENT, IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 103, 10, 0  # linux/udp.h, linux/in.h
+N_DATAGRAMS, DATAGRAM = 10, 1400
+NARROW = 1300
+
+
+def send_at_once(sock, datagrams):
+    """By one call, which the kernel leaves in one piece until it must take it apart."""
+    sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+    sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, DATAGRAM)
+    sock.send(b"".join(datagrams))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_datagrams_in_one_super_frame_are_fragmented_each_by_itself(make_lab, make_culvert,
+                                                                    start_servers, workers):
+    lab = make_lab("two-arm")
+    for host, dev in [("lb", "eth1"), *((name, "eth0") for name in lab.backend_names())]:
+        lab.run(host, "ip", "link", "set", dev, "mtu", NARROW)
+    start_servers(lab)
+    culvert = make_culvert(lab)
+    start(culvert, lab, workers=workers)
+    wanted = {payload_of(number, DATAGRAM) for number in range(N_DATAGRAMS)}
+    got = set()
+    with open_client(lab) as sock:
+        ask(sock, b"small")
+        for _ in range(5):
+            send_at_once(sock, [payload_of(number, DATAGRAM) for number in range(N_DATAGRAMS)])
+            with contextlib.suppress(TimeoutError):
+                while got != wanted:
+                    got.add(sock.recv(65536))
+            if got == wanted:
+                break
+    assert got == wanted
+    assert culvert.stats()["drops"]["too_big"] == 0
+
+
 # --- orders ----------------------------------------------------------------------------------------
 
 def fragments4(data, number, src=CLIENT, port=PORT):

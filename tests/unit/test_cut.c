@@ -51,12 +51,11 @@ static struct frame_spec random_spec(uint8_t proto)
 static uint32_t piece_of(const struct cut *cut, const uint8_t *frame, const struct frame_view *view,
 			 uint32_t i, uint8_t *out)
 {
-	uint32_t len = cut_piece_len(cut, view, i);
+	struct cut_piece piece = cut_piece(cut, view, i);
 	memcpy(out, frame, IP_AT);
 	cut_write_headers(cut, frame, view, i, out + IP_AT);
-	memcpy(out + IP_AT + cut->header_len, frame + cut->piece_at + (size_t)i * cut->piece_len,
-	       len);
-	return IP_AT + cut->header_len + len;
+	memcpy(out + IP_AT + piece.header_len, frame + piece.at, piece.len);
+	return IP_AT + piece.header_len + piece.len;
 }
 
 static struct frame_spec segment_of(const struct frame_spec *whole, const struct cut *cut,
@@ -67,7 +66,7 @@ static struct frame_spec segment_of(const struct frame_spec *whole, const struct
 	segment.sum = SUM_RIGHT;
 	segment.id = (uint16_t)(whole->id + i);
 	segment.payload_from = i * cut->piece_len;
-	segment.payload_len = cut_piece_len(cut, view, i);
+	segment.payload_len = cut_piece(cut, view, i).len;
 	segment.seq += i * cut->piece_len;
 	if (i)
 		segment.flags &= (uint8_t)~TCP_FLAG_CWR;
@@ -166,6 +165,78 @@ Test(cut, fragments_put_together_are_the_datagram)
 	}
 }
 
+// The fragments of one datagram, put together, in `whole`. Returns the number of the next piece.
+static uint32_t put_together(const struct cut *cut, const uint8_t *frame,
+			     const struct frame_view *view, uint32_t i, uint32_t room,
+			     uint8_t *whole, uint32_t *whole_len)
+{
+	static uint8_t piece[FRAME_MAX];
+	uint32_t ip_header_len = (uint32_t)view->l4 - view->l3;
+	*whole_len = IP_AT + ip_header_len;
+	for (bool is_last = false; !is_last; i++) {
+		uint32_t len = piece_of(cut, frame, view, i, piece);
+		uint32_t field = get16(piece + IP_AT + 6);
+		uint32_t data_at = IP_AT + ip_header_len;
+		is_last = !(field & MORE);
+		cr_assert_leq(len - data_at, room);
+		cr_assert_eq(get16(piece + IP_AT + 2), len - IP_AT);
+		cr_assert_eq((field & OFFSET_MASK) * 8, *whole_len - data_at);
+		cr_assert(is_last || (len - data_at) % 8 == 0);
+		cr_assert_eq(frame_plain_sum(piece + IP_AT, ip_header_len, 0), 0xffff);
+		if ((field & OFFSET_MASK) == 0)
+			memcpy(whole, piece, data_at);
+		memcpy(whole + *whole_len, piece + data_at, len - data_at);
+		*whole_len += len - data_at;
+	}
+	// As if it had never been in pieces.
+	whole[IP_AT + 2] = (uint8_t)((*whole_len - IP_AT) >> 8);
+	whole[IP_AT + 3] = (uint8_t)(*whole_len - IP_AT);
+	memset(whole + IP_AT + 6, 0, 2);
+	memset(whole + IP_AT + 10, 0, 2);
+	uint16_t sum = (uint16_t)~frame_plain_sum(whole + IP_AT, ip_header_len, 0);
+	whole[IP_AT + 10] = (uint8_t)(sum >> 8);
+	whole[IP_AT + 11] = (uint8_t)sum;
+	return i;
+}
+
+Test(cut, fragments_of_several_datagrams_are_each_one_datagram)
+{
+	static uint8_t frame[FRAME_MAX];
+	static uint8_t whole[FRAME_MAX];
+	static uint8_t expected[FRAME_MAX];
+	srand(5);
+	for (int round = 0; round < N_ROUNDS; round++) {
+		struct frame_spec spec = random_spec(IPPROTO_UDP);
+		struct virtio_net_hdr vnet;
+		struct frame_view view;
+		struct cut cut;
+		uint32_t room = 16 + any(1500);
+		uint32_t each = 1 + any(4000);
+		char why[200];
+		spec.fragment = 0;
+		spec.payload_len = 1 + any(each * 3);
+		uint32_t len = frame_build(&spec, frame, &vnet);
+		cr_assert_eq(parse_frame(frame, len, &view), PARSE_OK);
+		cr_assert(cut_plan_datagrams(&cut, &view, each, room));
+		uint32_t i = 0;
+		for (uint32_t at = 0; at < spec.payload_len; at += each) {
+			uint32_t whole_len;
+			uint32_t rest = spec.payload_len - at;
+			struct frame_spec datagram = spec;
+			i = put_together(&cut, frame, &view, i, room, whole, &whole_len);
+			datagram.sum = SUM_RIGHT;
+			datagram.id = (uint16_t)(spec.id + at / each);
+			datagram.payload_from = at;
+			datagram.payload_len = rest < each ? rest : each;
+			uint32_t expected_len = frame_build(&datagram, expected, &vnet);
+			cr_assert_null(frame_difference(expected, expected_len, whole, whole_len,
+							why, sizeof(why)),
+				       "round %d, from %u: %s", round, at, why);
+		}
+		cr_assert_eq(i, cut.n);
+	}
+}
+
 Test(cut, options_that_are_not_to_be_copied_stay_in_the_first_fragment)
 {
 	uint8_t frame[FRAME_MAX];
@@ -210,6 +281,14 @@ Test(cut, what_cannot_be_cut_is_refused)
 	cr_expect_not(cut_plan(&cut, CUT_TCP_SEGMENTS, &view, 1), "absurdly many");
 	cr_expect(cut_plan(&cut, CUT_TCP_SEGMENTS, &view, 100));
 	cr_expect_eq(cut.n, 600);
+	spec.proto = IPPROTO_UDP;
+	len = frame_build(&spec, frame, &vnet);
+	cr_assert_eq(parse_frame(frame, len, &view), PARSE_OK);
+	cr_expect_not(cut_plan_datagrams(&cut, &view, 0, 1000));
+	cr_expect_not(cut_plan_datagrams(&cut, &view, 2000, 15), "no room for eight bytes");
+	cr_expect_not(cut_plan_datagrams(&cut, &view, 2000, 16), "absurdly many");
+	cr_expect(cut_plan_datagrams(&cut, &view, 2000, 1008));
+	cr_expect_eq(cut.n, 60);
 }
 
 Test(cut, a_completed_checksum_is_the_one_the_sender_would_have_computed)

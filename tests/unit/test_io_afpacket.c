@@ -263,10 +263,13 @@ Test(io_afpacket, sends_a_packet_as_many_frames)
 		build(headers->frame + (size_t)i * HEADER_LEN, (uint16_t)(100 + i), 0);
 	packet->train = (struct packet_train){
 		.headers = headers,
-		.n = N_FRAMES,
-		.header_len = HEADER_LEN,
-		.piece_at = HEADER_LEN,
-		.piece_len = PIECE_LEN,
+		.wrap_len = ETH_HEADER_LEN,
+		.cut = {.header_len = HEADER_LEN - ETH_HEADER_LEN,
+			.piece_at = HEADER_LEN,
+			.piece_len = PIECE_LEN,
+			.n = N_FRAMES,
+			.group_len = (N_FRAMES - 1) * PIECE_LEN + LAST_LEN,
+			.group_n = N_FRAMES},
 	};
 	send_packets(&bench, 1);
 	for (uint32_t i = 0; i < N_FRAMES; i++) {
