@@ -59,10 +59,10 @@ void service_take_health(void *arg, size_t backend, bool is_up, const char *reas
 {
 	struct service *service = arg;
 	const struct snapshot_backend *b = registry_backend(service->registry, (uint32_t)backend);
-	char text[CONFIG_BACKEND_TEXT_MAX];
-	log_write(is_up ? LOG_INFO : LOG_WARN, "health", "backend %s of pool %s is %s: %s",
-		  config_backend_format(b->config, text), b->pool_config->name,
-		  is_up ? "up" : "down", reason);
+	char text[CONFIG_BACKEND_LABEL_MAX];
+	log_write(is_up ? LOG_INFO : LOG_WARN, "health", "backend %s is %s: %s",
+		  config_backend_label(b->pool_config, b->config, text), is_up ? "up" : "down",
+		  reason);
 	registry_set_up(service->registry, (uint32_t)backend, is_up);
 	service_publish_soon(service);
 }

@@ -268,13 +268,17 @@ static bool is_same_hop(const struct snapshot_hop *a, const struct snapshot_hop 
 	       ip_addr_equal(&a->source, &b->source);
 }
 
-static void log_hop(const struct snapshot_backend *backend, const struct snapshot_hop *hop,
-		    const char *link_name, const struct err *err)
+// Of backend `i`, whose hop is going to be another one.
+static void log_hop(const struct topology *topology, uint32_t i, const struct snapshot_hop *hop,
+		    const struct err *err)
 {
-	char text[ENDPOINT_TEXT_MAX];
-	endpoint_format(&backend->endpoint, text);
+	const struct snapshot_backend *backend = registry_backend(topology->registry, i);
+	const struct config *config = topology->config;
+	char text[CONFIG_BACKEND_LABEL_MAX];
+	config_backend_label(&config->pools[backend->pool], config_backend(config, i), text);
 	if (hop->state == HOP_READY && backend->hop.state != HOP_READY)
-		log_info("network", "backend %s can be reached by %s", text, link_name);
+		log_info("network", "backend %s can be reached by %s", text,
+			 topology->names[hop->link]);
 	else if (hop->state != HOP_READY)
 		log_write(hop->state == HOP_NO_ROUTE ? LOG_WARN : LOG_DEBUG, "network",
 			  "backend %s cannot be reached: %s", text, err->message);
@@ -293,7 +297,7 @@ static bool refresh_backends(struct topology *topology)
 		look_up_hop(topology, &backend->endpoint.addr, &hop, &mask, &err);
 		if (is_same_hop(&hop, &backend->hop) && mask == backend->snat_mask)
 			continue;
-		log_hop(backend, &hop, topology->names[hop.link], &err);
+		log_hop(topology, i, &hop, &err);
 		registry_set_hop(topology->registry, i, &hop, mask);
 		has_changed = true;
 	}

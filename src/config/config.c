@@ -118,6 +118,15 @@ const char *config_backend_format(const struct config_backend *backend, char *te
 	return text;
 }
 
+const char *config_backend_label(const struct config_pool *pool,
+				 const struct config_backend *backend, char *text)
+{
+	char addr[CONFIG_BACKEND_TEXT_MAX];
+	snprintf(text, CONFIG_BACKEND_LABEL_MAX, "%s/%s (%s)", pool->name, backend->name,
+		 config_backend_format(backend, addr));
+	return text;
+}
+
 static struct ip_addr *find_check_source(const struct config *config, bool is_v4)
 {
 	for (size_t i = 0; i < config->dsr.n_check_sources; i++) {

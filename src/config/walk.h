@@ -6,8 +6,6 @@
 #include "config/report.h"
 #include "culvert/config/config.h"
 
-enum { CONFIG_NAME_MAX_BYTES = 64 };
-
 // Fill *config, all zero before, from the document by the schema: every default, every value that
 // is usable by itself; one element per entry of `frontends`, `backends` and `servers`, in their
 // order, unless there are too many. References are left to config_resolve(). What is wrong goes to

@@ -55,9 +55,10 @@ static void schedule(struct check *check)
 	uint64_t delay_us = check->due_ns > now ? (check->due_ns - now) / 1000 : 0;
 	struct timeval delay = {.tv_sec = (time_t)(delay_us / 1000000),
 				.tv_usec = (suseconds_t)(delay_us % 1000000)};
+	char name[CONFIG_BACKEND_LABEL_MAX];
 	if (event_add(&check->timer, &delay))
 		log_error("health", "no memory for a timer: backend %s is no longer checked",
-			  check->config->name);
+			  config_backend_label(check->pool, check->config, name));
 }
 
 static uint64_t with_jitter(uint64_t interval_ns)
@@ -78,12 +79,12 @@ static void log_lack(struct check *check, const char *text)
 		health->n_lacks_unlogged++;
 		return;
 	}
-	char name[CONFIG_BACKEND_TEXT_MAX];
+	char name[CONFIG_BACKEND_LABEL_MAX];
 	log_error("health",
 		  "cannot check %s from here: %s (%u more since the last such line); its state "
 		  "stays %s",
-		  config_backend_format(check->config, name), text, health->n_lacks_unlogged,
-		  check->is_up ? "up" : "down");
+		  config_backend_label(check->pool, check->config, name), text,
+		  health->n_lacks_unlogged, check->is_up ? "up" : "down");
 	health->lack_logged_ns = now;
 	health->n_lacks_unlogged = 0;
 }
@@ -120,12 +121,12 @@ static const char *format_reason(const struct check *check, const struct probe_r
 // No change of state, so nobody else would say it.
 static void log_down_from_start(struct check *check, const char *reason)
 {
-	char name[CONFIG_BACKEND_TEXT_MAX];
+	char name[CONFIG_BACKEND_LABEL_MAX];
 	if (check->is_known || check->n_failed < check->pool->fall)
 		return;
 	check->is_known = true;
-	log_warn("health", "backend %s (%s) is down from the start: %s", check->config->name,
-		 config_backend_format(check->config, name), reason);
+	log_warn("health", "backend %s is down from the start: %s",
+		 config_backend_label(check->pool, check->config, name), reason);
 }
 
 static void on_probe_done(void *arg, const struct probe_result *result)

@@ -419,7 +419,7 @@ def test_a_running_culvert_holds_a_backend_back_until_it_has_passed(make_strict)
     assert culvert.log_lines("tc/dsr-egress.sh up")
     set_nat(lab, "b3")
     culvert.await_backend("b3", timeout=20)  # nobody has to ask for the check
-    assert culvert.log_lines("10.0.0.103:80 of pool web is up: ")[0].endswith("ready for dsr")
+    assert culvert.log_lines("backend web/b3 (10.0.0.103:80) is up: ")[0].endswith("ready for dsr")
     assert set(http.short_connections(lab, 100)) == {"b1", "b2", "b3"}
 
 

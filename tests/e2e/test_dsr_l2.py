@@ -86,9 +86,10 @@ def test_the_virtual_address_does_not_check_health(make_lab, make_culvert):
 def test_a_backend_whose_route_leads_away_is_named_and_comes_back(make_l2):
     lab, culvert = make_l2()
     lab.run("lb", "ip", "route", "add", "10.0.0.102/32", "via", "10.0.0.103")
-    await_condition(lambda: culvert.log_lines("10.0.0.102:80 cannot be reached: it is behind the "
-                                              "router 10.0.0.103"), "the reason in the log")
+    backend = "backend web/b2 (10.0.0.102:80)"
+    await_condition(lambda: culvert.log_lines(f"{backend} cannot be reached: it is behind the router "
+                                              "10.0.0.103"), "the reason in the log")
     lab.run("lb", "ip", "route", "del", "10.0.0.102/32")
-    await_condition(lambda: culvert.log_lines("10.0.0.102:80 can be reached by eth0"),
+    await_condition(lambda: culvert.log_lines(f"{backend} can be reached by eth0"),
                     "the way back in the log")
     assert set(http.short_connections(lab, 200)) == {"b1", "b2", "b3"}

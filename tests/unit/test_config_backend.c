@@ -51,3 +51,30 @@ Test(config_backend, the_longest_path_fits)
 	cr_expect_eq(strlen(text), CONFIG_BACKEND_TEXT_MAX - 1);
 	cr_expect_str_eq(text + strlen("unix:"), path);
 }
+
+Test(config_backend, logs_call_it_by_pool_name_and_address)
+{
+	char text[CONFIG_BACKEND_LABEL_MAX];
+	char pool_name[] = "web";
+	char name[] = "b1";
+	struct config_pool pool = {.name = pool_name};
+	struct config_backend backend = {.name = name};
+	cr_assert(endpoint_parse("198.51.100.11:80", &backend.endpoint));
+	cr_expect_eq(config_backend_label(&pool, &backend, text), text);
+	cr_expect_str_eq(text, "web/b1 (198.51.100.11:80)");
+}
+
+Test(config_backend, the_longest_names_fit)
+{
+	char name[CONFIG_NAME_MAX_BYTES + 1];
+	char path[CONFIG_UNIX_PATH_MAX + 1];
+	char text[CONFIG_BACKEND_LABEL_MAX];
+	memset(name, 'n', CONFIG_NAME_MAX_BYTES);
+	memset(path, 'a', CONFIG_UNIX_PATH_MAX);
+	name[CONFIG_NAME_MAX_BYTES] = path[CONFIG_UNIX_PATH_MAX] = '\0';
+	struct config_pool pool = {.name = name};
+	config_backend_label(&pool, &(struct config_backend){.name = name, .unix_path = path},
+			     text);
+	cr_expect_eq(strlen(text), CONFIG_BACKEND_LABEL_MAX - 1);
+	cr_expect_eq(text[strlen(text) - 1], ')');
+}

@@ -52,7 +52,9 @@ enum {
 	CONFIG_MAX_SOURCE_ADDRS = 64,
 	CONFIG_MAX_CHECK_SOURCES = 2,                       // families
 	CONFIG_UNIX_PATH_MAX = 107,                         // a sockaddr_un with its last zero
+	CONFIG_NAME_MAX_BYTES = 64,                         // of anything that a file names
 	CONFIG_BACKEND_TEXT_MAX = CONFIG_UNIX_PATH_MAX + 6, // with the terminating zero
+	CONFIG_BACKEND_LABEL_MAX = 2 * CONFIG_NAME_MAX_BYTES + 4 + CONFIG_BACKEND_TEXT_MAX,
 };
 
 // Where the file says something; both from 1, and 0 when it does not.
@@ -225,6 +227,11 @@ uint32_t config_max_frontends(const struct config *config);
 // Where the backend is reached, as the file says it: "198.51.100.11:80", "unix:/run/web.sock".
 // `text` has room for CONFIG_BACKEND_TEXT_MAX. Returns `text`.
 const char *config_backend_format(const struct config_backend *backend, char *text);
+
+// What log lines call it: "web/b1 (198.51.100.11:80)". `text` has room for
+// CONFIG_BACKEND_LABEL_MAX. Returns `text`.
+const char *config_backend_label(const struct config_pool *pool,
+				 const struct config_backend *backend, char *text);
 
 // What the readiness check of one family speaks from, borrowed; NULL: not given.
 const struct ip_addr *config_check_source(const struct config *config, bool is_v4);
