@@ -8,6 +8,7 @@
 #include "config/node.h"
 #include "config/toml_bridge.h"
 #include "config/toml_guard.h"
+#include "config/toml_hint.h"
 #include "config/yaml_reader.h"
 
 const char document_too_deep[] = "nested too deeply for a configuration";
@@ -64,6 +65,8 @@ static int read_toml(yaml_document_t *document, const char *text, size_t length,
 		return code;
 	struct err err = {0};
 	code = toml_bridge_read(document, text, length, &limits, &err);
+	if (code == -EINVAL)
+		toml_hint(text, length, &err);
 	if (code != 0)
 		report_add(report, (struct position){err.line, err.column}, "%s", err.message);
 	return code;

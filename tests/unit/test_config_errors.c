@@ -112,6 +112,40 @@ Test(config_errors, values_that_are_not_what_their_key_takes)
 		assert_refused(&files[i], SYNTAX_TOML);
 }
 
+// What TOML takes for a number, a time of day or nothing at all.
+Test(config_errors, what_lacks_quotes_or_has_a_unit_is_told_so)
+{
+#define BARE(text)             "[a]\nx = " text "\n"
+#define UNQUOTED(column, text) 2, column, text " stands without quotes; write \"" text "\""
+	static const struct bad_file files[] = {
+		{BARE("192.0.2.1:80"), UNQUOTED(5, "192.0.2.1:80")},
+		{BARE("[::1]:80"), UNQUOTED(5, "[::1]:80")},
+		{BARE("2001:db8::1 # why"), UNQUOTED(5, "2001:db8::1")},
+		{BARE("10.0.0.0/8\r"), UNQUOTED(5, "10.0.0.0/8")},
+		{BARE("[10.0.0.1, 10.0.0.2]"), UNQUOTED(6, "10.0.0.1")},
+		{BARE("['10.0.0.1',10.0.0.2]"), UNQUOTED(17, "10.0.0.2")},
+		{BARE("33768-61000"), UNQUOTED(5, "33768-61000")},
+		{BARE("unix:/run/web.sock"), UNQUOTED(5, "unix:/run/web.sock")},
+		{BARE("web"), UNQUOTED(5, "web")},
+		{BARE("3s"), 2, 5, "3s has a unit; times are in seconds: write 3"},
+		{BARE("500ms"), 2, 5, "500ms has a unit; times are in seconds: write 0.5"},
+		{BARE("1.5m"), 2, 5, "1.5m has a unit; times are in seconds: write 90"},
+		{BARE("Yes"), 2, 5,
+		 "Yes is not TOML; write true, or \"Yes\" where a word is wanted"},
+		// The parser's own words where nothing better is known.
+		{BARE("1.2.3"), 2, 8,
+		 "Error while parsing floating-point: expected decimal digit or exponent, saw "
+		 "'.'"},
+		{BARE("3 4"), 2, 7,
+		 "Error while parsing key-value pair: expected a comment or whitespace, saw '4'"},
+		{"[a]\na b = 4\n", 2, 3,
+		 "Error while parsing key-value pair: expected '=', saw 'b'"},
+		{"[a]\nx = ", 2, 5, "Error while parsing key-value pair: encountered end-of-file"},
+	};
+	for (size_t i = 0; i < N_OF(files); i++)
+		assert_refused(&files[i], SYNTAX_TOML);
+}
+
 Test(config_errors, endpoints)
 {
 #define ENDPOINT(text) "[frontends.w]\nbackend = 'w'\nlisten_addr = " text "\n" POOL
