@@ -64,6 +64,26 @@ def test_every_host_has_an_address_of_each_family(make_lab, topology):
     lab.run("client", "ping", "-6", "-c", "1", "-W", "5", VIP6)
 
 
+@pytest.mark.parametrize("before, after", [
+    (["--name"], []), ([], ["--name"]),
+], ids=["before-the-host", "after-the-host"])
+def test_options_may_stand_on_either_side_of_the_host(make_lab, before, after):
+    lab = make_lab(backends=1)
+    before, after = ([*option, lab.name] if option else [] for option in (before, after))
+
+    def run(command, host, *rest):
+        return subprocess.run([TOOL, command, *before, host, *after, *rest], check=True, text=True,
+                              stdout=subprocess.PIPE, timeout=60).stdout
+
+    show = ["sh", "-c", "ip -o addr show dev eth0 | grep -c 10.0.0.101; echo $0", "--name"]
+    assert run("exec", "b1", "--", *show) == "1\n--name\n"
+    assert run("exec", "b1", *show) == "1\n--name\n", "what is behind a command is the command's"
+    run("stop", "b1")
+    assert http.outcome(lab, host="lb", addr=lab.backend_addr("b1")) == "ConnectionRefusedError"
+    run("start", "b1")
+    assert http.get(lab, host="lb", addr=lab.backend_addr("b1")) == "b1"
+
+
 def test_down_removes_everything_and_may_be_repeated():
     before = links()
     lab = Lab()
@@ -141,7 +161,8 @@ def test_what_is_not_the_name_of_a_lab_is_left_alone():
 @pytest.mark.parametrize("arguments", [
     [], ["sideways"], ["up", "--topology", "ring"], ["up", "--backends", "0"],
     ["up", "--name", "a-b"], ["up", "--offloads"], ["up", "--no-such"], ["up", "surplus"],
-    ["exec"],
+    ["exec"], ["exec", "client", "--no-such", "--", "true"], ["stop", "b1", "--name"],
+    ["stop", "b1", "b2"],
 ], ids=" ".join)
 def test_wrong_usage_exits_with_2_and_makes_nothing(arguments):
     result = subprocess.run([TOOL, *arguments], capture_output=True, text=True)
