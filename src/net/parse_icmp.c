@@ -82,8 +82,8 @@ static enum parse_result parse_quote_v6(const uint8_t *frame, uint32_t at, struc
 	view->quoted_l4 = (uint16_t)chain.at;
 	view->src.addr = parse_addr_at(frame + at + IPV6_SRC_OFFSET);
 	view->dst.addr = parse_addr_at(frame + at + IPV6_DST_OFFSET);
-	// No packet on a wire has such an address (RFC 4291 section 2.5.5.2), and here it would stand
-	// for a host of IPv4.
+	// No packet on a wire has such an address (RFC 4291 section 2.5.5.2), and here it would
+	// stand for a host of IPv4.
 	if (ip_addr_is_v4(&view->src.addr) || ip_addr_is_v4(&view->dst.addr))
 		return PARSE_NOT_OURS;
 	read_quoted_transport(frame, chain.proto, view);
