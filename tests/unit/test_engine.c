@@ -401,8 +401,8 @@ Test(engine, errors_that_tell_a_length_have_a_rate_of_their_own, .timeout = 120)
 		struct packet_stats stats = stats_of(&rig);
 		cr_expect_eq(stats.verdicts[VERDICT_DROP_TTL_EXPIRED], N_EACH);
 		cr_expect_eq(stats.verdicts[VERDICT_DROP_TOO_BIG], N_EACH);
-		cr_expect_eq(stats.generated, 2 * ANSWERS);
-		cr_expect_eq(stats.suppressed, 2 * (N_EACH - ANSWERS));
+		cr_expect_eq(stats.generated, UINT64_C(2) * ANSWERS);
+		cr_expect_eq(stats.suppressed, UINT64_C(2) * (N_EACH - ANSWERS));
 		cr_expect_null(rig_stop(&rig));
 		scene_fini(&scene);
 	}
