@@ -273,9 +273,8 @@ static void log_hop(const struct topology *topology, uint32_t i, const struct sn
 		    const struct err *err)
 {
 	const struct snapshot_backend *backend = registry_backend(topology->registry, i);
-	const struct config *config = topology->config;
 	char text[CONFIG_BACKEND_LABEL_MAX];
-	config_backend_label(&config->pools[backend->pool], config_backend(config, i), text);
+	config_backend_label(backend->pool_config, backend->config, text);
 	if (hop->state == HOP_READY && backend->hop.state != HOP_READY)
 		log_info("network", "backend %s can be reached by %s", text,
 			 topology->names[hop->link]);
