@@ -38,6 +38,7 @@ struct packet_mode {
 	struct readiness *readiness; // NULL: what is healthy gets traffic
 	struct settling *settling;   // NULL in other modes than DSR
 	uint64_t received_at_last_totals;
+	bool is_ready;
 	bool is_stopping;
 	bool has_failed;
 	int instance_fd; // holds this network namespace for us
@@ -125,6 +126,26 @@ static int forget_backend(void *arg, uint32_t backend)
 	const struct packet_mode *self = arg;
 	engine_forget_backend(self->engine, backend);
 	return 0;
+}
+
+static int set_state(void *arg, uint32_t backend, enum admin_state state, struct err *err)
+{
+	struct packet_mode *self = arg;
+	return service_set_state(&self->service, backend, state, err);
+}
+
+static int set_weight(void *arg, uint32_t backend, int32_t weight, struct err *err)
+{
+	struct packet_mode *self = arg;
+	return service_set_weight(&self->service, backend, weight, err);
+}
+
+static void get_status(void *arg, struct api_status *status)
+{
+	const struct packet_mode *self = arg;
+	uint32_t n_workers = engine_n_workers(self->engine);
+	status->state = self->is_ready ? API_READY : API_STARTING;
+	status->n_threads = n_workers ? n_workers : 1;
 }
 
 static void on_totals(evutil_socket_t fd, short what, void *arg)
@@ -324,7 +345,7 @@ static int open_all(struct packet_mode *self, struct err *err)
 	if (!code)
 		code = open_health(self, err);
 	if (!code)
-		code = service_open_stats(&self->service, err);
+		code = service_open_api(&self->service, err);
 	return code;
 }
 
@@ -408,6 +429,7 @@ static int serve(struct packet_mode *self, struct err *err)
 	await_neighbours(self);
 	if (!self->is_stopping) {
 		log_ready(self);
+		self->is_ready = true;
 		code = service_run(&self->service, err);
 	}
 	if (code)
@@ -420,11 +442,17 @@ int packet_mode_run(struct config *config)
 	static const struct service_hooks hooks = {
 		.stop = on_stop,
 		.publish = on_publish,
-		.gather = gather_stats,
 		.frontend_users = frontend_users,
 		.backend_users = backend_users,
 		.forget_frontend = forget_frontend,
 		.forget_backend = forget_backend,
+		.api =
+			{
+				.gather = gather_stats,
+				.status = get_status,
+				.set_state = set_state,
+				.set_weight = set_weight,
+			},
 	};
 	struct packet_mode self = {.config = config, .instance_fd = -1};
 	self.service =

@@ -28,6 +28,7 @@ struct proxy_mode {
 	struct event *steering; // every minute
 	struct event *draining; // while sessions are let finish
 	uint64_t drain_end_ns;  // 0: not draining
+	bool is_ready;
 };
 
 // ---- stopping ----------------------------------------------------------------------------------
@@ -129,6 +130,28 @@ static int forget_backend(void *arg, uint32_t backend)
 	return proxy_forget_backend(self->proxy, backend);
 }
 
+static int set_state(void *arg, uint32_t backend, enum admin_state state, struct err *err)
+{
+	struct proxy_mode *self = arg;
+	return service_set_state(&self->service, backend, state, err);
+}
+
+static int set_weight(void *arg, uint32_t backend, int32_t weight, struct err *err)
+{
+	struct proxy_mode *self = arg;
+	return service_set_weight(&self->service, backend, weight, err);
+}
+
+static void get_status(void *arg, struct api_status *status)
+{
+	const struct proxy_mode *self = arg;
+	status->state = self->is_ready ? API_READY : API_STARTING;
+	if (self->drain_end_ns)
+		status->state = API_DRAINING;
+	status->n_threads = proxy_n_threads(self->proxy);
+	status->max_sessions = proxy_max_sessions(self->proxy);
+}
+
 static void on_alarm(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -213,7 +236,7 @@ static int open_all(struct proxy_mode *self, struct err *err)
 	if (!code)
 		code = service_open_health(&self->service, err);
 	if (!code)
-		code = service_open_stats(&self->service, err);
+		code = service_open_api(&self->service, err);
 	return code;
 }
 
@@ -288,6 +311,7 @@ static int serve(struct proxy_mode *self, struct err *err)
 	service_log_frontends(&self->service);
 	log_empty_pools(self->service.registry);
 	uint32_t n = proxy_n_threads(self->proxy);
+	self->is_ready = true;
 	log_info("culvert", "ready: proxy, %u thread%s, at most %u connections", n,
 		 n == 1 ? "" : "s", proxy_max_sessions(self->proxy));
 	return service_run(&self->service, err);
@@ -298,11 +322,17 @@ int proxy_mode_run(struct config *config)
 	static const struct service_hooks hooks = {
 		.stop = on_stop,
 		.publish = on_publish,
-		.gather = gather,
 		.frontend_users = frontend_users,
 		.backend_users = backend_users,
 		.forget_frontend = forget_frontend,
 		.forget_backend = forget_backend,
+		.api =
+			{
+				.gather = gather,
+				.status = get_status,
+				.set_state = set_state,
+				.set_weight = set_weight,
+			},
 	};
 	struct proxy_mode self = {.config = config};
 	self.service =

@@ -140,6 +140,38 @@ static void on_draining(evutil_socket_t fd, short what, void *arg)
 	look_again_soon(service);
 }
 
+int service_set_state(struct service *service, uint32_t backend, enum admin_state state,
+		      struct err *err)
+{
+	const struct snapshot_backend *b = registry_backend(service->registry, backend);
+	static const char *const names[] = {
+		[ADMIN_READY] = "ready",
+		[ADMIN_DRAIN] = "drain",
+		[ADMIN_MAINT] = "maint",
+	};
+	if (registry_set_admin(service->registry, backend, state))
+		return err_set(err, -ENOMEM, "not enough memory to keep the state in mind");
+	log_info("admin", "backend %s of pool %s: state %s", b->config->name, b->pool_config->name,
+		 names[state]);
+	service_publish_soon(service);
+	return 0;
+}
+
+int service_set_weight(struct service *service, uint32_t backend, int32_t weight, struct err *err)
+{
+	const struct snapshot_backend *b = registry_backend(service->registry, backend);
+	if (registry_set_weight(service->registry, backend, weight))
+		return err_set(err, -ENOMEM, "not enough memory to keep the weight in mind");
+	if (weight == REGISTRY_WEIGHT_CONFIGURED)
+		log_info("admin", "backend %s of pool %s: weight %u, as configured",
+			 b->config->name, b->pool_config->name, b->config->weight);
+	else
+		log_info("admin", "backend %s of pool %s: weight %d", b->config->name,
+			 b->pool_config->name, weight);
+	service_publish_soon(service);
+	return 0;
+}
+
 // ---- building ----------------------------------------------------------------------------------
 
 // Health probes hold a descriptor each, relayed connections two. The hard limit is the
@@ -196,18 +228,15 @@ int service_open_health(struct service *service, struct err *err)
 	return code ? code : service_follow_registry(service, err);
 }
 
-int service_open_stats(struct service *service, struct err *err)
+int service_open_api(struct service *service, struct err *err)
 {
-	const struct config *config = service->config;
-	struct stats_source source = {
+	struct api_source source = {
 		.registry = service->registry,
-		.gather = service->hooks->gather,
+		.health = service->health,
+		.ops = &service->hooks->api,
 		.arg = service->arg,
 	};
-	if (config->stats_port == 0)
-		return 0;
-	return stats_server_start(&service->stats_server, service->base, &config->stats_listen_addr,
-				  config->stats_port, &source, err);
+	return api_start(&service->api, service->base, &source, err);
 }
 
 // ---- taking down, last opened first ------------------------------------------------------------
@@ -220,9 +249,9 @@ static void free_event(struct event *event)
 
 void service_close_outward(struct service *service)
 {
-	stats_server_stop(service->stats_server);
+	api_stop(service->api);
 	health_stop(service->health);
-	service->stats_server = NULL;
+	service->api = NULL;
 	service->health = NULL;
 }
 
@@ -256,6 +285,8 @@ void service_log_frontends(const struct service *service)
 	if (config->stats_port)
 		log_info("culvert", "statistics at http://%s:%u/stats",
 			 ip_addr_format(&config->stats_listen_addr, text), config->stats_port);
+	if (api_socket_path(service->api))
+		log_info("culvert", "API at %s", api_socket_path(service->api));
 }
 
 int service_run(struct service *service, struct err *err)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every mode has around its data path: an event loop on the main thread, signals, health
-// checks, the registry and its snapshots, statistics.
+// checks, the registry and its snapshots, the API.
 // Called by: the main thread, which is control.
 #pragma once
 
 #include "culvert/balance/registry.h"
+#include "culvert/control/api.h"
 #include "culvert/control/health.h"
 #include "culvert/control/readiness.h"
-#include "culvert/control/stats.h"
 
 struct event;
 struct event_base;
@@ -21,13 +21,13 @@ struct service_hooks {
 	// Decide by this snapshot from now on; it belongs to the callee. Return 0, or -errno when
 	// something has to be tried again in a second.
 	int (*publish)(void *arg, struct snapshot *snapshot, struct err *err);
-	stats_gather_fn gather;
 	// What refers to the slot of a frontend or backend: flows, or sessions.
 	uint64_t (*frontend_users)(void *arg, uint32_t frontend);
 	uint64_t (*backend_users)(void *arg, uint32_t backend);
 	// Nothing does any more, and another may have it: count from 0. 0 or -errno.
 	int (*forget_frontend)(void *arg, uint32_t frontend);
 	int (*forget_backend)(void *arg, uint32_t backend);
+	struct api_ops api;
 };
 
 struct service {
@@ -41,7 +41,7 @@ struct service {
 	struct registry *registry;
 	struct readiness *readiness; // borrowed; NULL: who is healthy gets traffic
 	struct health *health;
-	struct stats_server *stats_server;
+	struct api *api;
 	uint64_t secret; // random
 };
 
@@ -49,8 +49,8 @@ struct service {
 // Event loop, signals, registry for a data path whose `n_threads` pick backends.
 int service_open(struct service *service, uint32_t n_threads, struct err *err);
 int service_open_health(struct service *service, struct err *err); // service->readiness first
-int service_open_stats(struct service *service, struct err *err);
-void service_close_outward(struct service *service); // statistics and health: before the data path
+int service_open_api(struct service *service, struct err *err);
+void service_close_outward(struct service *service); // API and health: before the data path
 void service_close(struct service *service);
 
 // Have hooks->publish called in the event loop's next round: changes that come in a burst go out as
@@ -65,8 +65,13 @@ int service_follow_registry(struct service *service, struct err *err);
 // `arg` is the service.
 void service_take_health(void *service, size_t backend, bool is_up, const char *reason);
 
+// What an operator says of a backend, for api_ops. 0 or -ENOMEM.
+int service_set_state(struct service *service, uint32_t backend, enum admin_state state,
+		      struct err *err);
+int service_set_weight(struct service *service, uint32_t backend, int32_t weight, struct err *err);
+
 // Run the event loop until event_base_loopbreak(). 0 or -errno.
 int service_run(struct service *service, struct err *err);
 
-// Lines about frontends and statistics, for whoever reads what has come up.
+// Lines about frontends and the API, for whoever reads what has come up.
 void service_log_frontends(const struct service *service);

@@ -101,6 +101,11 @@ int registry_add_link(struct registry *registry, const struct snapshot_link *lin
 	return (int)registry->n_links++;
 }
 
+const struct snapshot_link *registry_link(const struct registry *registry, uint32_t index)
+{
+	return &registry->links[index];
+}
+
 bool registry_update_link(struct registry *registry, uint32_t index,
 			  const struct snapshot_link *link)
 {

@@ -240,5 +240,6 @@ int draft_check(const struct draft *draft)
 	draft_check_proxy(draft);
 	draft_check_passthrough(draft);
 	draft_check_dsr(draft);
+	draft_check_stats(draft);
 	return 0;
 }

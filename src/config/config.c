@@ -50,6 +50,9 @@ void config_destroy(struct config *config)
 	passthrough_fini(&config->passthrough);
 	free(config->proxy.source_addrs);
 	free(config->dsr.check_sources);
+	free(config->stats_token);
+	free(config->stats_token_file);
+	free(config->api_socket);
 	free(config->path);
 	free(config);
 }
@@ -166,6 +169,18 @@ bool config_is_client_addr(const struct ip_addr *addr)
 		return bytes[12] != 0 && bytes[12] != 127 && bytes[12] < V4_MULTICAST;
 	return bytes[0] != 0xff && !ip_addr_is_link_local(addr) && !ip_addr_is_unspecified(addr) &&
 	       !ip_addr_equal(addr, &v6_loopback);
+}
+
+const char *config_scheduler_name(enum scheduler_kind scheduler)
+{
+	static const char *const names[] = {
+		[SCHEDULER_MAGLEV] = "maglev",
+		[SCHEDULER_ROUND_ROBIN] = "round-robin",
+		[SCHEDULER_WEIGHTED_ROUND_ROBIN] = "weighted-round-robin",
+		[SCHEDULER_LEAST_CONNECTIONS] = "least-connections",
+		[SCHEDULER_RANDOM_TWO] = "random",
+	};
+	return names[scheduler];
 }
 
 const char *mode_name(enum mode mode)

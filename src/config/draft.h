@@ -33,6 +33,7 @@ int draft_check(const struct draft *draft);
 void draft_check_proxy(const struct draft *draft);
 void draft_check_passthrough(const struct draft *draft);
 void draft_check_dsr(const struct draft *draft);
+void draft_check_stats(const struct draft *draft);
 
 typedef void (*draft_check_item_fn)(const struct draft *draft, const char *key,
 				    const yaml_node_t *list, size_t index);

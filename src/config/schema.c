@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/schema.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -94,6 +95,11 @@ static const struct schema_choice dsr_methods[] = {
 static const struct schema_choice mss_clamps[] = {
 	{"auto", MSS_CLAMP_AUTO},
 	{"off", MSS_CLAMP_OFF},
+	{NULL, 0},
+};
+
+static const struct schema_choice no_path[] = {
+	{"off", 0},
 	{NULL, 0},
 };
 
@@ -244,6 +250,13 @@ static const struct schema_key stats_keys[] = {
 	 .may_be_text = true, .fallback = "0"},
 	{"listen_addr", SCHEMA_ADDR, FIELD(struct config, stats_listen_addr),
 	 .fallback = "127.0.0.1"},
+	{"token", SCHEMA_TOKEN, .is_secret = true, FIELD(struct config, stats_token)},
+	{"token_file", SCHEMA_PATH, FIELD(struct config, stats_token_file), .max = PATH_MAX - 1},
+};
+
+static const struct schema_key api_keys[] = {
+	{"socket", SCHEMA_PATH, FIELD(struct config, api_socket), .max = CONFIG_UNIX_PATH_MAX,
+	 .choices = no_path, .fallback = "/run/culvert/culvert.sock"},
 };
 
 static const struct schema_key log_keys[] = {
@@ -266,6 +279,7 @@ static const struct schema_table timeouts = {TABLE(timeout_keys)};
 static const struct schema_table firewall = {TABLE(firewall_keys)};
 static const struct schema_table reload = {TABLE(reload_keys)};
 static const struct schema_table stats = {TABLE(stats_keys)};
+static const struct schema_table api = {TABLE(api_keys)};
 static const struct schema_table log_section = {TABLE(log_keys)};
 
 // Sections last, so that a listing of the keys reads like a file.
@@ -282,6 +296,7 @@ static const struct schema_key root_keys[] = {
 	{"firewall", SCHEMA_TABLE, .table = &firewall},
 	{"reload", SCHEMA_TABLE, .table = &reload},
 	{"stats", SCHEMA_TABLE, .table = &stats},
+	{"api", SCHEMA_TABLE, .table = &api},
 	{"log", SCHEMA_TABLE, .table = &log_section},
 };
 

@@ -18,9 +18,11 @@ enum schema_kind {
 	SCHEMA_NETWORK,      // struct ip_network
 	SCHEMA_PORT_RANGE,   // two uint16_t: `offset` the first port, `offset2` the last
 	SCHEMA_LINK,         // name of a network interface: a new string
-	SCHEMA_REFERENCE,    // name of another table; stored by resolve.c
-	SCHEMA_TABLE,        // a section: keys of `table`, in the same struct
-	SCHEMA_NAMED,        // NAME → section: an array of structs
+	SCHEMA_TOKEN,        // a secret that clients send: a new string; never quoted in messages
+	SCHEMA_PATH,      // from "/", of at most `max` bytes: a new string; one of `choices`: NULL
+	SCHEMA_REFERENCE, // name of another table; stored by resolve.c
+	SCHEMA_TABLE,     // a section: keys of `table`, in the same struct
+	SCHEMA_NAMED,     // NAME → section: an array of structs
 };
 
 struct schema_choice {
@@ -34,6 +36,7 @@ struct schema_key {
 	bool is_list;       // an array of `kind`
 	bool may_be_single; // an array that a file may write as its only element
 	bool is_required;
+	bool is_secret;       // not for showing
 	bool may_be_text;     // a number in quotes will do
 	size_t offset;        // of the field, or of the pointer to the array
 	size_t offset2;       // of the number of elements, or as the kind says

@@ -50,7 +50,7 @@ static int store_integer(const struct value *value, int64_t number)
 	return 0;
 }
 
-static const struct schema_choice *find_choice(const struct value *value)
+const struct schema_choice *value_find_choice(const struct value *value)
 {
 	const struct schema_choice *choice = value->key->choices;
 	for (; choice && choice->name; choice++) {
@@ -60,9 +60,8 @@ static const struct schema_choice *find_choice(const struct value *value)
 	return NULL;
 }
 
-// `"a", "b" or "c"`; `last` (which may be NULL) is one choice more, said as it is. What stands
-// behind the choice at hand decides what parts them.
-static void list_choices(const struct schema_choice *choice, const char *last, char *advice)
+// What stands behind the choice at hand decides what parts them.
+void value_list_choices(const struct schema_choice *choice, const char *last, char *advice)
 {
 	size_t used = 0;
 	advice[0] = '\0';
@@ -79,7 +78,7 @@ static void list_choices(const struct schema_choice *choice, const char *last, c
 static int store_number(const struct value *value)
 {
 	const struct schema_key *key = value->key;
-	const struct schema_choice *choice = find_choice(value);
+	const struct schema_choice *choice = value_find_choice(value);
 	if (choice)
 		return store_integer(value, choice->value);
 
@@ -87,7 +86,7 @@ static int store_number(const struct value *value)
 	char advice[ADVICE_MAX];
 	snprintf(range, sizeof(range), "a whole number from %lld to %lld", (long long)key->min,
 		 (long long)key->max);
-	list_choices(key->choices, range, advice);
+	value_list_choices(key->choices, range, advice);
 	bool looks_whole = value->text && node_plain_kind(value->text) == NODE_INTEGER;
 	if (value->kind == NODE_FRACTION)
 		return value_reject(value, "is not whole", advice);
@@ -130,10 +129,10 @@ static int store_flag(const struct value *value)
 static int store_choice(const struct value *value)
 {
 	char advice[ADVICE_MAX];
-	const struct schema_choice *choice = find_choice(value);
+	const struct schema_choice *choice = value_find_choice(value);
 	if (choice)
 		return store_integer(value, choice->value);
-	list_choices(value->key->choices, NULL, advice);
+	value_list_choices(value->key->choices, NULL, advice);
 	return value_reject(value, "is not known", advice);
 }
 
@@ -222,6 +221,8 @@ static int store(const struct value *value)
 		[SCHEMA_NETWORK] = value_store_network,
 		[SCHEMA_PORT_RANGE] = store_port_range,
 		[SCHEMA_LINK] = store_link,
+		[SCHEMA_TOKEN] = value_store_token,
+		[SCHEMA_PATH] = value_store_path,
 		[SCHEMA_REFERENCE] = store_reference,
 	};
 	return stores[value->key->kind](value);

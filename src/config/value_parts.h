@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What value.c and value_addr.c share: one value on its way to its field.
+// What value.c, value_addr.c and value_path.c share: one value on its way to its field.
 #pragma once
 
 #include "config/node.h"
@@ -25,3 +25,12 @@ int value_store_addr(const struct value *value);
 int value_store_endpoint(const struct value *value);
 int value_store_backend_addr(const struct value *value);
 int value_store_network(const struct value *value);
+
+// Paths and secrets, likewise.
+int value_store_path(const struct value *value);
+int value_store_token(const struct value *value);
+
+const struct schema_choice *value_find_choice(const struct value *value);
+// `"a", "b" or "c"`; `last` (which may be NULL) is one choice more, said as it is. `advice` has
+// room for ADVICE_MAX.
+void value_list_choices(const struct schema_choice *choice, const char *last, char *advice);

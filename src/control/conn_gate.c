@@ -6,6 +6,7 @@
 // needs it; in the latter cases a shutdown makes evhttp see the end of the stream and let go too.
 #include "conn_gate.h"
 
+#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -32,6 +33,7 @@ struct place {
 	struct bufferevent *bufev;      // shared with evhttp; NULL: the place is free
 	struct evhttp_connection *conn; // borrowed; NULL: no request yet
 	uint64_t since_ns;
+	bool is_held; // lives until it is released
 };
 
 struct conn_gate {
@@ -54,6 +56,7 @@ static void give_up(struct place *place)
 		evhttp_connection_set_closecb(place->conn, NULL, NULL);
 	place->bufev = NULL;
 	place->conn = NULL;
+	place->is_held = false;
 	bufferevent_decref(bufev);
 }
 
@@ -71,8 +74,11 @@ static void on_close(struct evhttp_connection *conn, void *arg)
 	give_up(arg);
 }
 
+// Those that are held come last.
 static bool is_older(const struct place *a, const struct place *b)
 {
+	if (a->is_held != b->is_held)
+		return b->is_held;
 	return a->since_ns < b->since_ns;
 }
 
@@ -132,7 +138,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 	uint64_t now = clock_now_ns();
 	for (unsigned i = 0; i < N_PLACES; i++) {
 		struct place *place = &gate->places[i];
-		if (place->bufev && now - place->since_ns > LIFE_S * NS_PER_SEC)
+		if (place->bufev && !place->is_held && now - place->since_ns > LIFE_S * NS_PER_SEC)
 			cut_off(place);
 	}
 	if (!event_pending(&gate->pause, EV_TIMEOUT, NULL))
@@ -180,16 +186,51 @@ void conn_gate_destroy(struct conn_gate *gate)
 	free(gate);
 }
 
-void conn_gate_on_request(struct conn_gate *gate, struct evhttp_request *request)
+static struct place *find_place(struct conn_gate *gate, struct evhttp_request *request)
 {
 	struct evhttp_connection *conn = evhttp_request_get_connection(request);
-	struct bufferevent *bufev = evhttp_connection_get_bufferevent(conn);
-	for (unsigned i = 0; i < N_PLACES; i++) {
-		struct place *place = &gate->places[i];
-		if (place->bufev != bufev)
-			continue;
-		place->conn = conn;
-		evhttp_connection_set_closecb(conn, on_close, place);
-		return;
+	struct bufferevent *bufev = conn ? evhttp_connection_get_bufferevent(conn) : NULL;
+	for (unsigned i = 0; bufev && i < N_PLACES; i++) {
+		if (gate->places[i].bufev == bufev)
+			return &gate->places[i];
 	}
+	return NULL;
+}
+
+void conn_gate_on_request(struct conn_gate *gate, struct evhttp_request *request)
+{
+	struct place *place = find_place(gate, request);
+	if (!place)
+		return;
+	place->conn = evhttp_request_get_connection(request);
+	evhttp_connection_set_closecb(place->conn, on_close, place);
+}
+
+void conn_gate_hold(struct conn_gate *gate, struct evhttp_request *request)
+{
+	struct place *place = find_place(gate, request);
+	if (!place)
+		return;
+	place->is_held = true;
+	bufferevent_set_timeouts(place->bufev, NULL, NULL);
+}
+
+void conn_gate_release(struct conn_gate *gate, struct evhttp_request *request)
+{
+	struct place *place = find_place(gate, request);
+	if (!place)
+		return;
+	place->is_held = false;
+	place->since_ns = clock_now_ns();
+}
+
+size_t conn_gate_unsent_bytes(const struct conn_gate *gate)
+{
+	size_t sum = 0;
+	for (unsigned i = 0; i < N_PLACES; i++) {
+		struct bufferevent *bufev = gate->places[i].bufev;
+		if (bufev)
+			sum += evbuffer_get_length(bufferevent_get_output(bufev));
+	}
+	return sum;
 }

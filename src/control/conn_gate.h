@@ -6,6 +6,8 @@
 // Called by: control.
 #pragma once
 
+#include <stddef.h>
+
 struct conn_gate;
 struct event_base;
 struct evconnlistener;
@@ -23,3 +25,12 @@ void conn_gate_destroy(struct conn_gate *gate);
 // To be told of every request before it is answered: its connection then gives up its place as soon
 // as it closes, and not only at the end of its life.
 void conn_gate_on_request(struct conn_gate *gate, struct evhttp_request *request);
+
+// The request's connection lives until it is released, and has its usual time from then on. There
+// are to be fewer of these than places.
+void conn_gate_hold(struct conn_gate *gate, struct evhttp_request *request);
+// The client may have gone away meanwhile.
+void conn_gate_release(struct conn_gate *gate, struct evhttp_request *request);
+
+// What slow readers have not taken yet, over all connections.
+size_t conn_gate_unsent_bytes(const struct conn_gate *gate);

@@ -21,6 +21,8 @@
 
 enum { REASON_MAX = 192, LACK_LOG_PERIOD_S = 10, JITTER_PERCENT = 5 };
 
+static const char unchecked[] = "not checked (health_check = none)";
+
 struct check {
 	struct health *health;               // borrowed
 	const struct config_pool *pool;      // borrowed; NULL: the slot has no backend
@@ -32,6 +34,8 @@ struct check {
 	uint32_t n_failed; // in a row, at most fall; 0 while passes are counted
 	bool is_up;
 	bool is_known; // was up once, or its failure from the start was logged
+	int64_t since_ms;
+	char reason[REASON_MAX]; // of the last change
 };
 
 struct health {
@@ -118,6 +122,12 @@ static const char *format_reason(const struct check *check, const struct probe_r
 	return reason;
 }
 
+static void note_change(struct check *check, const char *reason)
+{
+	check->since_ms = clock_wall_ms();
+	snprintf(check->reason, sizeof(check->reason), "%s", reason);
+}
+
 // No change of state, so nobody else would say it.
 static void log_down_from_start(struct check *check, const char *reason)
 {
@@ -125,6 +135,7 @@ static void log_down_from_start(struct check *check, const char *reason)
 	if (check->is_known || check->n_failed < check->pool->fall)
 		return;
 	check->is_known = true;
+	note_change(check, reason);
 	log_warn("health", "backend %s is down from the start: %s",
 		 config_backend_label(check->pool, check->config, name), reason);
 }
@@ -143,6 +154,7 @@ static void on_probe_done(void *arg, const struct probe_result *result)
 	format_reason(check, result, reason);
 	if (has_changed) {
 		check->is_known = true;
+		note_change(check, reason);
 		// Last: the callee may stop health.
 		health->on_change(health->arg, backend_of(check), check->is_up, reason);
 	} else if (!check->is_up) {
@@ -206,8 +218,9 @@ int health_add(struct health *health, size_t slot, const struct config_pool *poo
 	};
 	evtimer_assign(&check->timer, health->base, on_timer, check);
 	probe_init(&check->probe, health->base, on_probe_done, check);
+	note_change(check, check->is_up ? unchecked : "");
 	if (check->is_up) {
-		health->on_change(health->arg, slot, true, "not checked (health_check = none)");
+		health->on_change(health->arg, slot, true, unchecked);
 		return 0;
 	}
 	if (begin(check) == 0)
@@ -226,10 +239,9 @@ static int change_kind(struct check *check, struct err *err)
 	check->is_known = false;
 	if (is_checked && begin(check))
 		return err_sys(err, -ENOMEM, "cannot check backend %s", check->config->name);
+	note_change(check, is_checked ? "checks begin" : unchecked);
 	if (check->is_up != was_up)
-		health->on_change(health->arg, backend_of(check), check->is_up,
-				  is_checked ? "checks begin"
-					     : "not checked (health_check = none)");
+		health->on_change(health->arg, backend_of(check), check->is_up, check->reason);
 	return 0;
 }
 
@@ -296,7 +308,21 @@ void health_report_failure(struct health *health, size_t slot, const char *reaso
 		return;
 	check->n_passed = 0;
 	check->is_up = false;
+	note_change(check, reason);
 	health->on_change(health->arg, slot, false, reason);
+}
+
+void health_describe(const struct health *health, size_t slot, struct health_report *report)
+{
+	const struct check *check = &health->checks[slot];
+	assert(slot < health->n_slots);
+	*report = (struct health_report){
+		.is_up = check->is_up,
+		.is_known = health_is_known(health, slot),
+		.is_checked = check->pool && check->pool->health_check != HEALTH_NONE,
+		.reason = check->reason,
+		.since_ms = check->since_ms,
+	};
 }
 
 bool health_is_known(const struct health *health, size_t slot)

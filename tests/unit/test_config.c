@@ -360,8 +360,11 @@ static void assert_keys_shown(const struct schema_table *table, const char *path
 			assert_keys_shown(key->table, path, text, before, behind);
 			continue;
 		}
+		char comment[129]; // a key that would not do in the example itself
 		snprintf(line, sizeof(line), "\n%s%s%s", before, key->name, behind);
-		cr_assert_not_null(strstr(text, line), "%s does not show %s", path, key->name);
+		snprintf(comment, sizeof(comment), "\n#%s", line + 1);
+		cr_assert(strstr(text, line) || strstr(text, comment), "%s does not show %s", path,
+			  key->name);
 	}
 }
 

@@ -68,6 +68,44 @@ Test(config_errors, values_that_are_not_what_their_key_takes)
 		{"[stats]\nlisten_addr = '127.0.0.1:80'\n" WEB, 2, 15,
 		 "listen_addr: \"127.0.0.1:80\" is not an address; write an IPv4 or IPv6 address, "
 		 "for example \"192.0.2.1\""},
+		{"[api]\nsocket = 'api.sock'\n" WEB, 2, 10,
+		 "socket: \"api.sock\" is not a whole path; write \"off\" or a path that begins "
+		 "with \"/\""},
+		{"[api]\nsocket = false\n" WEB, 2, 10,
+		 "socket: false is not a whole path; write \"off\" or a path that begins with "
+		 "\"/\""},
+		{"[api]\nsocket = "
+		 "'/0123456789012345678901234567890123456789012345678901234567890123456"
+		 "789012345678901234567890123456789012345678'\n" WEB,
+		 2, 10,
+		 "socket: \"/012345678901234567890123456789012345678901234567890123456789012345678901234...\" is "
+		 "too "
+		 "long; write a shorter one"},
+		{"[stats]\ntoken = 'too-short'\n" WEB, 2, 9,
+		 "token: this is no token; write 16 to 512 letters, digits and signs of -._~+/=, "
+		 "as "
+		 "`openssl rand -hex 32` makes them"},
+		{"[stats]\ntoken = '0123456789 abcdef'\n" WEB, 2, 9,
+		 "token: this is no token; write 16 to 512 letters, digits and signs of -._~+/=, "
+		 "as "
+		 "`openssl rand -hex 32` makes them"},
+		{"[stats]\nport = 9000\nlisten_addr = '0.0.0.0'\n" WEB, 3, 15,
+		 "listen_addr: 0.0.0.0 can be reached from other hosts; set a token (or "
+		 "token_file) "
+		 "that they have to send, or listen on 127.0.0.1"},
+		{"[stats]\nport = 9000\nlisten_addr = '2001:db8::1'\n" WEB, 3, 15,
+		 "listen_addr: 2001:db8::1 can be reached from other hosts; set a token (or "
+		 "token_file) that they have to send, or listen on 127.0.0.1"},
+		{"[stats]\ntoken = '0123456789abcdef'\ntoken_file = '/etc/token'\n" WEB, 3, 14,
+		 "token_file: there is a token already; take one of them out"},
+		{"[stats]\ntoken_file = '/nonexistent/token'\n" WEB, 2, 14,
+		 "token_file: cannot read /nonexistent/token: No such file or directory"},
+		{"[stats]\ntoken_file = '/dev/null'\n" WEB, 2, 14,
+		 "token_file: cannot read /dev/null: Invalid argument"},
+		{"[stats]\ntoken_file = '/proc/self/comm'\n" WEB, 2, 14,
+		 "token_file: /proc/self/comm holds something else; write 16 to 512 letters, "
+		 "digits "
+		 "and signs of -._~+/=, as `openssl rand -hex 32` makes them"},
 		{"[passthrough]\nworkers = 65\n" WEB, 2, 11,
 		 "workers: 65 is out of range; write \"auto\" or a whole number from 0 to 64"},
 		{"[passthrough]\nworkers = -1\n" WEB, 2, 11,
@@ -204,7 +242,7 @@ Test(config_errors, keys_and_names)
 		 "unknown key \"wieght\" in backends.w.servers.s; did you mean \"weight\"?"},
 		{"\"a\\u0007\" = 1\n" WEB, 1, 1,
 		 "unknown key \"a\\x07\"; the keys here are mode, frontends, backends, "
-		 "proxy, passthrough, dsr, timeouts, firewall, reload, stats, log"},
+		 "proxy, passthrough, dsr, timeouts, firewall, reload, stats, api, log"},
 		{"[frontends.w]\nbackend = 'w'\n" POOL, 1, 12,
 		 "frontends.w has no listen_addr; add that key"},
 		{"[frontends.w]\nlisten_addr = '192.0.2.1:80'\n" POOL, 1, 12,

@@ -94,6 +94,7 @@ uint32_t registry_snats_per_endpoint(const struct registry *registry);
 const struct snapshot_frontend *registry_frontend(const struct registry *registry,
 						  uint32_t frontend);
 const struct snapshot_backend *registry_backend(const struct registry *registry, uint32_t backend);
+const struct snapshot_link *registry_link(const struct registry *registry, uint32_t index);
 uint32_t registry_n_pools(const struct registry *registry); // of the configuration in force
 // `n_unknown` and `table` are those of snapshots alone.
 const struct snapshot_pool *registry_pool(const struct registry *registry, uint32_t pool);

@@ -186,6 +186,9 @@ struct config {
 	bool firewall_manage;             // default true
 	uint16_t stats_port;              // host byte order; 0: no statistics server (default)
 	struct ip_addr stats_listen_addr; // default 127.0.0.1
+	char *stats_token;                // owned; NULL: everybody may look
+	char *stats_token_file;           // owned; where that is from, or NULL
+	char *api_socket;                 // owned; a path; NULL: none
 	enum log_level log_level;         // default info
 };
 
@@ -240,4 +243,5 @@ int config_set_check_source(struct config *config, const struct ip_addr *addr);
 // Neither of a group, nor of this host alone, nor of a link alone (RFC 4291 section 2.5).
 bool config_is_client_addr(const struct ip_addr *addr);
 
-const char *mode_name(enum mode mode); // "proxy", "passthrough" or "dsr"
+const char *config_scheduler_name(enum scheduler_kind scheduler); // as the file says it
+const char *mode_name(enum mode mode);                            // "proxy", "passthrough" or "dsr"

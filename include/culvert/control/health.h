@@ -49,6 +49,17 @@ void health_stop(struct health *health);
 // bring it up again? Calls on_change.
 void health_report_failure(struct health *health, size_t slot, const char *reason);
 
+struct health_report {
+	bool is_up;
+	bool is_known;
+	bool is_checked;
+	const char *reason; // of the last change; "" before there was one. Borrowed until the next
+	int64_t since_ms;   // when that was, by the wall clock
+};
+
+// All zero, but for the reason, in a slot without a backend.
+void health_describe(const struct health *health, size_t slot, struct health_report *report);
+
 // A slot without a backend is neither up nor known.
 bool health_is_up(const struct health *health, size_t slot);
 // Is the state more than the one it started with: has the backend been up once, or failed `fall`

@@ -3,24 +3,25 @@
 #pragma once
 
 // Every accepted connection ends in exactly one of these, or is a session still.
-#define SESSION_END_LIST(X)                                                      \
-	X(COMPLETED, "completed")           /* both sides have said their end */ \
-	X(CLIENT_RESET, "client_reset")     /* or lost: any socket error */      \
-	X(BACKEND_RESET, "backend_reset")   /* after it was connected */         \
-	X(BACKEND_DOWN, "backend_down")     /* on_backend_down = "reset" */      \
-	X(IDLE, "idle_timeout")             /* nothing moved */                  \
-	X(CLIENT_TIMEOUT, "client_timeout") /* it owed something */              \
-	X(NO_BACKEND, "no_backend")         /* none was up */                    \
-	X(CONNECT_FAILED, "connect_failed") /* every one that was tried */       \
-	X(HEADER_INVALID, "header_invalid") /* not a PROXY header */             \
-	X(HEADER_TIMEOUT, "header_timeout") /* nor one in time */                \
-	X(HEADER_ABORTED, "header_aborted") /* closed in the middle of it */     \
-	X(LIMIT, "connection_limit")        /* on_full = "refuse" */             \
-	X(RESOURCES, "out_of_resources")    /* descriptors or memory */          \
-	X(SHUTDOWN, "shutdown")             /* culvert stopped */
+// X(symbol, name in statistics and logs, what it means)
+#define SESSION_END_LIST(X)                                                                    \
+	X(COMPLETED, "completed", "both sides have said their end")                            \
+	X(CLIENT_RESET, "client_reset", "the client reset it, or was lost")                    \
+	X(BACKEND_RESET, "backend_reset", "the backend reset it, or was lost")                 \
+	X(BACKEND_DOWN, "backend_down", "the backend was found dead")                          \
+	X(IDLE, "idle_timeout", "nothing moved for idle_timeout")                              \
+	X(CLIENT_TIMEOUT, "client_timeout", "the client did not take or say what it had to")   \
+	X(NO_BACKEND, "no_backend", "no backend was up")                                       \
+	X(CONNECT_FAILED, "connect_failed", "no backend that was tried could be connected to") \
+	X(HEADER_INVALID, "header_invalid", "the client's PROXY header was wrong")             \
+	X(HEADER_TIMEOUT, "header_timeout", "the client's PROXY header did not come in time")  \
+	X(HEADER_ABORTED, "header_aborted", "the client closed within its PROXY header")       \
+	X(LIMIT, "connection_limit", "refused beyond max_connections")                         \
+	X(RESOURCES, "out_of_resources", "this host lacked descriptors or memory")             \
+	X(SHUTDOWN, "shutdown", "still open when culvert stopped")
 
 enum session_end {
-#define X(name, text) SESSION_END_##name,
+#define X(symbol, name, text) SESSION_END_##symbol,
 	SESSION_END_LIST(X)
 #undef X
 		N_SESSION_ENDS
@@ -28,6 +29,7 @@ enum session_end {
 
 // "completed", "client_reset", ...: names for people and for metrics. Static. Any thread.
 const char *session_end_name(enum session_end end);
+const char *session_end_text(enum session_end end);
 
 #define CONNECT_RESULT_LIST(X)                                                      \
 	X(CONNECTED, "connected")                                                   \

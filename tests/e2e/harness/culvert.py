@@ -65,8 +65,14 @@ class Culvert:
 
     def write_config(self, config):
         path = self.directory / "culvert.toml"
-        path.write_text(config if isinstance(config, str) else to_toml(config))
+        if isinstance(config, dict):
+            # Labs share the file system, and so the default.
+            config = to_toml({**config, "api": {"socket": self.socket_path(), **config.get("api", {})}})
+        path.write_text(config)
         return path
+
+    def socket_path(self):
+        return str(self.directory / "api.sock")
 
     def run(self, *args, timeout=30):
         """Run the program to its end on `lb`; no need for start()."""

@@ -2,10 +2,10 @@
 // The statistics as one JSON object. The keys of the program whose configuration culvert also reads
 // are as there, so that its dashboards go on working: the totals, "backends" with "servers", and
 // "frontends"; what else is in it is ours.
-#include "control/stats_json.h"
+#include "control/api_stats.h"
 
-#include <string.h>
-
+#include "control/api_request.h"
+#include "control/api_server.h"
 #include "culvert/balance/registry.h"
 
 static const struct traffic no_traffic;
@@ -135,19 +135,27 @@ static bool put_mode(json_t *root, const struct stats *stats)
 					 : stats_put_packets(root, &stats->packets);
 }
 
-char *stats_to_json(const struct stats_source *source, const struct stats *stats)
+json_t *stats_to_json(const struct api_source *source, const struct stats *stats)
 {
 	json_t *root = json_object();
-	char *text = NULL;
 	if (put_totals(root, stats) && put_pools(root, source->registry, stats) &&
 	    put_frontends(root, source->registry, stats) && put_mode(root, stats))
-		text = json_dumps(root, JSON_INDENT(2));
+		return root;
 	json_decref(root);
-	return text;
+	return NULL;
 }
 
-void stats_fini(struct stats *stats)
+static void on_stats(struct api_request *request, void *arg)
 {
-	packet_stats_fini(&stats->packets);
-	proxy_stats_fini(&stats->sessions);
+	(void)arg;
+	struct stats stats = {0};
+	if (api_gather(request, &stats))
+		api_answer_json(request, 200, stats_to_json(request->source, &stats));
+	stats_fini(&stats);
+}
+
+void api_add_stats(struct api *api)
+{
+	static const struct api_route route = {EVHTTP_REQ_GET, "/stats", on_stats};
+	api_add_routes(api, &route, 1, NULL);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
 
-#include "control/stats_json.h"
+#include "control/api_stats.h"
 
 enum { US_PER_MS = 1000, KEY_MAX = 16 };
 

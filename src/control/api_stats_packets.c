@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "control/stats_json.h"
+#include "control/api_stats.h"
 
 static bool put_ledger(json_t *root, const struct packet_stats *stats)
 {

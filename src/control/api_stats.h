@@ -6,11 +6,14 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "culvert/control/stats.h"
+#include "culvert/control/api.h"
 
 bool stats_put(json_t *object, const char *key, json_t *value); // `value` may be NULL: then false
 bool stats_put_count(json_t *object, const char *key, uint64_t value);
 bool stats_put_traffic(json_t *object, const struct traffic *traffic);
+
+// The body of GET /stats as a new object, or NULL.
+json_t *stats_to_json(const struct api_source *source, const struct stats *stats);
 
 // What only the packet modes have, into the root.
 bool stats_put_packets(json_t *root, const struct packet_stats *stats);

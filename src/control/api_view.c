@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/api_view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "culvert/control/health.h"
+
+static const struct traffic no_traffic;
+
+const struct config *api_config(const struct api_source *source)
+{
+	return registry_config(source->registry);
+}
+
+uint32_t api_n_frontends(const struct api_source *source)
+{
+	return registry_n_frontends(source->registry);
+}
+
+uint32_t api_n_backends(const struct api_source *source)
+{
+	return registry_n_backends(source->registry);
+}
+
+uint32_t api_n_pools(const struct api_source *source)
+{
+	return registry_n_pools(source->registry);
+}
+
+static bool is_removed(enum slot_state state)
+{
+	return state == SLOT_REMOVED || state == SLOT_OVER;
+}
+
+bool api_view_frontend(const struct api_source *source, const struct stats *stats, uint32_t number,
+		       struct frontend_view *view)
+{
+	const struct snapshot_frontend *state = registry_frontend(source->registry, number);
+	if (!state->config)
+		return false;
+	*view = (struct frontend_view){
+		.config = state->config,
+		.state = state,
+		.pool = state->owner->pools[state->config->pool].name,
+		.traffic = &no_traffic,
+		.is_removed = is_removed(state->state),
+	};
+	if (stats->mode == MODE_PROXY && number < stats->sessions.n_frontends) {
+		view->sessions = &stats->sessions.frontends[number];
+		view->traffic = &view->sessions->traffic;
+	} else if (stats->mode != MODE_PROXY && number < stats->packets.n_frontends) {
+		view->traffic = &stats->packets.frontends[number];
+	}
+	return true;
+}
+
+static const char *admin_of(const struct snapshot_backend *state)
+{
+	static const char *const names[] = {
+		[ADMIN_READY] = "ready",
+		[ADMIN_DRAIN] = "drain",
+		[ADMIN_MAINT] = "maint",
+	};
+	return is_removed(state->state) ? "removed" : names[state->admin];
+}
+
+// As health found it, whatever an operator has said.
+static const char *health_of(const struct backend_view *view, bool is_healthy)
+{
+	if (!view->state->is_known)
+		return "unknown";
+	if (!is_healthy)
+		return "down";
+	return view->pool->health_check == HEALTH_NONE ? "unchecked" : "up";
+}
+
+static void describe_health(const struct api_source *source, uint32_t number,
+			    struct backend_view *view)
+{
+	struct health_report report;
+	bool is_healthy = registry_is_healthy(source->registry, number);
+	health_describe(source->health, number, &report);
+	view->health = health_of(view, is_healthy);
+	view->since_ms = report.since_ms ? report.since_ms : source->started_ms;
+	view->reason = report.reason;
+	if (report.is_up && !is_healthy)
+		view->reason = "healthy, but has not passed the readiness check";
+}
+
+bool api_view_backend(const struct api_source *source, const struct stats *stats, uint32_t number,
+		      struct backend_view *view)
+{
+	const struct snapshot_backend *state = registry_backend(source->registry, number);
+	if (!state->config)
+		return false;
+	*view = (struct backend_view){
+		.config = state->config,
+		.pool = state->pool_config,
+		.state = state,
+		.traffic = &no_traffic,
+		.admin = admin_of(state),
+		.weight_set = registry_weight_set(source->registry, number),
+		.is_removed = is_removed(state->state),
+	};
+	describe_health(source, number, view);
+	if (stats->mode == MODE_PROXY && number < stats->sessions.n_backends) {
+		view->sessions = &stats->sessions.backends[number];
+		view->traffic = &view->sessions->traffic;
+	} else if (stats->mode != MODE_PROXY && number < stats->packets.n_backends) {
+		view->traffic = &stats->packets.backends[number];
+	}
+	return true;
+}
+
+bool api_view_is_usable(const struct backend_view *view)
+{
+	return !view->is_removed && snapshot_takes_new(view->state);
+}
+
+void api_view_pools(const struct api_source *source, struct pool_view *views)
+{
+	for (uint32_t i = 0; i < api_n_pools(source); i++) {
+		const struct snapshot_pool *pool = registry_pool(source->registry, i);
+		views[i] = (struct pool_view){.config = pool->config, .n_total = pool->n_members};
+		for (uint32_t m = 0; m < pool->n_members; m++) {
+			const struct snapshot_backend *state =
+				registry_backend(source->registry, pool->members[m]);
+			views[i].n_up += state->is_up;
+			views[i].weight += state->is_up ? state->weight : 0;
+		}
+	}
+}
+
+double api_view_share(const struct api_source *source, const struct pool_view *pools,
+		      const struct backend_view *view)
+{
+	uint16_t pool = view->state->pool;
+	if (!api_view_is_usable(view) || pool >= api_n_pools(source) || pools[pool].weight == 0)
+		return 0;
+	return (double)view->state->weight / (double)pools[pool].weight;
+}
+
+char *api_backend_name(const struct backend_view *view)
+{
+	char *name = NULL;
+	return asprintf(&name, "%s/%s", view->pool->name, view->config->name) < 0 ? NULL : name;
+}
+
+const struct traffic *api_total_traffic(const struct stats *stats)
+{
+	return stats->mode == MODE_PROXY ? &stats->sessions.total : &stats->packets.total;
+}
