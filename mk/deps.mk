@@ -9,7 +9,8 @@ DEPS_DSR := clang libbpf-dev bpftool
 
 DEPS_DEV := $(DEPS) $(DEPS_DSR) libcriterion-dev clang-format clang-tidy libclang-rt-14-dev llvm \
 	shellcheck groff-base ethtool iputils-ping iputils-tracepath traceroute tcpdump wrk nghttp2-client haproxy \
-	libnginx-mod-stream python3 python3-pytest python3-pytest-xdist python3-scapy
+	libnginx-mod-stream prometheus python3 python3-jsonschema python3-pytest python3-pytest-xdist \
+	python3-scapy python3-yaml
 
 .PHONY: deps deps-dsr deps-dev
 deps: ## install what building and the demo need

@@ -143,16 +143,17 @@ static void on_draining(evutil_socket_t fd, short what, void *arg)
 int service_set_state(struct service *service, uint32_t backend, enum admin_state state,
 		      struct err *err)
 {
-	const struct snapshot_backend *b = registry_backend(service->registry, backend);
 	static const char *const names[] = {
 		[ADMIN_READY] = "ready",
 		[ADMIN_DRAIN] = "drain",
 		[ADMIN_MAINT] = "maint",
 	};
+	const struct snapshot_backend *b = registry_backend(service->registry, backend);
+	char label[CONFIG_BACKEND_LABEL_MAX];
 	if (registry_set_admin(service->registry, backend, state))
 		return err_set(err, -ENOMEM, "not enough memory to keep the state in mind");
-	log_info("admin", "backend %s of pool %s: state %s", b->config->name, b->pool_config->name,
-		 names[state]);
+	log_info("admin", "backend %s: state %s",
+		 config_backend_label(b->pool_config, b->config, label), names[state]);
 	service_publish_soon(service);
 	return 0;
 }
@@ -160,14 +161,13 @@ int service_set_state(struct service *service, uint32_t backend, enum admin_stat
 int service_set_weight(struct service *service, uint32_t backend, int32_t weight, struct err *err)
 {
 	const struct snapshot_backend *b = registry_backend(service->registry, backend);
+	bool is_configured = weight == REGISTRY_WEIGHT_CONFIGURED;
+	char label[CONFIG_BACKEND_LABEL_MAX];
 	if (registry_set_weight(service->registry, backend, weight))
 		return err_set(err, -ENOMEM, "not enough memory to keep the weight in mind");
-	if (weight == REGISTRY_WEIGHT_CONFIGURED)
-		log_info("admin", "backend %s of pool %s: weight %u, as configured",
-			 b->config->name, b->pool_config->name, b->config->weight);
-	else
-		log_info("admin", "backend %s of pool %s: weight %d", b->config->name,
-			 b->pool_config->name, weight);
+	log_info("admin", "backend %s: weight %d%s",
+		 config_backend_label(b->pool_config, b->config, label),
+		 is_configured ? b->config->weight : weight, is_configured ? ", as configured" : "");
 	service_publish_soon(service);
 	return 0;
 }

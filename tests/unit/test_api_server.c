@@ -227,3 +227,77 @@ Test(api_server, waits_out_a_lack_of_descriptors, .timeout = 120)
 	// Not speed: a loop that spins on the failing accept would have used all three seconds.
 	cr_expect_lt(rig.cpu_ns, 1000000000, "%ju ns of processor time", rig.cpu_ns);
 }
+
+// Half a connection is enough to be answered on.
+Test(api_server, answers_who_has_said_his_end, .timeout = 120)
+{
+	static const char request[] = "GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	char start[16] = "";
+	struct api_rig rig;
+	api_rig_open(&rig);
+	int fd = api_rig_dial(&rig, false);
+	api_rig_await(fd, POLLOUT);
+	cr_assert_eq(write(fd, request, strlen(request)), (ssize_t)strlen(request));
+	cr_assert_eq(shutdown(fd, SHUT_WR), 0);
+	api_rig_await(fd, POLLIN);
+	cr_assert_gt(read(fd, start, sizeof(start) - 1), 12);
+	cr_expect(starts_with(start, "HTTP/1.1 200 "), "%s", start);
+	close(fd);
+	api_rig_close(&rig);
+}
+
+static unsigned count_answers(const char *text)
+{
+	unsigned n = 0;
+	for (; (text = strstr(text, "HTTP/1.1 ")); text++)
+		n++;
+	return n;
+}
+
+Test(api_server, one_request_per_connection_however_many_are_sent, .timeout = 120)
+{
+	static const char requests[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+				       "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+				       "POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	struct api_rig rig;
+	api_rig_open(&rig);
+	cr_expect_eq(count_answers(api_rig_ask(&rig, requests)), 1);
+	api_rig_close(&rig);
+}
+
+Test(api_server, refuses_what_is_no_request_and_goes_on, .timeout = 120)
+{
+	static char long_headers[20000] = "GET /stats HTTP/1.1\r\nX: ";
+	static char long_path[10000] = "GET /";
+	static const char *const bad[] = {
+		"\r\n\r\n",
+		"GET\r\n\r\n",
+		"GET /stats\r\n\r\n",
+		"GET stats HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /stats HTTP/9.9\r\nHost: localhost\r\n\r\n",
+		"GET /stats HTTP/1.1\r\nno colon\r\n\r\n",
+		"GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"BREW /stats HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST /stats HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+		"POST /stats HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+		"99999999999999999999\r\n\r\n",
+		"POST /stats HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+		"chunked\r\n\r\nzz\r\n",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"\x16\x03\x01\x02\r\n\r\n",
+		long_headers,
+		long_path,
+	};
+	struct api_rig rig;
+	memset(long_headers + strlen(long_headers), 'x', 19000);
+	strcat(long_headers, "\r\n\r\n");
+	memset(long_path + strlen(long_path), 'x', 9000);
+	strcat(long_path, " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	api_rig_open(&rig);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const char *answer = api_rig_ask(&rig, bad[i]);
+		cr_expect(!strstr(answer, " 200 "), "%.60s -> %s", bad[i], answer);
+		check_stats(api_rig_ask(&rig, "GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+	}
+	api_rig_close(&rig);
+}
