@@ -44,8 +44,7 @@ static void refuse_key(struct api_request *request, const char *key, const char 
 bool api_params_known(struct api_request *request, const char *const *keys)
 {
 	const struct evkeyval *param;
-	TAILQ_FOREACH(param, &request->params, next)
-	{
+	TAILQ_FOREACH (param, &request->params, next) {
 		if (!is_listed(param->key, keys)) {
 			refuse_key(request, param->key, keys);
 			return false;
@@ -58,8 +57,7 @@ bool api_body_known(struct api_request *request, const char *const *keys)
 {
 	const char *key;
 	json_t *value;
-	json_object_foreach(request->body, key, value)
-	{
+	json_object_foreach (request->body, key, value) {
 		if (!is_listed(key, keys)) {
 			refuse_key(request, key, keys);
 			return false;

@@ -29,7 +29,7 @@ enum {
 	MAX_HEADERS = 8192,
 	IDLE_S = 5,
 	BACKLOG = 64,
-	MAX_HELD = 16,         // requests that wait for an answer
+	MAX_HELD = 16,         // requests of a door that wait for an answer
 	MAX_UNSENT = 32 << 20, // bytes; beyond that clients are told to come back
 };
 
@@ -79,19 +79,19 @@ static void refuse_change(const struct api *api, struct api_request *request)
 	api_answer_error(request, 403, hint, "nothing can be changed over TCP");
 }
 
-static unsigned count_held(const struct api *api)
+static unsigned count_held(const struct door *door)
 {
 	const struct api_request *request;
 	unsigned n = 0;
-	LIST_FOREACH(request, &api->open, link)
-	n += request->is_held;
+	LIST_FOREACH (request, &door->api->open, link)
+		n += request->is_held && request->gate == door->gate;
 	return n;
 }
 
-// Too much is under way already for one more.
+// Too much is under way already for one more, but for being asked whether it lives.
 static bool is_busy(const struct door *door)
 {
-	return conn_gate_unsent_bytes(door->gate) > MAX_UNSENT || count_held(door->api) >= MAX_HELD;
+	return conn_gate_unsent_bytes(door->gate) > MAX_UNSENT || count_held(door) >= MAX_HELD;
 }
 
 static void handle(const struct door *door, struct api_request *request)
@@ -111,7 +111,7 @@ static void handle(const struct door *door, struct api_request *request)
 		refuse_method(request, match);
 	} else if (!door->is_local && !is_read_only(method)) {
 		refuse_change(door->api, request);
-	} else if (is_busy(door)) {
+	} else if (is_busy(door) && strcmp(path, "/healthz") != 0) {
 		api_answer_error(request, 503, "try again in a second",
 				 "too many requests are under way");
 	} else if (api_request_parse(request)) {

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +78,9 @@ static void sample(void *arg, const struct api_sample_query *query, struct api_r
 {
 	(void)arg;
 	seen.sample = *query;
-	api_answer_bytes(request, 200, "application/vnd.tcpdump.pcap", "\0pcap", 5);
+	static char bytes[40 << 20];
+	api_answer_bytes(request, 200, "application/vnd.tcpdump.pcap", bytes,
+			 (size_t)query->n_packets << 12);
 }
 
 static char directory[] = "/tmp/culvert_api_XXXXXX";
@@ -270,6 +273,11 @@ Test(api_admin, questions_to_the_data_path_are_checked, .timeout = 120)
 	close_all(&rig);
 }
 
+static void send_only(int fd, const char *request)
+{
+	cr_assert_eq(write(fd, request, strlen(request)), (ssize_t)strlen(request));
+}
+
 Test(api_admin, an_answer_may_come_later, .timeout = 120)
 {
 	struct api_rig rig;
@@ -285,10 +293,60 @@ Test(api_admin, an_answer_may_come_later, .timeout = 120)
 	// A client that does not wait for it.
 	int fd = api_rig_dial(&rig, true);
 	static const char request[] = "GET /api/v1/flows HTTP/1.0\r\n\r\n";
-	cr_assert_eq(write(fd, request, strlen(request)), (ssize_t)strlen(request));
+	send_only(fd, request);
 	close(fd);
 	cr_expect_eq(api_rig_get(&rig, "/api/v1/flows", &body), 200);
 	json_decref(body);
+	close_all(&rig);
+}
+
+// More than that waits for the data path, and more than that is kept for slow readers, no more is
+// begun; and whoever has the socket is not kept out by the port.
+Test(api_admin, what_is_under_way_is_bounded, .timeout = 120)
+{
+	enum { N_HELD = 16 };
+	struct api_rig rig;
+	json_t *body;
+	int fds[N_HELD];
+	open_all(&rig);
+	for (int i = 0; i < N_HELD; i++) {
+		fds[i] = api_rig_dial(&rig, false);
+		api_rig_await(fds[i], POLLOUT);
+		send_only(fds[i], "GET /api/v1/explain?client=192.0.2.1:1&vip=192.0.2.2:80 HTTP/1.0"
+				  "\r\n\r\n");
+	}
+	int status;
+	do { // until the last has come in
+		status = api_rig_get(&rig, "/stats", &body);
+		json_decref(body);
+	} while (status == 200);
+	cr_expect_eq(status, 503);
+	cr_expect_eq(api_rig_get(&rig, "/healthz", &body), 200);
+	cr_expect_eq(api_rig_post(&rig, "/api/v1/reload", "{}", &body), 200);
+	json_decref(body);
+	for (int i = 0; i < N_HELD; i++)
+		close(fds[i]);
+	close_all(&rig);
+}
+
+Test(api_admin, what_slow_readers_leave_is_bounded, .timeout = 120)
+{
+	struct api_rig rig;
+	json_t *body;
+	int status;
+	open_all(&rig);
+	int fd = api_rig_dial(&rig, false);
+	api_rig_await(fd, POLLOUT);
+	send_only(fd, "GET /api/v1/drops/no_flow/sample?count=10000 HTTP/1.0\r\n\r\n");
+	api_rig_await(fd, POLLIN);
+	cr_expect_eq(api_rig_get(&rig, "/stats", &body), 503);
+	json_decref(body);
+	close(fd);
+	do { // until that has come in
+		status = api_rig_get(&rig, "/stats", &body);
+		json_decref(body);
+	} while (status == 503);
+	cr_expect_eq(status, 200);
 	close_all(&rig);
 }
 
@@ -301,7 +359,7 @@ Test(api_admin, stopping_answers_what_is_open, .timeout = 120)
 	int fds[2] = {api_rig_dial(&rig, true), api_rig_dial(&rig, true)};
 	for (int i = 0; i < 2; i++) {
 		seen.later = NULL;
-		cr_assert_eq(write(fds[i], request, strlen(request)), (ssize_t)strlen(request));
+		send_only(fds[i], request);
 	}
 	json_t *body;
 	api_rig_get(&rig, "/api/v1/status", &body); // by now they have come in
