@@ -19,7 +19,7 @@
 #include "culvert/base/log.h"
 #include "probe.h"
 
-enum { REASON_MAX = 192, LACK_LOG_PERIOD_S = 10, JITTER_PERCENT = 5 };
+enum { REASON_MAX = 192, RESULT_MAX = REASON_MAX / 2, LACK_LOG_PERIOD_S = 10, JITTER_PERCENT = 5 };
 
 static const char unchecked[] = "not checked (health_check = none)";
 
@@ -36,6 +36,7 @@ struct check {
 	bool is_known; // was up once, or its failure from the start was logged
 	int64_t since_ms;
 	char reason[REASON_MAX]; // of the last change
+	char result[RESULT_MAX]; // what the last probe said
 };
 
 struct health {
@@ -110,13 +111,12 @@ static bool count(struct check *check, bool is_pass)
 	return true;
 }
 
-static const char *format_reason(const struct check *check, const struct probe_result *result,
+static const char *format_reason(struct check *check, const struct probe_result *result,
 				 char *reason)
 {
-	char text[REASON_MAX / 2];
 	bool is_pass = result->outcome == PROBE_PASSED;
 	snprintf(reason, REASON_MAX, "%s, %u of %u checks %s",
-		 probe_result_format(result, text, sizeof(text)),
+		 probe_result_format(result, check->result, sizeof(check->result)),
 		 is_pass ? check->n_passed : check->n_failed,
 		 is_pass ? check->pool->rise : check->pool->fall, is_pass ? "passed" : "failed");
 	return reason;
@@ -335,4 +335,10 @@ bool health_is_up(const struct health *health, size_t slot)
 {
 	assert(slot < health->n_slots);
 	return health->checks[slot].is_up;
+}
+
+const char *health_reason(const struct health *health, size_t slot)
+{
+	assert(slot < health->n_slots);
+	return health->checks[slot].result;
 }

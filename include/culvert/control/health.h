@@ -65,3 +65,6 @@ bool health_is_up(const struct health *health, size_t slot);
 // Is the state more than the one it started with: has the backend been up once, or failed `fall`
 // times in a row?
 bool health_is_known(const struct health *health, size_t slot);
+// What the slot's last check said, borrowed until the next one; empty before the first. "connect
+// refused".
+const char *health_reason(const struct health *health, size_t slot);
