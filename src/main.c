@@ -2,8 +2,10 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "app.h"
+#include "culvert/doctor/doctor.h"
 
 enum {
 	OPTION_PROXY = 256,
@@ -31,6 +33,7 @@ static const struct option long_options[] = {
 
 static const char help_text[] =
 	"Usage: culvert [--proxy | --passthrough | --dsr] --config=FILE [OPTION...]\n"
+	"       culvert doctor --config=FILE [OPTION...]   (see culvert doctor --help)\n"
 	"A layer-4 network load balancer.\n"
 	"\n"
 	"Modes (the flag wins over `mode` in the file; without either it is proxy):\n"
@@ -136,6 +139,8 @@ int main(int argc, char **argv)
 	int option;
 	// A client of the statistics server that has gone away is an error of write(), no more.
 	signal(SIGPIPE, SIG_IGN);
+	if (argc > 1 && strcmp(argv[1], "doctor") == 0)
+		return doctor_main(argc - 1, argv + 1);
 	while ((option = getopt_long(argc, argv, "pdc:vh", long_options, NULL)) != -1) {
 		int code = take_option(&options, option);
 		if (code >= 0)
