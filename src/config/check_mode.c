@@ -214,7 +214,8 @@ void check_mode_own_ports(const struct config *config, const struct local_ports 
 		   (struct position){passthrough->nat_ports_line, passthrough->nat_ports_column},
 		   "nat_ports: %u-%u leave this host %u ports for connections of its own, health "
 		   "checks among them; it needs %d at least: take fewer of %u-%u "
-		   "(net.ipv4.ip_local_port_range), or widen that range",
+		   "(net.ipv4.ip_local_port_range), or widen that range, as by "
+		   "`sysctl -w net.ipv4.ip_local_port_range=\"10240 65535\"`",
 		   min, max, n_left, OWN_PORTS_MIN, ports->min, ports->max);
 }
 

@@ -32,15 +32,29 @@ static bool can_speak_from(const struct ip_addr *addr)
 	return is_bound;
 }
 
-// The interface that an address belongs on: where the kernel would look for it.
+static bool find_route(const struct doctor *doctor, const struct ip_addr *addr,
+		       struct next_hop *hop)
+{
+	struct err err = {0};
+	return doctor->netwatch && netwatch_look_up(doctor->netwatch, addr, hop, &err) == 0 &&
+	       hop->has_route;
+}
+
+// The interface that an address belongs on: where the kernel would look for it, or where the world
+// is.
 static void guess_link(const struct doctor *doctor, const struct ip_addr *addr, char *name)
 {
 	struct next_hop hop;
-	struct err err = {0};
+	struct link_info info;
+	struct ip_addr world;
 	snprintf(name, IF_NAMESIZE, "INTERFACE");
-	if (doctor->netwatch && netwatch_look_up(doctor->netwatch, addr, &hop, &err) == 0 &&
-	    hop.has_route)
-		if_indextoname(hop.ifindex, name);
+	if (!find_route(doctor, addr, &hop) ||
+	    !netwatch_link(doctor->netwatch, hop.ifindex, &info) || info.is_loopback ||
+	    hop.is_local) {
+		if (!ip_addr_parse(anywhere, &world) || !find_route(doctor, &world, &hop))
+			return;
+	}
+	if_indextoname(hop.ifindex, name);
 }
 
 static void fix_missing(struct doctor *doctor, const struct ip_addr *addr)
@@ -52,6 +66,17 @@ static void fix_missing(struct doctor *doctor, const struct ip_addr *addr)
 		   ip_addr_is_v4(addr) ? "32" : "128", name,
 		   ip_addr_is_v4(addr) || doctor->config->mode == MODE_PROXY ? ""
 									     : " preferred_lft 0");
+}
+
+static void fix_moved(struct doctor *doctor, const struct ip_addr *addr, const char *from)
+{
+	char text[IP_ADDR_TEXT_MAX];
+	char to[IF_NAMESIZE];
+	const char *length = ip_addr_is_v4(addr) ? "32" : "128";
+	ip_addr_format(addr, text);
+	guess_link(doctor, addr, to);
+	doctor_fix(doctor, "ip address del %s/%s dev %s; ip address add %s/%s dev %s", text, length,
+		   from, text, length, to);
 }
 
 static void check_vip(struct doctor *doctor, const struct config_frontend *frontend)
@@ -71,13 +96,10 @@ static void check_vip(struct doctor *doctor, const struct config_frontend *front
 			   "no interface of this host has the address, so no client finds it");
 		fix_missing(doctor, addr);
 	} else if (info.is_loopback) {
-		char text[IP_ADDR_TEXT_MAX];
-		ip_addr_format(addr, text);
 		doctor_say(doctor, STATUS_ERROR, subject,
 			   "%s has the address, where packets of clients do not come in",
 			   info.name);
-		doctor_fix(doctor, "ip address del %s dev %s; ip address add %s/%s dev INTERFACE",
-			   text, info.name, text, ip_addr_is_v4(addr) ? "32" : "128");
+		fix_moved(doctor, addr, info.name);
 	} else {
 		doctor_say(doctor, STATUS_OK, subject, "%s has the address", info.name);
 	}
@@ -127,7 +149,7 @@ static void check_source(struct doctor *doctor, const struct doctor_hop *hop)
 		   text);
 	if (ip_addr_is_v4(source))
 		doctor_fix(doctor,
-			   "ip route change ... dev %s src ANOTHER-ADDRESS (see ip route get)",
+			   "ip route change ... dev %s src ANOTHER-ADDRESS # see ip route get",
 			   name);
 	else
 		doctor_fix(doctor, "ip address change %s/128 dev %s preferred_lft 0", text, name);
@@ -248,13 +270,13 @@ static bool check_loop(struct doctor *doctor, const struct config_frontend *fron
 	const struct ip_addr *addr = &frontend->endpoint.addr;
 	unsigned ifindex;
 	struct next_hop hop;
-	struct err err = {0};
 	long forwards = 0;
 	(void)doctor_sysctl(doctor, &forwards, "%s",
 			    ip_addr_is_v4(addr) ? "net/ipv4/ip_forward"
 						: "net/ipv6/conf/all/forwarding");
-	if (!forwards || netwatch_addr_link(doctor->netwatch, addr, &ifindex) ||
-	    netwatch_look_up(doctor->netwatch, addr, &hop, &err) || !hop.has_route || hop.is_local)
+	if (!forwards || doctor->config->passthrough.n_interfaces == 0 ||
+	    netwatch_addr_link(doctor->netwatch, addr, &ifindex) ||
+	    !find_route(doctor, addr, &hop) || hop.is_local)
 		return true;
 	doctor_say(doctor, STATUS_WARNING, doctor_frontend_name(frontend, subject),
 		   "the kernel forwards as well, and would send packets for other ports of this "
@@ -319,11 +341,9 @@ static bool check_clients(struct doctor *doctor, const struct link_info *info)
 {
 	struct ip_addr addr;
 	struct next_hop hop;
-	struct err err = {0};
 	char out[IF_NAMESIZE] = "?";
 	if (!ip_addr_parse(anywhere, &addr) || !is_strict(doctor, info->name) ||
-	    netwatch_look_up(doctor->netwatch, &addr, &hop, &err) || !hop.has_route ||
-	    hop.ifindex == info->ifindex)
+	    !find_route(doctor, &addr, &hop) || hop.ifindex == info->ifindex)
 		return true;
 	if_indextoname(hop.ifindex, out);
 	doctor_say(

@@ -14,7 +14,7 @@
 #include "doctor/checks.h"
 
 enum {
-	WAIT_MAX_MS = 6000, // for slow backends, however patient the file is with them
+	WAIT_MAX_MS = 4500, // for slow backends, however patient the file is with them
 	WAIT_EXTRA_MS = 500,
 	NEIGHBOUR_WAIT_MS = 1500,
 	ONCE_MS = 3600 * 1000, // no second check

@@ -11,7 +11,7 @@
 #include "culvert/control/dsr_check.h"
 #include "doctor/checks.h"
 
-enum { WAIT_S = 6, SEEN_MAX = 640, COMMANDS_MAX = DSR_COMMAND_MAX * DSR_COMMANDS_MAX };
+enum { WAIT_S = 5, SEEN_MAX = 640, COMMANDS_MAX = DSR_COMMAND_MAX * DSR_COMMANDS_MAX };
 
 struct readiness_trial {
 	struct doctor *doctor;

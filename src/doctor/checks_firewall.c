@@ -10,10 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "culvert/base/clock.h"
 #include "doctor/checks.h"
 #include "doctor/ruleset.h"
 
-enum { COMMAND_MAX = 256 };
+enum {
+	COMMAND_MAX = 256,
+	BACKENDS_MAX_MS = 2000, // many backends and many rules: some are left out
+};
 
 struct look {
 	struct doctor *doctor;
@@ -233,6 +237,20 @@ static void look_at_backend(struct look *look, const struct doctor_hop *hop)
 	look_at_packet(look, &answer, in, subject, "its answers");
 }
 
+static void look_at_backends(struct look *look)
+{
+	struct doctor *doctor = look->doctor;
+	uint64_t deadline = clock_now_ns() + BACKENDS_MAX_MS * NS_PER_MS;
+	for (size_t i = 0; i < doctor->n_hops; i++) {
+		if (clock_now_ns() > deadline) {
+			doctor_say(doctor, STATUS_SKIPPED, "",
+				   "rules on the way to %zu more backends", doctor->n_hops - i);
+			return;
+		}
+		look_at_backend(look, &doctor->hops[i]);
+	}
+}
+
 void check_firewall(struct doctor *doctor)
 {
 	struct ruleset *ruleset;
@@ -254,8 +272,7 @@ void check_firewall(struct doctor *doctor)
 		look_at_clients(&look);
 	else if (!config->firewall_manage)
 		look_for_protection(&look);
-	for (size_t i = 0; i < doctor->n_hops; i++)
-		look_at_backend(&look, &doctor->hops[i]);
+	look_at_backends(&look);
 	if (look.is_fine)
 		doctor_say(doctor, STATUS_OK, "",
 			   "no rule is in the way, and none was left behind");

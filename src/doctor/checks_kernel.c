@@ -53,8 +53,8 @@ static void check_ingress(struct doctor *doctor)
 		return;
 	}
 	doctor_say(doctor, STATUS_ERROR, "nftables", "%s", err.message);
-	doctor_fix(doctor, "modprobe nf_tables (or set [firewall] manage = false, and use "
-			   "iptables/setup.sh)");
+	doctor_fix(doctor, "modprobe nf_tables # or set [firewall] manage = false, and use "
+			   "iptables/setup.sh");
 }
 
 void check_kernel(struct doctor *doctor)

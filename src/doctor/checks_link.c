@@ -39,7 +39,7 @@ static void check_named(struct doctor *doctor)
 			continue;
 		doctor_say(doctor, STATUS_ERROR, name,
 			   "named under interfaces, and there is no such interface");
-		doctor_fix(doctor, "ip -br link (and correct interfaces in %s)",
+		doctor_fix(doctor, "ip -br link # and correct interfaces in %s",
 			   doctor->config->path);
 	}
 }
@@ -217,8 +217,8 @@ static void check_path(struct doctor *doctor, const struct doctor_hop *hop, uint
 			"ones are lost until senders learn of it",
 			path, info.mtu, info.name);
 		doctor_fix(doctor,
-			   "ip link set dev %s mtu %u (or mend the way: tracepath reports "
-			   "where it narrows)",
+			   "ip link set dev %s mtu %u # or mend the way: tracepath shows "
+			   "where it narrows",
 			   info.name, path);
 	} else if (info.mtu < needed && !is_clamped(config)) {
 		doctor_say(

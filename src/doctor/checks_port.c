@@ -41,7 +41,7 @@ static void say_in_use(struct doctor *doctor, const struct endpoint *endpoint, c
 	}
 	if (!process) {
 		doctor_say(doctor, STATUS_ERROR, subject, "another program has the port");
-		doctor_fix(doctor, "stop the program that this shows: sudo ss -ltnp 'sport = :%u'",
+		doctor_fix(doctor, "sudo ss -ltnp 'sport = :%u' # shows the program to stop",
 			   ntohs(endpoint->port_be));
 		return;
 	}

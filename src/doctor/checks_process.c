@@ -78,7 +78,7 @@ static void check_low_ports(struct doctor *doctor)
 	doctor_say(doctor, STATUS_ERROR, "",
 		   "CAP_NET_BIND_SERVICE is missing, and a frontend has a port below %ld",
 		   first_free);
-	doctor_fix(doctor, "sudo culvert --proxy --config=%s (or run it by the systemd unit)",
+	doctor_fix(doctor, "sudo culvert --proxy --config=%s # or run it by the systemd unit",
 		   doctor->config->path);
 }
 
@@ -100,7 +100,7 @@ void check_capabilities(struct doctor *doctor)
 		   has_admin ? (has_raw ? "" : " is")
 			     : (has_raw ? "CAP_NET_ADMIN is" : "CAP_NET_ADMIN are"),
 		   mode_name(config->mode));
-	doctor_fix(doctor, "sudo culvert --%s --config=%s (or run it by the systemd unit)",
+	doctor_fix(doctor, "sudo culvert --%s --config=%s # or run it by the systemd unit",
 		   mode_name(config->mode), config->path);
 }
 
@@ -128,7 +128,7 @@ void check_instance(struct doctor *doctor)
 	if (process > 0)
 		doctor_fix(doctor, "kill %d", process);
 	else
-		doctor_fix(doctor, "stop it: ss -xlp | grep @culvert");
+		doctor_fix(doctor, "sudo ss -xlp src @culvert # shows the process to stop");
 }
 
 // ---- descriptors -------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ void check_files(struct doctor *doctor)
 		   (unsigned long long)limit.rlim_max, (unsigned long long)possible,
 		   wanted ? ", fewer than max_connections" : "");
 	uint64_t needed = (wanted ? wanted : CONNECTIONS_FEW) * 9 / 4 + apart + 1;
-	doctor_fix(doctor, "ulimit -Hn %llu; ulimit -n %llu (systemd: LimitNOFILE=%llu)",
+	doctor_fix(doctor, "ulimit -Hn %llu; ulimit -n %llu # systemd: LimitNOFILE=%llu",
 		   (unsigned long long)needed, (unsigned long long)needed,
 		   (unsigned long long)needed);
 }

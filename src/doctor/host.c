@@ -130,7 +130,7 @@ static void find_hop(struct doctor *doctor, struct doctor_hop *hop)
 {
 	struct link_info info;
 	struct err err = {0};
-	if (hop->backend->unix_path)
+	if (!hop->backend || hop->backend->unix_path)
 		return;
 	if (netwatch_look_up(doctor->netwatch, &hop->backend->endpoint.addr, &hop->hop, &err))
 		hop->hop = (struct next_hop){0};

@@ -168,11 +168,13 @@ Test(config_mode, nat_ports_leave_this_host_ports_of_its_own)
 		 "nat_ports: 40000-50000 leave this host 0 ports for connections of its own, "
 		 "health "
 		 "checks among them; it needs 256 at least: take fewer of 40000-50000 "
-		 "(net.ipv4.ip_local_port_range), or widen that range"},
+		 "(net.ipv4.ip_local_port_range), or widen that range, as by "
+		 "`sysctl -w net.ipv4.ip_local_port_range=\"10240 65535\"`"},
 		{"39900\t50155\n", "50001-50155\n",
 		 "nat_ports: 40000-50000 leave this host 100 ports for connections of its own, "
 		 "health checks among them; it needs 256 at least: take fewer of 39900-50155 "
-		 "(net.ipv4.ip_local_port_range), or widen that range"},
+		 "(net.ipv4.ip_local_port_range), or widen that range, as by "
+		 "`sysctl -w net.ipv4.ip_local_port_range=\"10240 65535\"`"},
 	};
 	struct config *config = parse(FRONTEND("192.0.2.1:80") BACKEND("198.51.100.1:80") //
 				      "[passthrough]\nnat_ports = '40000-50000'\n");

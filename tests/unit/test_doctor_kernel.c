@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks whose faults cannot be planted in a network namespace: their files are made by hand, below
+// a root of their own, and the clock is.
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/timex.h>
+#include <unistd.h>
+
+#include "doctor/checks.h"
+#include "doctor/process.h"
+
+enum { GOOD_SECONDS = 1800000000, PATH_ROOM = 512 };
+
+static char root[] = "/tmp/doctor-root.XXXXXX";
+static struct config config = {.mode = MODE_PROXY};
+static struct doctor doctor;
+
+static void setup(void)
+{
+	cr_assert_not_null(mkdtemp(root));
+	doctor = (struct doctor){.config = &config, .root = root, .check = "check"};
+}
+
+static void teardown(void)
+{
+	char command[PATH_ROOM];
+	findings_fini(&doctor.findings);
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	cr_assert_eq(system(command), 0);
+}
+
+static void put(const char *path, const char *text)
+{
+	char full[PATH_ROOM];
+	snprintf(full, sizeof(full), "%s%s", root, path);
+	for (char *slash = strchr(full + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		(void)mkdir(full, 0700);
+		*slash = '/';
+	}
+	FILE *file = fopen(full, "w");
+	cr_assert_not_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static const struct finding *only(void)
+{
+	cr_assert_eq(doctor.findings.n, 1, "%zu", doctor.findings.n);
+	return &doctor.findings.list[0];
+}
+
+static void expect(enum status status, const char *found, const char *fix)
+{
+	const struct finding *finding = only();
+	cr_expect_eq(finding->status, status, "%s: %s", status_name(finding->status),
+		     finding->found);
+	cr_expect_not_null(strstr(finding->found, found), "%s", finding->found);
+	cr_expect_str_eq(finding->fix, fix);
+}
+
+// ---- connection tracking -----------------------------------------------------------------------
+
+static void put_conntrack(const char *count)
+{
+	put("/proc/sys/net/netfilter/nf_conntrack_max", "1000\n");
+	put("/proc/sys/net/netfilter/nf_conntrack_count", count);
+}
+
+#define MORE "sysctl -w net.netfilter.nf_conntrack_max=2000"
+
+Test(doctor_conntrack, absent_is_fine, .init = setup, .fini = teardown)
+{
+	check_conntrack(&doctor);
+	expect(STATUS_OK, "not in use", "");
+}
+
+Test(doctor_conntrack, room_is_fine, .init = setup, .fini = teardown)
+{
+	put_conntrack("899\n");
+	check_conntrack(&doctor);
+	expect(STATUS_OK, "899 of 1000", "");
+}
+
+Test(doctor_conntrack, nearly_full_is_a_warning, .init = setup, .fini = teardown)
+{
+	put_conntrack("900\n");
+	check_conntrack(&doctor);
+	expect(STATUS_WARNING, "900 of 1000", MORE);
+}
+
+Test(doctor_conntrack, full_is_an_error, .init = setup, .fini = teardown)
+{
+	put_conntrack("1000\n");
+	check_conntrack(&doctor);
+	expect(STATUS_ERROR, "new connections", MORE);
+}
+
+// ---- listen queues -----------------------------------------------------------------------------
+
+static void put_backlog(const char *somaxconn, const char *syn_backlog, const char *cookies)
+{
+	put("/proc/sys/net/core/somaxconn", somaxconn);
+	put("/proc/sys/net/ipv4/tcp_max_syn_backlog", syn_backlog);
+	put("/proc/sys/net/ipv4/tcp_syncookies", cookies);
+	check_backlog(&doctor);
+}
+
+Test(doctor_backlog, usual_values_are_fine, .init = setup, .fini = teardown)
+{
+	put_backlog("4096", "128", "1");
+	expect(STATUS_OK, "4096", "");
+}
+
+Test(doctor_backlog, a_short_queue_is_a_warning, .init = setup, .fini = teardown)
+{
+	put_backlog("128", "1024", "1");
+	expect(STATUS_WARNING, "128", "sysctl -w net.core.somaxconn=4096");
+}
+
+Test(doctor_backlog, a_short_queue_of_syns_without_cookies_is, .init = setup, .fini = teardown)
+{
+	put_backlog("4096", "128", "0");
+	expect(STATUS_WARNING, "cookies", "sysctl -w net.ipv4.tcp_syncookies=1");
+}
+
+Test(doctor_backlog, without_proc_nothing_is_claimed, .init = setup, .fini = teardown)
+{
+	check_backlog(&doctor);
+	expect(STATUS_SKIPPED, "cannot be read", "");
+}
+
+// ---- the clock ---------------------------------------------------------------------------------
+
+static int good_clock(struct timex *state)
+{
+	cr_assert_eq(state->modes, 0, "nothing may be set");
+	state->time.tv_sec = GOOD_SECONDS;
+	return TIME_OK;
+}
+
+static int free_clock(struct timex *state)
+{
+	state->time.tv_sec = GOOD_SECONDS;
+	state->status = STA_UNSYNC;
+	return TIME_ERROR;
+}
+
+static int old_clock(struct timex *state)
+{
+	state->time.tv_sec = 0;
+	return TIME_OK;
+}
+
+static int no_clock(struct timex *state)
+{
+	(void)state;
+	return -1;
+}
+
+Test(doctor_clock, is_asked_and_not_set, .init = setup, .fini = teardown)
+{
+	doctor.clock = good_clock;
+	check_clock(&doctor);
+	expect(STATUS_OK, "2027-01-15", "");
+}
+
+Test(doctor_clock, unsynchronised_is_a_warning, .init = setup, .fini = teardown)
+{
+	doctor.clock = free_clock;
+	check_clock(&doctor);
+	expect(STATUS_WARNING, "nothing keeps it right", "timedatectl set-ntp true");
+}
+
+Test(doctor_clock, of_another_age_is_a_warning, .init = setup, .fini = teardown)
+{
+	doctor.clock = old_clock;
+	check_clock(&doctor);
+	expect(STATUS_WARNING, "1970", "timedatectl set-ntp true");
+}
+
+Test(doctor_clock, unreadable_is_skipped, .init = setup, .fini = teardown)
+{
+	doctor.clock = no_clock;
+	check_clock(&doctor);
+	expect(STATUS_SKIPPED, "cannot be read", "");
+}
+
+// ---- files -------------------------------------------------------------------------------------
+
+Test(doctor_host, the_larger_of_all_and_the_interface_counts, .init = setup, .fini = teardown)
+{
+	put("/proc/sys/net/ipv4/conf/all/rp_filter", "1\n");
+	put("/proc/sys/net/ipv4/conf/eth0/rp_filter", "2\n");
+	put("/proc/sys/net/ipv4/conf/eth1/rp_filter", "0\n");
+	cr_expect_eq(doctor_conf(&doctor, "eth0", "rp_filter"), 2);
+	cr_expect_eq(doctor_conf(&doctor, "eth1", "rp_filter"), 1);
+	cr_expect_eq(doctor_conf(&doctor, "eth2", "rp_filter"), 1);
+	cr_expect_eq(doctor_conf(&doctor, "eth0", "arp_ignore"), 0);
+}
+
+Test(doctor_host, what_is_no_number_is_none, .init = setup, .fini = teardown)
+{
+	long value = 7;
+	put("/proc/sys/net/a", "many\n");
+	put("/proc/sys/net/b", "");
+	cr_expect_not(doctor_sysctl(&doctor, &value, "net/a"));
+	cr_expect_not(doctor_sysctl(&doctor, &value, "net/b"));
+	cr_expect_not(doctor_sysctl(&doctor, &value, "net/c"));
+	cr_expect_eq(value, 7);
+}
+
+struct seen {
+	size_t n;
+	struct tcp_socket sockets[4];
+};
+
+static bool see(void *arg, const struct tcp_socket *socket)
+{
+	struct seen *seen = arg;
+	seen->sockets[seen->n++] = *socket;
+	return seen->n < 4;
+}
+
+Test(doctor_process, reads_the_kernels_table_of_sockets, .init = setup, .fini = teardown)
+{
+	struct seen seen = {0};
+	char text[ENDPOINT_TEXT_MAX];
+	put("/proc/net/tcp",
+	    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n"
+	    "   0: 0100000A:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0  "
+	    "      0 4242 1 0 100 0 0 10 0\n"
+	    "   1: 0200000A:9C40 6500000A:0050 01 00000000:00000000 00:00000000 00000000     0  "
+	    "      0 4243 1 0 20 4 30 10 -1\n"
+	    "nonsense\n");
+	put("/proc/net/tcp6",
+	    "  sl  local_address\n"
+	    "   0: 000000FD000000000000000001000000:1F90 00000000000000000000000000000000:0000 06 "
+	    "00000000:00000000 03:00000F00 00000000     0        0 0 3 0\n");
+	cr_assert(tcp_sockets_walk(&doctor, see, &seen));
+	cr_assert_eq(seen.n, 3, "%zu", seen.n);
+	cr_expect(seen.sockets[0].is_listening);
+	cr_expect_eq(seen.sockets[0].inode, 4242);
+	cr_expect_str_eq(endpoint_format(&seen.sockets[0].local, text), "10.0.0.1:80");
+	cr_expect_str_eq(endpoint_format(&seen.sockets[1].local, text), "10.0.0.2:40000");
+	cr_expect_str_eq(endpoint_format(&seen.sockets[1].remote, text), "10.0.0.101:80");
+	cr_expect(seen.sockets[2].is_waiting);
+	cr_expect_str_eq(endpoint_format(&seen.sockets[2].local, text), "[fd00::1]:8080");
+}
+
+Test(doctor_process, finds_who_listens, .init = setup, .fini = teardown)
+{
+	char link[PATH_ROOM];
+	struct endpoint endpoint;
+	endpoint_parse("10.0.0.1:80", &endpoint);
+	put("/proc/net/tcp", "head\n 0: 00000000:0050 00000000:0000 0A 0:0 00:0 0 0 0 4242 1\n");
+	put("/proc/17/fd/0", "");
+	put("/proc/17/comm", "nginx\n");
+	snprintf(link, sizeof(link), "%s/proc/17/fd/5", root);
+	cr_assert_eq(symlink("socket:[4242]", link), 0);
+	cr_expect_eq(tcp_listener_of(&doctor, &endpoint), 17);
+	cr_expect_str_eq(process_name(&doctor, 17, link), "nginx");
+	endpoint_parse("10.0.0.1:81", &endpoint);
+	cr_expect_eq(tcp_listener_of(&doctor, &endpoint), 0);
+}
+
+// ---- the report --------------------------------------------------------------------------------
+
+static char *printed(struct findings_style style)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	findings_print(&doctor.findings, style, out);
+	fclose(out);
+	return text;
+}
+
+Test(doctor_findings, what_is_ok_shares_a_line, .init = setup, .fini = teardown)
+{
+	doctor_say(&doctor, STATUS_OK, "a", "fine");
+	doctor_say(&doctor, STATUS_ERROR, "b", "broken");
+	doctor_fix(&doctor, "mend b");
+	doctor_say(&doctor, STATUS_OK, "c", "fine");
+	char *text = printed((struct findings_style){0});
+	cr_expect_str_eq(text, "ok       check           a: fine (and 1 more)\n"
+			       "error    check           b: broken\n"
+			       "           -> mend b\n"
+			       "1 error, 0 warnings\n");
+	free(text);
+	text = printed((struct findings_style){.is_verbose = true});
+	cr_expect_not_null(strstr(text, "c: fine\n"));
+	cr_expect_null(strstr(text, "more"));
+	free(text);
+}
+
+Test(doctor_findings, bytes_that_are_no_text_do_not_spoil_the_json, .init = setup, .fini = teardown)
+{
+	char *text = NULL;
+	size_t size;
+	doctor_say(&doctor, STATUS_WARNING, "eth\xff", "odd");
+	FILE *out = open_memstream(&text, &size);
+	cr_expect_eq(findings_print_json(&doctor.findings, "/tmp/\xfe.toml", "proxy", out), 0);
+	fclose(out);
+	cr_expect_not_null(strstr(text, "\"subject\": \"eth?\""), "%s", text);
+	cr_expect_not_null(strstr(text, "\"warning\": 1"), "%s", text);
+	free(text);
+}
