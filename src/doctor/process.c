@@ -12,7 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CMDLINE_MAX = 4096, LINE_MAX_BYTES = 512, LINK_MAX = 64 };
+enum { CMDLINE_MAX = 4096, LINE_MAX_BYTES = 512, LINK_MAX = 64, HEX_WORD = 8 };
+
+// Of a line in /proc/net/tcp: sl, local, remote, state, queues, timer, retransmits, uid, timeout,
+// inode, and more.
+enum { FIELD_LOCAL = 1, FIELD_REMOTE, FIELD_STATE, FIELD_INODE = 9, N_FIELDS };
 
 // ---- command lines -----------------------------------------------------------------------------
 
@@ -67,41 +71,53 @@ const char *process_name(const struct doctor *doctor, int process, char *text)
 
 // ---- sockets -----------------------------------------------------------------------------------
 
+static bool parse_word(const char *text, uint32_t *word)
+{
+	char digits[HEX_WORD + 1] = "";
+	char *end;
+	memcpy(digits, text, strnlen(text, HEX_WORD));
+	*word = (uint32_t)strtoul(digits, &end, 16);
+	return end == digits + HEX_WORD;
+}
+
 // "0100007F:0050": words as this machine holds them, the port in hexadecimal.
 static bool parse_half(const char *text, struct endpoint *endpoint)
 {
-	unsigned words[4];
-	unsigned port;
-	*endpoint = (struct endpoint){.proto = IPPROTO_TCP};
-	if (sscanf(text, "%8x:%x", &words[0], &port) ==
-	    2) { // NOLINT(cert-err34-c): the kernel's own
-		endpoint->addr = ip_addr_from_v4(words[0]);
-	} else if (sscanf(text, "%8x%8x%8x%8x:%x", // NOLINT(cert-err34-c)
-			  &words[0], &words[1], &words[2], &words[3], &port) == 5) {
-		memcpy(endpoint->addr.bytes, words, sizeof(words));
-	} else {
-		return false;
+	uint32_t words[4];
+	size_t n_words = 0;
+	char *end;
+	while (n_words < 4 && parse_word(text, &words[n_words])) {
+		text += HEX_WORD;
+		n_words++;
 	}
-	endpoint->port_be = htons((uint16_t)port);
-	return true;
+	if ((n_words != 1 && n_words != 4) || *text != ':')
+		return false;
+	*endpoint = (struct endpoint){.proto = IPPROTO_TCP};
+	if (n_words == 1)
+		endpoint->addr = ip_addr_from_v4(words[0]);
+	else
+		memcpy(endpoint->addr.bytes, words, sizeof(words));
+	endpoint->port_be = htons((uint16_t)strtoul(text + 1, &end, 16));
+	return end != text + 1;
 }
 
-static bool parse_socket(const char *line, struct tcp_socket *parsed)
+static bool parse_socket(char *line, struct tcp_socket *parsed)
 {
-	char local[48];
-	char remote[48];
-	unsigned state;
-	unsigned long inode;
-	// sl local remote state queues timer retransmits uid timeout inode
-	if (sscanf(line, " %*[^ ] %47s %47s %x %*s %*s %*s %*s %*s %lu", // NOLINT(cert-err34-c)
-		   local, remote, &state, &inode) != 4)
-		return false;
+	const char *fields[N_FIELDS];
+	char *rest = NULL;
+	for (size_t i = 0; i < N_FIELDS; i++) {
+		fields[i] = strtok_r(i ? NULL : line, " ", &rest);
+		if (!fields[i])
+			return false;
+	}
+	unsigned long state = strtoul(fields[FIELD_STATE], NULL, 16);
 	*parsed = (struct tcp_socket){
 		.is_listening = state == TCP_LISTEN,
 		.is_waiting = state == TCP_TIME_WAIT,
-		.inode = inode,
+		.inode = strtoul(fields[FIELD_INODE], NULL, 10),
 	};
-	return parse_half(local, &parsed->local) && parse_half(remote, &parsed->remote);
+	return parse_half(fields[FIELD_LOCAL], &parsed->local) &&
+	       parse_half(fields[FIELD_REMOTE], &parsed->remote);
 }
 
 static bool walk_file(const struct doctor *doctor, const char *name, tcp_socket_fn take, void *arg)

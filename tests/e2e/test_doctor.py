@@ -183,7 +183,13 @@ def test_fault_proxy_arp(two_arm, make_doctor):
                   "proxy_arp")
 
 
-def test_fault_forwarding_of_an_address_that_is_routed_here(one_arm, make_doctor):
+def forwarded_datagrams(lab):
+    names, numbers = [line.split()[1:] for line in lab.run(
+        "lb", "cat", "/proc/net/snmp").stdout.splitlines() if line.startswith("Ip:")]
+    return int(dict(zip(names, numbers))["ForwDatagrams"])
+
+
+def test_fault_forwarding_of_an_address_that_is_routed_here(one_arm, make_culvert, make_doctor):
     one_arm.run("lb", "ip", "address", "del", f"{VIP}/32", "dev", "eth0")
     one_arm.run("lb", "ip", "route", "add", VIP, "via", "10.0.0.10")
     sysctl(one_arm, "net.ipv4.ip_forward", 1)
@@ -191,7 +197,25 @@ def test_fault_forwarding_of_an_address_that_is_routed_here(one_arm, make_doctor
     fault = make_doctor(one_arm).look(made).only_fault()
     assert (fault.name, fault.status) == ("forwarding", "warning")
     one_arm.run("lb", "ip", "route", "del", VIP)  # what the lab's default route does as well
+    one_arm.run("client", "ip", "route", "add", VIP, "via", "10.0.0.2")
+    culvert = make_culvert(one_arm).start(made)
+    culvert.await_all_up()
+
+    def sent_back():
+        """What the kernel forwards of a packet for another port."""
+        before = forwarded_datagrams(one_arm)
+        with one_arm.inside("client"), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"?", (VIP, 9))
+        http.get(one_arm)  # behind it
+        return forwarded_datagrams(one_arm) - before
+
+    assert http.get(one_arm) in ("b1", "b2")
+    assert sent_back() > 0
+    culvert.stop()
     find_and_mend(make_doctor(one_arm), made, "forwarding", "warning", f"web {VIP}:80", "forwards")
+    culvert.start(made)
+    culvert.await_all_up()
+    assert sent_back() == 0
 
 
 def test_fault_rp_filter_where_clients_come_in(two_arm, make_doctor):
