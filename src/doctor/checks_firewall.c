@@ -3,6 +3,7 @@
 // Packets of clients are captured before any rule in the packet modes; health checks, and all of
 // proxy mode, go through the kernel.
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
@@ -27,22 +28,21 @@ struct look {
 
 // ---- what has been left ------------------------------------------------------------------------
 
-// The process whose table it is; 0: not culvert's, or the table for restarts, which lapses.
-static int owner_of(const char *table)
+// "culvert_" and a process number; the table for restarts has none, and lapses.
+static bool is_of_culvert(const char *table)
 {
 	static const char prefix[] = "culvert_";
-	if (strncmp(table, prefix, sizeof(prefix) - 1) != 0)
-		return 0;
-	return (int)strtol(table + sizeof(prefix) - 1, NULL, 10);
+	return strncmp(table, prefix, sizeof(prefix) - 1) == 0 &&
+	       isdigit((unsigned char)table[sizeof(prefix) - 1]);
 }
 
+// Those of a running culvert belong to its process.
 static void look_for_tables(struct look *look)
 {
 	const char *name;
 	struct doctor *doctor = look->doctor;
 	for (size_t i = 0; (name = ruleset_table(look->ruleset, "netdev", i)); i++) {
-		int owner = owner_of(name);
-		if (!owner || owner == doctor->holder)
+		if (!is_of_culvert(name))
 			continue;
 		doctor_say(doctor, STATUS_ERROR, name,
 			   "a table of culvert without its process, from a saved ruleset perhaps: "
@@ -67,6 +67,19 @@ static void look_for_script(struct look *look)
 		doctor_fix(doctor, "iptables/setup.sh down");
 		look->is_fine = false;
 		return;
+	}
+}
+
+static void look_for_owned(struct look *look)
+{
+	static const char own[] = "netdev ";
+	const char *name;
+	for (size_t i = 0; (name = ruleset_owned_table(look->ruleset, i)); i++) {
+		if (strncmp(name, own, sizeof(own) - 1) != 0 ||
+		    !is_of_culvert(name + sizeof(own) - 1))
+			doctor_say(look->doctor, STATUS_SKIPPED, name,
+				   "the table belongs to a running program; its rules are not "
+				   "looked at");
 	}
 }
 
@@ -267,6 +280,7 @@ void check_firewall(struct doctor *doctor)
 	struct look look = {doctor, ruleset, true};
 	look_for_tables(&look);
 	look_for_script(&look);
+	look_for_owned(&look);
 	look_for_legacy(&look);
 	if (config->mode == MODE_PROXY)
 		look_at_clients(&look);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -95,10 +96,10 @@ void check_capabilities(struct doctor *doctor)
 		doctor_say(doctor, STATUS_OK, "", "CAP_NET_RAW and CAP_NET_ADMIN are there");
 		return;
 	}
-	doctor_say(doctor, STATUS_ERROR, "", "%s%s%s missing, which mode %s needs",
-		   has_raw ? "" : "CAP_NET_RAW", has_raw || has_admin ? "" : " and ",
-		   has_admin ? (has_raw ? "" : " is")
-			     : (has_raw ? "CAP_NET_ADMIN is" : "CAP_NET_ADMIN are"),
+	const char *missing = has_raw ? "CAP_NET_ADMIN is" : "CAP_NET_RAW is";
+	if (!has_raw && !has_admin)
+		missing = "CAP_NET_RAW and CAP_NET_ADMIN are";
+	doctor_say(doctor, STATUS_ERROR, "", "%s missing, which mode %s needs", missing,
 		   mode_name(config->mode));
 	doctor_fix(doctor, "sudo culvert --%s --config=%s # or run it by the systemd unit",
 		   mode_name(config->mode), config->path);
@@ -120,9 +121,11 @@ void check_instance(struct doctor *doctor)
 			   process);
 		return;
 	}
+	char number[32] = "";
+	if (process > 0)
+		snprintf(number, sizeof(number), " (process %d)", process);
 	doctor_say(doctor, is_proxy ? STATUS_WARNING : STATUS_ERROR, "",
-		   "another culvert (process %d) forwards packets in this network namespace; %s",
-		   process,
+		   "another culvert%s forwards packets in this network namespace; %s", number,
 		   is_proxy ? "clients of what it serves do not come here"
 			    : "there can be one only");
 	if (process > 0)

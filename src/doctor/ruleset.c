@@ -4,24 +4,14 @@
 // one that may match and would drop it is passed over.
 #include "doctor/ruleset.h"
 
-#include <errno.h>
 #include <jansson.h>
-#include <libmnl/libmnl.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <nftables/libnftables.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "doctor/ruleset_match.h"
+#include "doctor/ruleset_read.h"
 
 enum { DEPTH_MAX = 16 };
-
-struct ruleset {
-	json_t *root;        // owned
-	const json_t *items; // borrowed from it: the array of objects, one key each
-};
 
 // Where a packet is in its base chain.
 struct walk {
@@ -39,90 +29,6 @@ struct outcome {
 	enum step step;
 	enum fate fate; // with STEP_END
 };
-
-// ---- reading -----------------------------------------------------------------------------------
-
-int ruleset_parse(struct ruleset **ruleset, const char *json, struct err *err)
-{
-	json_error_t error;
-	struct ruleset *parsed = calloc(1, sizeof(*parsed));
-	if (!parsed)
-		return err_sys(err, -ENOMEM, "firewall rules");
-	parsed->root = json_loads(json, 0, &error);
-	parsed->items = json_object_get(parsed->root, "nftables");
-	if (!json_is_array(parsed->items)) {
-		ruleset_free(parsed);
-		return err_set(err, -EBADMSG, "the firewall rules cannot be understood");
-	}
-	*ruleset = parsed;
-	return 0;
-}
-
-void ruleset_free(struct ruleset *ruleset)
-{
-	if (!ruleset)
-		return;
-	json_decref(ruleset->root);
-	free(ruleset);
-}
-
-// nft_ctx_new() ends the process where the kernel has no nftables.
-static int open_nft(struct nft_ctx **nft, struct err *err)
-{
-	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	if (!socket || getuid() != geteuid()) {
-		int code = socket ? -EPERM : -errno;
-		if (socket)
-			mnl_socket_close(socket);
-		return err_sys(err, code, "this kernel offers no nftables");
-	}
-	mnl_socket_close(socket);
-	*nft = nft_ctx_new(NFT_CTX_DEFAULT);
-	if (!*nft)
-		return err_sys(err, -ENOMEM, "firewall rules");
-	if (nft_ctx_buffer_output(*nft) == 0 && nft_ctx_buffer_error(*nft) == 0)
-		return 0;
-	nft_ctx_free(*nft);
-	return err_sys(err, -ENOMEM, "firewall rules");
-}
-
-static int fail(struct err *err, struct nft_ctx *nft, const char *what)
-{
-	const char *text = nft_ctx_get_error_buffer(nft);
-	return err_set(err, -EIO, "%s: %.*s", what, (int)strcspn(text, "\n"), text);
-}
-
-int ruleset_read(struct ruleset **ruleset, struct err *err)
-{
-	struct nft_ctx *nft;
-	int code = open_nft(&nft, err);
-	if (code)
-		return code;
-	nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_HANDLE);
-	if (nft_run_cmd_from_buffer(nft, "list ruleset"))
-		code = fail(err, nft, "the firewall rules cannot be read");
-	else
-		code = ruleset_parse(ruleset, nft_ctx_get_output_buffer(nft), err);
-	nft_ctx_free(nft);
-	return code;
-}
-
-int ruleset_try_ingress(struct err *err)
-{
-	struct nft_ctx *nft;
-	int code = open_nft(&nft, err);
-	if (code)
-		return code;
-	nft_ctx_set_dry_run(nft, true);
-	if (nft_run_cmd_from_buffer(nft, "table netdev culvert_doctor {\n"
-					 "chain ingress {\n"
-					 "type filter hook ingress device \"lo\" priority 0\n"
-					 "}\n"
-					 "}\n"))
-		code = fail(err, nft, "rules at ingress are not possible");
-	nft_ctx_free(nft);
-	return code;
-}
 
 // ---- looking up --------------------------------------------------------------------------------
 
@@ -169,6 +75,11 @@ const char *ruleset_table(const struct ruleset *ruleset, const char *family, siz
 			return text_of(table, "name");
 	}
 	return NULL;
+}
+
+const char *ruleset_owned_table(const struct ruleset *ruleset, size_t i)
+{
+	return json_string_value(json_array_get(ruleset->owned, i));
 }
 
 bool ruleset_has_chain(const struct ruleset *ruleset, const char *family, const char *table,

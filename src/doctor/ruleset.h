@@ -52,7 +52,10 @@ void ruleset_free(struct ruleset *ruleset); // NULL is legal
 enum fate ruleset_judge(const struct ruleset *ruleset, const struct ruleset_packet *packet,
 			const char *hook, struct ruleset_culprit *culprit);
 
-// The `i`-th table of a family; NULL behind the last. The name is borrowed.
+// The `i`-th table that belongs to a process, "inet filter", whose rules are not known here; NULL
+// behind the last. The name is borrowed.
+const char *ruleset_owned_table(const struct ruleset *ruleset, size_t i);
+// The `i`-th other table of a family; NULL behind the last. The name is borrowed.
 const char *ruleset_table(const struct ruleset *ruleset, const char *family, size_t i);
 bool ruleset_has_chain(const struct ruleset *ruleset, const char *family, const char *table,
 		       const char *chain);

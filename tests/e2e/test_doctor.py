@@ -361,6 +361,19 @@ def test_fault_nobody_keeps_the_kernel_silent(one_arm, make_doctor):
     find_and_mend(make_doctor(one_arm), made, "firewall", "error", f"web {VIP}:80", "manage = false")
 
 
+def test_a_table_that_belongs_to_another_program_is_said_to_be_unread(one_arm, make_doctor):
+    process = one_arm.spawn("lb", "nft", "-i", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process.stdin.write(b"table inet guard { flags owner; }\n")
+    process.stdin.flush()
+    try:
+        await_condition(lambda: "guard" in "".join(one_arm.nft_tables()), "its table is there")
+        fault = make_doctor(one_arm).look(config.passthrough(one_arm)).only_fault()
+    finally:
+        process.kill()
+        process.communicate()
+    assert (fault.name, fault.status, fault.subject) == ("firewall", "skipped", "inet guard")
+
+
 STRICT_FIREWALL = """
     table inet filter {
         set admins {
