@@ -139,18 +139,10 @@ static void find_hop(struct doctor *doctor, struct doctor_hop *hop)
 		add_link(doctor, &info, false);
 }
 
-static size_t count_backends(const struct config *config)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < config->n_pools; i++)
-		n += config->pools[i].n_backends;
-	return n;
-}
-
 void doctor_find_network(struct doctor *doctor)
 {
 	const struct config *config = doctor->config;
-	doctor->hops = calloc(count_backends(config) + 1, sizeof(*doctor->hops));
+	doctor->hops = calloc(config_n_backends(config) + 1, sizeof(*doctor->hops));
 	if (!doctor->hops)
 		return;
 	for (size_t i = 0; i < config->n_pools; i++) {
