@@ -446,6 +446,14 @@ def test_fault_another_culvert(one_arm, make_culvert, make_doctor):
     assert fault.fix.startswith("kill ")
 
 
+def test_fault_a_packet_mode_beside_proxy_mode(one_arm, make_culvert, make_doctor):
+    culvert = make_culvert(one_arm).start(config.passthrough(one_arm))
+    made = config.proxy(one_arm, port=81, stats={"port": 9001}, proxy={"max_connections": 50})
+    fault = make_doctor(one_arm).look(made).only_fault()
+    assert (fault.name, fault.status) == ("instance", "warning")
+    assert f"process {culvert.process.pid}" in fault.found
+
+
 def test_fault_too_few_open_files(one_arm, make_doctor):
     made = config.proxy(one_arm, proxy={"max_connections": 1000, "threads": 1})
     fault = make_doctor(one_arm).look(made, wrapper=["prlimit", "--nofile=300:300"]).only_fault()
