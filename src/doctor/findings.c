@@ -19,7 +19,7 @@ const char *status_name(enum status status)
 
 // ---- collecting --------------------------------------------------------------------------------
 
-static char *format_text(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static char *format_text(const char *format, va_list args)
 {
 	char *text;
 	return vasprintf(&text, format, args) < 0 ? NULL : text;

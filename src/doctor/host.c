@@ -33,7 +33,8 @@ static int read_file(const char *path, char *text, size_t size)
 	return code;
 }
 
-static bool make_path(const struct doctor *doctor, char *path, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static bool make_path(const struct doctor *doctor, char *path,
+							    const char *format, va_list args)
 {
 	size_t used = (size_t)snprintf(path, DOCTOR_PATH_MAX, "%s", doctor->root);
 	if (used >= DOCTOR_PATH_MAX)
