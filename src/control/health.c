@@ -337,7 +337,7 @@ bool health_is_up(const struct health *health, size_t slot)
 	return health->checks[slot].is_up;
 }
 
-const char *health_reason(const struct health *health, size_t slot)
+const char *health_last_result(const struct health *health, size_t slot)
 {
 	assert(slot < health->n_slots);
 	return health->checks[slot].result;

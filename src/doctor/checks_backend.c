@@ -225,7 +225,8 @@ static void say_result(struct trial *trial, size_t number)
 	if (known->hop.is_local && doctor->config->mode != MODE_PROXY)
 		return; // wrong already
 	if (is_checked && is_up)
-		doctor_say(doctor, STATUS_OK, subject, "%s", health_reason(trial->health, number));
+		doctor_say(doctor, STATUS_OK, subject, "%s",
+			   health_last_result(trial->health, number));
 	else if (is_silent_neighbour(doctor, known, &hop))
 		say_silent(doctor, known, &hop);
 	else if (!is_checked)
@@ -233,7 +234,7 @@ static void say_result(struct trial *trial, size_t number)
 	else if (!known->hop.has_route && doctor->netwatch && !known->backend->unix_path)
 		return; // without a route it is told already
 	else if (health_is_known(trial->health, number))
-		say_failed(doctor, known, health_reason(trial->health, number));
+		say_failed(doctor, known, health_last_result(trial->health, number));
 	else
 		doctor_say(doctor, STATUS_SKIPPED, subject,
 			   "no result in time; this host may lack descriptors or ports");

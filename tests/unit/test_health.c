@@ -182,12 +182,12 @@ Test(health, a_listening_backend_comes_up)
 	bench_add(&bench, "127.0.0.1", port);
 	bench_start(&bench);
 	cr_expect_not(health_is_up(bench.health, 0), "up before any check");
-	cr_expect_str_eq(health_reason(bench.health, 0), "");
+	cr_expect_str_eq(health_last_result(bench.health, 0), "");
 	cr_expect_eq(bench.n_changes, 0);
 	await_changes(&bench, 1);
 	cr_expect(bench.is_up);
 	cr_expect(health_is_up(bench.health, 0));
-	cr_expect_not_null(strstr(health_reason(bench.health, 0), "connected in "));
+	cr_expect_not_null(strstr(health_last_result(bench.health, 0), "connected in "));
 	cr_expect_not_null(strstr(bench.reason, "connected in "), "%s", bench.reason);
 	cr_expect_not_null(strstr(bench.reason, " ms, 1 of 1 checks passed"), "%s", bench.reason);
 	bench_fini(&bench);
@@ -248,7 +248,7 @@ Test(health, a_refusing_backend_stays_down_without_a_change)
 	cr_expect_eq(bench.n_changes, 0);
 	cr_expect_not(health_is_up(bench.health, 0));
 	cr_expect(health_is_known(bench.health, 0));
-	cr_expect_str_eq(health_reason(bench.health, 0), "connect refused");
+	cr_expect_str_eq(health_last_result(bench.health, 0), "connect refused");
 	bench_fini(&bench);
 	close(holder);
 }

@@ -67,4 +67,4 @@ bool health_is_up(const struct health *health, size_t slot);
 bool health_is_known(const struct health *health, size_t slot);
 // What the slot's last check said, borrowed until the next one; empty before the first. "connect
 // refused".
-const char *health_reason(const struct health *health, size_t slot);
+const char *health_last_result(const struct health *health, size_t slot);
