@@ -167,7 +167,8 @@ int service_set_weight(struct service *service, uint32_t backend, int32_t weight
 		return err_set(err, -ENOMEM, "not enough memory to keep the weight in mind");
 	log_info("admin", "backend %s: weight %d%s",
 		 config_backend_label(b->pool_config, b->config, label),
-		 is_configured ? b->config->weight : weight, is_configured ? ", as configured" : "");
+		 is_configured ? b->config->weight : weight,
+		 is_configured ? ", as configured" : "");
 	service_publish_soon(service);
 	return 0;
 }

@@ -103,7 +103,9 @@ static void handle(const struct door *door, struct api_request *request)
 		return;
 	enum evhttp_cmd_type method = evhttp_request_get_command(request->http);
 	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request->http));
-	api_router_find(&door->api->router, method, path ? path : "", match);
+	if (!path)
+		path = "";
+	api_router_find(&door->api->router, method, path, match);
 	if (!match->has_get && !match->has_post) {
 		api_answer_error(request, 404, "docs/api.md lists what there is",
 				 "there is nothing at this path");

@@ -19,8 +19,10 @@ static void expect_line(const char *text, const char *line)
 
 Test(api_metrics, packet_modes_have_packets_flows_and_backends, .timeout = 120)
 {
+	static const char build[] =
+		"culvert_build_info{version=\"" CULVERT_VERSION "\",mode=\"passthrough\"} 1";
 	static const char *const lines[] = {
-		"culvert_build_info{version=\"" CULVERT_VERSION "\",mode=\"passthrough\"} 1",
+		build,
 		"culvert_packets_received_total 60",
 		"culvert_packets_dropped_total{reason=\"no_flow\"} 11",
 		"culvert_flows 20",

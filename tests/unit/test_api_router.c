@@ -35,11 +35,12 @@ static struct api_match find(enum evhttp_cmd_type method, const char *path)
 
 Test(api_router, a_path_has_one_handler_or_none)
 {
-	static char too_long[API_SEGMENT_MAX + 32];
-	memset(too_long, 'a', sizeof(too_long) - 1);
-	memcpy(too_long, "/servers/", 9);
-	memcpy(too_long + sizeof(too_long) - 7, "/state", 6);
-	static const struct {
+	char too_long[API_SEGMENT_MAX + 32];
+	char name[API_SEGMENT_MAX + 1];
+	memset(name, 'a', API_SEGMENT_MAX);
+	name[API_SEGMENT_MAX] = '\0';
+	snprintf(too_long, sizeof(too_long), "/servers/%s/state", name);
+	const struct {
 		enum evhttp_cmd_type method;
 		const char *path;
 		int route;

@@ -279,10 +279,8 @@ Test(api_server, refuses_what_is_no_request_and_goes_on, .timeout = 120)
 		"GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"BREW /stats HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"POST /stats HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
-		"POST /stats HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
-		"99999999999999999999\r\n\r\n",
-		"POST /stats HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
-		"chunked\r\n\r\nzz\r\n",
+		"POST /stats HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+		"POST /stats HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 		"\x16\x03\x01\x02\r\n\r\n",
 		long_headers,
