@@ -47,6 +47,7 @@ LDFLAGS_ALL  = $(FLAGS) -Wl,-z,relro,-z,now $(LDFLAGS)
 LIBS         = $(PKG_LIBS) -lnet -lstdc++ -lm
 
 include mk/build.mk
+include mk/web.mk
 include mk/tc.mk
 include mk/deps.mk
 include mk/test.mk
@@ -72,4 +73,5 @@ help:
 	@echo
 	@echo '  SAN=address|undefined|thread  a sanitizer build, kept apart under build/'
 	@echo '  CC=clang                      another compiler, likewise'
+	@echo '  WEB=0                         without the live page, and so without npm'
 	@echo '  WERROR=1 V=1                  warnings are errors; print every command'

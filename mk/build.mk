@@ -2,7 +2,7 @@
 
 src_c    := $(filter-out src/main.c,$(sort $(wildcard src/*.c src/*/*.c)))
 src_cpp  := $(sort $(wildcard src/*/*.cpp))
-lib_objs := $(src_c:%.c=$O/%.o) $(src_cpp:%.cpp=$O/%.o)
+lib_objs := $(src_c:%.c=$O/%.o) $(src_cpp:%.cpp=$O/%.o) $O/src/control/page_assets.o
 lib      := $O/libculvert.a
 
 .PHONY: all clean

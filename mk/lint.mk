@@ -18,10 +18,10 @@ tidy_stamps   := $(lint_c:%=$L/%.tidy) $(lint_bpf:%=$L/%.tidy)
 header_stamps := $(filter $L/include/%,$(lint_headers:%=$L/%.alone))
 
 .PHONY: lint lint-format lint-shell lint-structure lint-python lint-man lint-vagrant \
-	lint-units format
+	lint-web lint-units format
 lint: ## check format, static analysis, layers, headers, scripts, licence lines
 	$Q $(MAKE) --no-print-directory -j$$(nproc) lint-format lint-shell lint-structure lint-python \
-		lint-man lint-vagrant lint-units
+		lint-man lint-vagrant lint-web lint-units
 	$(call say,LINT,clean)
 
 lint-units: $(header_stamps) $(tidy_stamps)

@@ -46,7 +46,7 @@ $O/tests/support/%: $O/tests/support/%.o $(support_shared:%.c=$O/%.o)
 PYTEST := /usr/bin/python3 -m pytest
 
 .PHONY: support e2e test demo
-support: $(support_bins)
+support: $(support_bins) $(if $(filter-out 0,$(WEB)),$(web_tools)/.installed)
 	@:
 
 e2e: ## run the end-to-end tests in network namespaces (root); E2E='-k udp' picks some

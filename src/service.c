@@ -5,12 +5,14 @@
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 
 #include "culvert/base/clock.h"
 #include "culvert/base/log.h"
+#include "culvert/control/live.h"
 
 enum { DRAIN_LOOK_MS = 500 };
 
@@ -55,11 +57,21 @@ static void on_signal(evutil_socket_t signal_number, short what, void *arg)
 	service->hooks->stop(service->arg, signal_number);
 }
 
+// What events call a backend. Returns `text`.
+static const char *subject_of(const struct snapshot_backend *b, char text[EVENT_SUBJECT_MAX])
+{
+	snprintf(text, EVENT_SUBJECT_MAX, "%s/%s", b->pool_config->name, b->config->name);
+	return text;
+}
+
 void service_take_health(void *arg, size_t backend, bool is_up, const char *reason)
 {
 	struct service *service = arg;
 	const struct snapshot_backend *b = registry_backend(service->registry, (uint32_t)backend);
 	char text[CONFIG_BACKEND_LABEL_MAX];
+	char subject[EVENT_SUBJECT_MAX];
+	events_add(service->events, EVENT_HEALTH, is_up ? LOG_INFO : LOG_WARN,
+		   subject_of(b, subject), "%s: %s", is_up ? "up" : "down", reason);
 	log_write(is_up ? LOG_INFO : LOG_WARN, "health", "backend %s is %s: %s",
 		  config_backend_label(b->pool_config, b->config, text), is_up ? "up" : "down",
 		  reason);
@@ -101,6 +113,7 @@ static void release_frontend(struct service *service, uint32_t slot)
 	if (f->state < SLOT_REMOVED || service->hooks->frontend_users(service->arg, slot) ||
 	    service->hooks->forget_frontend(service->arg, slot))
 		return;
+	events_add(service->events, EVENT_RELOAD, LOG_INFO, f->config->name, "drained, and gone");
 	log_info("reload", "frontend %s has %s and is gone", f->config->name,
 		 f->state == SLOT_OVER ? "had its drain_timeout" : "drained");
 	registry_give_back_frontend(service->registry, slot);
@@ -111,10 +124,13 @@ static void release_frontend(struct service *service, uint32_t slot)
 static void release_backend(struct service *service, uint32_t slot)
 {
 	char text[CONFIG_BACKEND_TEXT_MAX];
+	char subject[EVENT_SUBJECT_MAX];
 	const struct snapshot_backend *b = registry_backend(service->registry, slot);
 	if (b->state < SLOT_REMOVED || service->hooks->backend_users(service->arg, slot) ||
 	    service->hooks->forget_backend(service->arg, slot))
 		return;
+	events_add(service->events, EVENT_RELOAD, LOG_INFO, subject_of(b, subject),
+		   "drained, and gone");
 	log_info("reload", "backend %s of pool %s has %s and is gone",
 		 config_backend_format(b->config, text), b->pool_config->name,
 		 b->state == SLOT_OVER ? "had its drain_timeout" : "drained");
@@ -150,8 +166,11 @@ int service_set_state(struct service *service, uint32_t backend, enum admin_stat
 	};
 	const struct snapshot_backend *b = registry_backend(service->registry, backend);
 	char label[CONFIG_BACKEND_LABEL_MAX];
+	char subject[EVENT_SUBJECT_MAX];
 	if (registry_set_admin(service->registry, backend, state))
 		return err_set(err, -ENOMEM, "not enough memory to keep the state in mind");
+	events_add(service->events, EVENT_ADMIN, LOG_INFO, subject_of(b, subject),
+		   "state set to %s", names[state]);
 	log_info("admin", "backend %s: state %s",
 		 config_backend_label(b->pool_config, b->config, label), names[state]);
 	service_publish_soon(service);
@@ -162,13 +181,16 @@ int service_set_weight(struct service *service, uint32_t backend, int32_t weight
 {
 	const struct snapshot_backend *b = registry_backend(service->registry, backend);
 	bool is_configured = weight == REGISTRY_WEIGHT_CONFIGURED;
+	int32_t value = is_configured ? b->config->weight : weight;
+	const char *source = is_configured ? ", as configured" : "";
 	char label[CONFIG_BACKEND_LABEL_MAX];
+	char subject[EVENT_SUBJECT_MAX];
 	if (registry_set_weight(service->registry, backend, weight))
 		return err_set(err, -ENOMEM, "not enough memory to keep the weight in mind");
+	events_add(service->events, EVENT_ADMIN, LOG_INFO, subject_of(b, subject),
+		   "weight set to %d%s", value, source);
 	log_info("admin", "backend %s: weight %d%s",
-		 config_backend_label(b->pool_config, b->config, label),
-		 is_configured ? b->config->weight : weight,
-		 is_configured ? ", as configured" : "");
+		 config_backend_label(b->pool_config, b->config, label), value, source);
 	service_publish_soon(service);
 	return 0;
 }
@@ -211,6 +233,8 @@ int service_open(struct service *service, uint32_t n_threads, struct err *err)
 		return err_sys(err, -errno, "cannot get random bytes");
 	int code = open_events(service, err);
 	if (!code)
+		code = events_create(&service->events, err);
+	if (!code)
 		code = registry_create(&service->registry, service->config, service->secret,
 				       n_threads, err);
 	return code;
@@ -237,7 +261,11 @@ int service_open_api(struct service *service, struct err *err)
 		.ops = &service->hooks->api,
 		.arg = service->arg,
 	};
-	return api_start(&service->api, service->base, &source, err);
+	int code = api_start(&service->api, service->base, &source, err);
+	if (!code)
+		code = live_start(&service->live, service->base, &source, service->api,
+				  service->events, err);
+	return code;
 }
 
 // ---- taking down, last opened first ------------------------------------------------------------
@@ -250,8 +278,10 @@ static void free_event(struct event *event)
 
 void service_close_outward(struct service *service)
 {
+	live_stop(service->live);
 	api_stop(service->api);
 	health_stop(service->health);
+	service->live = NULL;
 	service->api = NULL;
 	service->health = NULL;
 }
@@ -260,6 +290,7 @@ void service_close(struct service *service)
 {
 	service_close_outward(service);
 	registry_destroy(service->registry);
+	events_destroy(service->events);
 	free_event(service->draining);
 	free_event(service->publishing);
 	for (int i = 0; i < SERVICE_SIGNALS; i++)
@@ -284,7 +315,7 @@ void service_log_frontends(const struct service *service)
 			 config->pools[frontend->pool].name);
 	}
 	if (config->stats_port)
-		log_info("culvert", "statistics at http://%s:%u/stats",
+		log_info("culvert", "live page at http://%s:%u/, statistics at /stats",
 			 ip_addr_format(&config->stats_listen_addr, text), config->stats_port);
 	if (api_socket_path(service->api))
 		log_info("culvert", "API at %s", api_socket_path(service->api));
@@ -292,6 +323,9 @@ void service_log_frontends(const struct service *service)
 
 int service_run(struct service *service, struct err *err)
 {
+	events_add(service->events, EVENT_START, LOG_INFO, "",
+		   "culvert " CULVERT_VERSION " is ready, in %s mode, with %s",
+		   mode_name(service->config->mode), service->config->path);
 	if (event_base_dispatch(service->base) == 0)
 		return 0;
 	return err_set(err, -EIO, "the event loop broke down");

@@ -6,11 +6,13 @@
 
 #include "culvert/balance/registry.h"
 #include "culvert/control/api.h"
+#include "culvert/control/events.h"
 #include "culvert/control/health.h"
 #include "culvert/control/readiness.h"
 
 struct event;
 struct event_base;
+struct live;
 
 enum { SERVICE_SIGNALS = 3 };
 
@@ -41,7 +43,9 @@ struct service {
 	struct registry *registry;
 	struct readiness *readiness; // borrowed; NULL: who is healthy gets traffic
 	struct health *health;
+	struct events *events; // what the API and its page tell of the past
 	struct api *api;
+	struct live *live;
 	uint64_t secret; // random
 };
 

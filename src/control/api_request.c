@@ -17,6 +17,7 @@ static const struct {
 	const char *reason;
 } reasons[] = {
 	{200, "OK"},
+	{304, "Not Modified"},
 	{400, "Bad Request"},
 	{401, "Unauthorized"},
 	{403, "Forbidden"},
@@ -131,8 +132,10 @@ static void send_answer(struct api_request *request, int status, const char *typ
 	char length[24];
 	snprintf(length, sizeof(length), "%zu", body ? evbuffer_get_length(body) : 0);
 	evhttp_add_header(headers, "Content-Type", type);
-	evhttp_add_header(headers, "Content-Length", length);
-	evhttp_add_header(headers, "Cache-Control", "no-store");
+	if (status != HTTP_NOTMODIFIED) // there it would be the length of what is not sent
+		evhttp_add_header(headers, "Content-Length", length);
+	if (!evhttp_find_header(headers, "Cache-Control"))
+		evhttp_add_header(headers, "Cache-Control", "no-store");
 	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
 	evhttp_add_header(headers, "Connection", "close");
 	if (body && evhttp_request_get_command(http) == EVHTTP_REQ_HEAD)

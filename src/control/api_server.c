@@ -20,6 +20,7 @@
 #include "control/api_request.h"
 #include "control/api_socket.h"
 #include "control/api_view.h"
+#include "control/page.h"
 #include "culvert/base/clock.h"
 #include "culvert/base/log.h"
 #include "culvert/net/sockaddr.h"
@@ -94,18 +95,25 @@ static bool is_busy(const struct door *door)
 	return conn_gate_unsent_bytes(door->gate) > MAX_UNSENT || count_held(door) >= MAX_HELD;
 }
 
+// False: that is answered. A browser cannot send a token before it has the page that asks for it.
+static bool is_admitted(const struct door *door, struct api_request *request)
+{
+	if (door->is_local || page_has_route(request->match.route))
+		return true;
+	return api_guard_admit(request, api_config(&door->api->source)->stats_token);
+}
+
 static void handle(const struct door *door, struct api_request *request)
 {
 	bool is_over = false;
 	struct api_match *match = &request->match;
-	if (!door->is_local &&
-	    !api_guard_admit(request, api_config(&door->api->source)->stats_token))
-		return;
 	enum evhttp_cmd_type method = evhttp_request_get_command(request->http);
 	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request->http));
 	if (!path)
 		path = "";
 	api_router_find(&door->api->router, method, path, match);
+	if (!is_admitted(door, request))
+		return;
 	if (!match->has_get && !match->has_post) {
 		api_answer_error(request, 404, "docs/api.md lists what there is",
 				 "there is nothing at this path");
@@ -113,7 +121,7 @@ static void handle(const struct door *door, struct api_request *request)
 		refuse_method(request, match);
 	} else if (!door->is_local && !is_read_only(method)) {
 		refuse_change(door->api, request);
-	} else if (is_busy(door) && strcmp(path, "/healthz") != 0) {
+	} else if (is_busy(door) && strcmp(match->route->pattern, "/healthz") != 0) {
 		api_answer_error(request, 503, "try again in a second",
 				 "too many requests are under way");
 	} else if (api_request_parse(request)) {
@@ -265,6 +273,7 @@ int api_start(struct api **api, struct event_base *base, const struct api_source
 	api_add_metrics(made);
 	api_add_stats(made);
 	api_add_status(made);
+	page_add_routes(made);
 	int code = open_tcp(made, base, err);
 	if (!code)
 		code = open_local(made, base, err);

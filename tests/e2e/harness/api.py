@@ -40,7 +40,7 @@ def exchange(connection, method, target, body, headers):
         connection.request(method, target, data, headers or {})
         response = connection.getresponse()
         kind = response.headers.get("Content-Type", "").split(";")[0]
-        content = response.read()
+        content = response.readline() if kind == "text/event-stream" else response.read()
         return response.status, kind, json.loads(content) if kind == "application/json" else content
     finally:
         connection.close()

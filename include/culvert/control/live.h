@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the live page is fed with: once a second the counters become a sample of the history, which
+// goes to whoever reads the stream, and so does each event. Serves GET /api/v1/stream and
+// /api/v1/events. Called by: control.
+#pragma once
+
+#include "culvert/base/err.h"
+#include "culvert/control/api.h"
+#include "culvert/control/events.h"
+
+struct event_base;
+struct live;
+
+// `source` is copied, what it names borrowed, as are `api` and `events`. 0 or -errno.
+int live_start(struct live **live, struct event_base *base, const struct api_source *source,
+	       struct api *api, struct events *events, struct err *err);
+void live_stop(struct live *live); // before api_stop(); NULL is legal
