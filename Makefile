@@ -34,6 +34,8 @@ PACKAGES := libpcap libmnl libnftables yaml-0.1 libevent jansson liburcu-qsbr li
 # Recursive on purpose: a machine without the libraries must still be able to run `make deps`.
 PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS   = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+# Of culvertctl alone.
+CTL_LIBS   = $(shell pkg-config --libs libcurl ncursesw 2>/dev/null)
 
 WARN := -Wall -Wextra -Wshadow -Wcast-qual -Wvla -Wformat=2 -Wundef $(if $(WERROR),-Werror)
 CWARN := -Wstrict-prototypes -Wmissing-prototypes

@@ -1,16 +1,20 @@
 # Objects, the static library that everything links, and the binaries.
 
-src_c    := $(filter-out src/main.c,$(sort $(wildcard src/*.c src/*/*.c)))
+src_c    := $(filter-out src/main.c src/ctl/main.c,$(sort $(wildcard src/*.c src/*/*.c)))
 src_cpp  := $(sort $(wildcard src/*/*.cpp))
 lib_objs := $(src_c:%.c=$O/%.o) $(src_cpp:%.cpp=$O/%.o) $O/src/control/page_assets.o
 lib      := $O/libculvert.a
 
 .PHONY: all clean
-all: $O/culvert ## build build/culvert (the default)
+all: $O/culvert $O/culvertctl ## build build/culvert and build/culvertctl (the default)
 
 $O/culvert: $O/src/main.o $(lib)
 	$(call say,LINK,$@)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
+$O/culvertctl: $O/src/ctl/main.o $(lib)
+	$(call say,LINK,$@)
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(CTL_LIBS)
 
 $(lib): $(lib_objs)
 	$(call say,AR,$@)

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// `culvertctl drain`, `maint`, `ready` and `weight`: what the operator wants of a server.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/ask.h"
+#include "ctl/command.h"
+#include "ctl/field.h"
+#include "ctl/paint.h"
+#include "ctl/units.h"
+#include "ctl/usage.h"
+
+enum { PATH_MAX_BYTES = 1024, MAX_WEIGHT = 1000 };
+
+static void print_connections(const json_t *backend)
+{
+	char count[UNITS_TEXT_MAX];
+	double current;
+	if (!field_number(backend, "connections.current", &current))
+		return;
+	if (current > 0)
+		printf(", %s connection%s on it", units_whole(current, count),
+		       current == 1 ? "" : "s"); // NOLINT(clang-diagnostic-float-equal)
+	else
+		printf(", no connections on it");
+}
+
+static void print_weight(const json_t *backend)
+{
+	char share[UNITS_TEXT_MAX];
+	double set;
+	double effective;
+	if (field_number(backend, "weight.effective", &effective))
+		printf(", weight %.0f%s", effective,
+		       field_number(backend, "weight.set", &set) ? " (set by hand)" : "");
+	double part;
+	if (field_number(backend, "share", &part))
+		printf(", %s of new connections", units_share(part, share));
+}
+
+static int show(const struct ctl *ctl, const json_t *backend)
+{
+	char *name = paint_clean(field_text_or(backend, "name", "?"));
+	char *state = paint_clean(field_text_or(backend, "state", "?"));
+	char *health = paint_clean(field_text_or(backend, "health", "unknown"));
+	if (name && state && health) {
+		printf("%s: ", name);
+		paint_print(stdout, ctl->has_color, paint_of_word(state), state);
+		if (strcmp(state, "ready") == 0) {
+			printf(", health ");
+			paint_print(stdout, ctl->has_color, paint_of_word(health), health);
+		}
+		print_weight(backend);
+		print_connections(backend);
+		putchar('\n');
+	}
+	free(health);
+	free(state);
+	free(name);
+	return CTL_OK;
+}
+
+static int post(const struct ctl *ctl, const char *server, const char *what, json_t *body)
+{
+	char path[PATH_MAX_BYTES] = "/api/v1/servers/";
+	json_t *answer = NULL;
+	client_escape(path, sizeof(path), server);
+	size_t length = strlen(path);
+	snprintf(path + length, sizeof(path) - length, "/%s", what);
+	int code = ask_post(ctl, path, body, &answer);
+	if (code != CTL_OK)
+		return code;
+	code = ctl->is_json ? ask_print_json(answer) : show(ctl, answer);
+	json_decref(answer);
+	return code;
+}
+
+static int run_drain(const struct ctl *ctl, const struct command_args *args)
+{
+	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "drain"));
+}
+
+static int run_maint(const struct ctl *ctl, const struct command_args *args)
+{
+	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "maint"));
+}
+
+static int run_ready(const struct ctl *ctl, const struct command_args *args)
+{
+	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "ready"));
+}
+
+static int run_weight(const struct ctl *ctl, const struct command_args *args)
+{
+	long weight;
+	const char *text = args->arguments[1];
+	if (strcmp(text, "default") == 0)
+		return post(ctl, args->arguments[0], "weight", json_pack("{s:n}", "weight"));
+	if (!usage_parse_number(text, 0, MAX_WEIGHT, &weight))
+		return usage_error(&weight_command, "a weight is 0 to %d, or default", MAX_WEIGHT);
+	return post(ctl, args->arguments[0], "weight",
+		    json_pack("{s:I}", "weight", (json_int_t)weight));
+}
+
+#define SERVER_NAMES                                                                         \
+	"SERVER is POOL/SERVER, or the server's name alone where there is only one of it.\n" \
+	"It stays so across reloads, until said otherwise."
+
+const struct command drain_command = {
+	.name = "drain",
+	.arguments = "SERVER",
+	.min_arguments = 1,
+	.max_arguments = 1,
+	.summary = "no new connections; those that it has go on",
+	.help = "The server gets no new connections; those that it has go on until they "
+		"end.\n" SERVER_NAMES,
+	.run = run_drain,
+};
+
+const struct command maint_command = {
+	.name = "maint",
+	.arguments = "SERVER",
+	.min_arguments = 1,
+	.max_arguments = 1,
+	.summary = "out of service: as if it were down",
+	.help = "The server is out of service, as if it were down: no new connections, and those "
+		"that it\n"
+		"has are ended as the pool's on_backend_down says.\n" SERVER_NAMES,
+	.run = run_maint,
+};
+
+const struct command ready_command = {
+	.name = "ready",
+	.arguments = "SERVER",
+	.min_arguments = 1,
+	.max_arguments = 1,
+	.summary = "back into service, as its health allows",
+	.help = "The server is back in service, as its health allows: the end of drain and maint.\n"
+		"SERVER is POOL/SERVER, or the server's name alone where there is only one of it.",
+	.run = run_ready,
+};
+
+const struct command weight_command = {
+	.name = "weight",
+	.arguments = "SERVER N|default",
+	.min_arguments = 2,
+	.max_arguments = 2,
+	.summary = "its share of new connections",
+	.help = "The server's weight among those of its pool, 0 to 1000; \"default\" is what the "
+		"file says.\n" SERVER_NAMES,
+	.run = run_weight,
+};

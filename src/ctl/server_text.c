@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ctl/server_text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/field.h"
+
+__attribute__((format(printf, 3, 4))) static void append(char *text, size_t room,
+							 const char *format, ...)
+{
+	size_t length = strlen(text);
+	if (length > 0 && length + 2 < room) {
+		strcpy(text + length, "; ");
+		length += 2;
+	}
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text + length, room - length, format, args);
+	va_end(args);
+}
+
+const char *server_note(const json_t *backend, char *text, size_t room)
+{
+	const char *health = field_text_or(backend, "health", "");
+	const char *reason = field_text_or(backend, "health_reason", "");
+	const char *hop = field_text_or(backend, "hop.state", "ready");
+	double configured;
+	double set;
+	double effective;
+	*text = '\0';
+	if (*reason && strcmp(health, "up") != 0)
+		append(text, room, "%s", reason);
+	if (strcmp(hop, "no_route") == 0)
+		append(text, room, "no route to it");
+	else if (strcmp(hop, "ready") != 0)
+		append(text, room, "its neighbour does not answer");
+	if (!field_number(backend, "weight.configured", &configured))
+		return text;
+	if (field_number(backend, "weight.set", &set))
+		append(text, room, "weight set by hand, the file says %.0f", configured);
+	else
+		set = configured;
+	if (field_number(backend, "weight.effective", &effective) && effective > 0 &&
+	    effective < set)
+		append(text, room, "starting slowly, up to %.0f", set);
+	return text;
+}

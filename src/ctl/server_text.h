@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// What there is to say of a server beside its numbers.
+#pragma once
+
+#include <jansson.h>
+#include <stddef.h>
+
+// Why it is not in use, a weight set at run time, a next hop that is missing; "" when there is
+// nothing to say. From the API's object of a backend. Fills `text` and returns it.
+const char *server_note(const json_t *backend, char *text, size_t room);
