@@ -20,6 +20,8 @@ enum {
 	FOOT_ROWS = 2, // what the chosen row has to say, and the keys
 	MIN_NAME = 12, // columns; before that, other columns go
 	MIN_FOR_CLOCK = 76,
+	WIDTH_OF_KEYS = 78, // the longest line of them; where it does not fit, some
+	WIDTH_OF_SOME_KEYS = 34,
 	LINE_MAX_BYTES = 512,
 	KEY_ESCAPE = 27,
 	MANY_ROWS = 1 << 20, // more than there are
@@ -497,6 +499,9 @@ bool top_view_key(struct top_view *view, const struct top_model *model, int key)
 	case KEY_LEFT:
 		leave_pool(view);
 		break;
+	case KEY_RESIZE: // what the terminal shows now is anybody's guess
+		clearok(stdscr, TRUE);
+		break;
 	case 'a':
 		show_all(view);
 		break;
@@ -518,8 +523,14 @@ static void draw_foot(const struct top_view *view, const struct top_row *chosen)
 		put_line(LINES - 2, PAINT_BAD, "%s: in panic, all of its servers are used",
 			 chosen->name);
 	}
-	put_line(LINES - 1, PAINT_DIM, "%s   sort: n name  c now  f new/s  i in  o out   q quit",
-		 view->is_servers ? "Esc back" : "Enter open  a all servers");
+	const char *keys = view->is_servers ? "Esc back" : "Enter open  a all servers";
+	if (COLS >= WIDTH_OF_KEYS)
+		put_line(LINES - 1, PAINT_DIM,
+			 "%s   sort: n name  c now  f new/s  i in  o out   q quit", keys);
+	else if (COLS >= WIDTH_OF_SOME_KEYS)
+		put_line(LINES - 1, PAINT_DIM, "%s   q quit", keys);
+	else
+		put_line(LINES - 1, PAINT_DIM, "q quit");
 }
 
 static void draw_rows(struct top_view *view, const struct top_rows *rows, size_t place)

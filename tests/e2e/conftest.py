@@ -14,8 +14,10 @@ import pytest
 from harness import lab as lab_module, streams
 from harness.config import UDP_PORT
 from harness.culvert import BINARY, Culvert
+from harness.fake_api import FakeApi
 from harness.lab import ROOT, Lab
 from harness.proxy import Proxy
+from harness.terminal import Terminal
 
 SUPPORT = pathlib.Path(os.path.abspath(os.environ.get("SUPPORT", ROOT / "build/tests/support")))
 TEST_SECONDS = 180
@@ -207,3 +209,22 @@ def stream_load(support):
             stack.callback(load.kill)
             return load
         yield start
+
+
+@pytest.fixture
+def fake_api(tmp_path):
+    """Canned answers of the API on a Unix socket, and culvertctl to ask them: a fake_api.FakeApi."""
+    api = FakeApi(tmp_path / "api.sock")
+    yield api
+    api.stop()
+
+
+@pytest.fixture
+def make_terminal():
+    """Call it with the arguments of terminal.Terminal."""
+    with contextlib.ExitStack() as stack:
+        def make(*args, **options):
+            terminal = Terminal(*args, **options)
+            stack.callback(terminal.close)
+            return terminal
+        yield make

@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What culvertctl asks, and how it shows the answers: against canned ones, so that every case can be had."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from harness.fake_api import ANSWERS, CTL, FLOWS, PLAN, STATUS, backend, error
+from harness.lab import ROOT
+
+
+def lines(result):
+    """The lines, each as a list of words."""
+    return [line.split() for line in result.stdout.splitlines()]
+
+
+# --- what every command does ----------------------------------------------------------------------
+
+COMMANDS = [
+    (["status"], "/api/v1/status"),
+    (["servers"], "/api/v1/backends"),
+    (["stats"], "/stats"),
+    (["flows"], "/api/v1/flows"),
+    (["drops"], "/api/v1/drops"),
+    (["events"], "/api/v1/events"),
+    (["config"], "/api/v1/config"),
+    (["explain", "192.0.2.7:40000", "10.0.0.1:80"], "/api/v1/explain"),
+]
+
+
+@pytest.mark.parametrize("command, path", COMMANDS, ids=lambda value: str(value))
+def test_json_is_the_answer_as_it_came(fake_api, command, path):
+    result = fake_api.run(*command, "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == ANSWERS[f"GET {path}"]
+    assert fake_api.requests[0][1] == path
+    assert result.stdout.startswith("{\n  \""), "it is made to be read, too"
+
+
+@pytest.mark.parametrize("command, path", COMMANDS, ids=lambda value: str(value))
+def test_text_has_no_colours_in_a_pipe_and_no_spaces_at_the_end(fake_api, command, path):
+    result = fake_api.run(*command)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "\033" not in result.stdout
+    assert result.stdout.strip()
+    assert all(line == line.rstrip() for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize("command, path", COMMANDS, ids=lambda value: str(value))
+def test_an_empty_answer_is_shown_without_a_crash(fake_api, command, path):
+    fake_api.answers[f"GET {path}"] = {}
+    result = fake_api.run(*command)
+    assert result.returncode in (0, 1), result
+    assert "Sanitizer" not in result.stderr
+
+
+@pytest.mark.parametrize("command, path", COMMANDS, ids=lambda value: str(value))
+def test_an_answer_of_other_kinds_is_shown_without_a_crash(fake_api, command, path):
+    def twist(value):
+        if isinstance(value, dict):
+            return {key: twist(inner) for key, inner in value.items()} if value else 7
+        if isinstance(value, list):
+            return [twist(inner) for inner in value] + [None, 7, "x", [], {}]
+        return {"a": 1} if isinstance(value, str) else "text"
+
+    fake_api.answers[f"GET {path}"] = twist(ANSWERS[f"GET {path}"])
+    result = fake_api.run(*command)
+    assert result.returncode in (0, 1), result
+
+
+def test_colours_are_for_terminals(fake_api, make_terminal):
+    def raw(*args, **environment):
+        terminal = make_terminal(fake_api.command("servers", *args), columns=200,
+                                 environment=environment)
+        assert terminal.wait() == 0
+        return terminal.raw
+
+    green = b"\033[32mup\033[0m"
+    assert green in raw()
+    assert b"\033" not in raw("--no-color")
+    assert b"\033" not in raw(NO_COLOR="1")
+    assert b"\033" not in raw(TERM="dumb")
+
+
+def test_json_escapes_what_a_terminal_would_obey(fake_api):
+    fake_api.answers["GET /api/v1/config"] = {"name": "\033[31mred"}
+    assert "\033" not in fake_api.run("config", "--json").stdout
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_options_stand_before_or_after_the_command(fake_api, place):
+    arguments = ["--json", "status"] if place == "before" else ["status", "--json"]
+    assert json.loads(fake_api.run(*arguments).stdout)["pid"] == 4242
+
+
+def test_the_environment_may_name_the_socket(fake_api):
+    result = fake_api.run("status", "--socket", fake_api.path, environment={"CULVERT_SOCKET": "/nowhere"})
+    assert result.returncode == 0
+    result = subprocess.run([CTL, "servers", "--names"], capture_output=True, text=True, check=False,
+                            env={**os.environ, "CULVERT_SOCKET": fake_api.path})
+    assert result.returncode == 0, result
+
+
+# --- status, servers, stats -----------------------------------------------------------------------
+
+def test_status_says_what_is_wrong(fake_api):
+    result = fake_api.run("status")
+    assert "passthrough mode, process 4242" in result.stdout
+    assert "ready, running for 2 h 5 min, since 2026-11-21 09:00:00" in result.stdout
+    assert "3: 2 up, 1 down" in result.stdout
+    assert "web/b2 is down: connection refused" in result.stdout
+    assert "12,304 of 1,048,576 (1.2%)" in result.stdout
+    assert "refused, 2026-11-21 10:00:00, by file: the file has 1 error" in result.stdout
+    assert "/etc/culvert/culvert.toml:3:1: bad" in result.stdout
+
+
+def test_status_shows_sessions_in_proxy_mode_and_no_backends_that_are_well(fake_api):
+    status = {**STATUS, "mode": "proxy", "sessions": {"current": 7, "max": 0},
+              "backends": {"total": 3, "up": 3, "down": 0}}
+    del status["flows"]
+    fake_api.answers["GET /api/v1/status"] = status
+    result = fake_api.run("status")
+    assert ["Sessions", "7"] in lines(result)
+    assert "/api/v1/backends" not in [request[1] for request in fake_api.requests]
+
+
+@pytest.mark.parametrize("body", [b"frontend web has no usable backend\nmore\n",
+                                  {"error": {"message": "frontend web has no usable backend"}}])
+def test_status_is_1_when_it_is_not_ready(fake_api, body):
+    fake_api.answers["GET /readyz"] = (503, body)
+    result = fake_api.run("status")
+    assert result.returncode == 1
+    assert "Not ready    frontend web has no usable backend\n" in result.stdout
+    assert fake_api.run("status", "--json").returncode == 1
+
+
+def test_status_names_a_few_of_many_that_are_down(fake_api):
+    fake_api.answers["GET /api/v1/backends"] = {
+        "backends": [backend(f"b{i}", health="down") for i in range(12)]}
+    result = fake_api.run("status")
+    assert result.stdout.count("is down") == 5
+    assert "and 7 more: culvertctl servers" in result.stdout
+
+
+def test_servers_is_a_table(fake_api):
+    result = fake_api.run("servers")
+    rows = lines(result)
+    assert rows[0] == ["SERVER", "ADDRESS", "STATE", "HEALTH", "FOR", "WEIGHT", "SHARE", "NOW",
+                       "TOTAL", "IN", "OUT", "NOTE"]
+    assert rows[1][:4] == ["web/b1", "10.0.0.101:80", "ready", "up"]
+    assert " ".join(rows[1][-8:]) == "1 50% 12 1,204 1.2 MB 34 MB", rows[1]
+    assert "connection refused" in result.stdout.splitlines()[2]
+    assert rows[3][2] == "drain" and "weight set by hand, the file says 2" in result.stdout
+    assert "Pool web is in panic" in result.stdout
+    text = result.stdout.splitlines()
+    assert len({line.index("ready") for line in text if " ready " in line}) == 1, "columns are aligned"
+
+
+def test_servers_of_one_pool(fake_api):
+    result = fake_api.run("servers", "mail")
+    assert [row[0] for row in lines(result)] == ["SERVER", "mail/m1"]
+    result = fake_api.run("servers", "nix")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert 'there is no pool "nix"' in result.stderr
+
+
+def test_servers_names_are_for_scripts(fake_api):
+    assert fake_api.run("servers", "--names").stdout.split() == ["web/b1", "web/b2", "web/b3", "mail/m1"]
+
+
+def test_odd_names_are_shown_and_obey_nobody(fake_api):
+    fake_api.answers["GET /api/v1/backends"] = {"backends": [
+        backend("\033]0;owned\007", pool="web"), backend("a b\nc", pool="web"), backend("日本", pool="web"),
+        backend("b4", health="down", health_reason="\033[2J gone")]}
+    result = fake_api.run("servers")
+    assert "\033" not in result.stdout and "\007" not in result.stdout
+    assert len(result.stdout.splitlines()) == 5
+    assert "web/?]0;owned?" in result.stdout and "web/a b?c" in result.stdout and "web/日本" in result.stdout
+
+
+def test_stats_counts_what_is_up(fake_api):
+    result = fake_api.run("stats")
+    assert "24 now, 3,619 in total" in result.stdout
+    assert ["web", "24", "3,612", "3.6", "MB", "102", "MB", "1", "of", "2"] in lines(result)
+    assert "200 dropped (culvertctl drops says why)" in result.stdout
+
+
+# --- flows, drops, events, explain ----------------------------------------------------------------
+
+def test_flows_asks_for_what_the_options_say(fake_api):
+    result = fake_api.run("flows", "--client=192.0.2.7:40000", "--server", "web/b 1&x", "--frontend=web",
+                          "--limit=5")
+    assert result.returncode == 0, result
+    assert fake_api.requests[0][2] == {"client": "192.0.2.7:40000", "server": "web/b 1&x",
+                                       "frontend": "web", "limit": "5"}
+    assert "10.0.0.2:33768" in result.stdout and "2 h 3 min" in result.stdout
+    assert "1 of 250 flows shown; --limit=N shows more" in result.stdout
+
+
+def test_flows_without_nat_have_no_column_for_it(fake_api):
+    flow = {key: value for key, value in FLOWS["flows"][0].items() if key != "nat"}
+    fake_api.answers["GET /api/v1/flows"] = {"flows": [flow], "n_matched": 1, "is_complete": False}
+    result = fake_api.run("flows")
+    assert "NAT" not in result.stdout
+    assert "1 flow; there may be more" in result.stdout
+    fake_api.answers["GET /api/v1/flows"] = {"flows": [], "n_matched": 0, "is_complete": True}
+    assert fake_api.run("flows").stdout == "No flows.\n"
+
+
+def test_drops_shows_what_has_happened(fake_api):
+    result = fake_api.run("drops")
+    assert "109,500 (99.5%)" in result.stdout
+    assert "every flow is in use" in result.stdout
+    assert "bad_checksum" not in result.stdout
+
+
+def test_drops_of_proxy_mode_are_ends_of_sessions(fake_api):
+    fake_api.answers["GET /api/v1/drops"] = {"ends": [
+        {"end": "finished", "text": "both sides have closed", "count": 12}]}
+    assert ["finished", "12", "both", "sides", "have", "closed"] in lines(fake_api.run("drops"))
+
+
+def test_a_sample_is_a_file(fake_api, tmp_path):
+    file = tmp_path / "out.pcap"
+    result = fake_api.run("drops", "--sample=flow_table_full", file, "--count=7", "--seconds=2")
+    assert result.stdout == f"3 packets dropped as flow_table_full in {file}\n"
+    assert file.read_bytes() == ANSWERS["GET /api/v1/drops/flow_table_full/sample"][1]
+    assert fake_api.requests[0][2] == {"count": "7", "seconds": "2"}
+    assert {"out.pcap", "api.sock"} == set(os.listdir(tmp_path))
+
+
+def test_a_sample_may_go_through_a_pipe(fake_api):
+    result = subprocess.run(fake_api.command("drops", "--sample=flow_table_full", "-"),
+                            capture_output=True, check=False)
+    assert result.stdout == ANSWERS["GET /api/v1/drops/flow_table_full/sample"][1]
+    assert b"3 packets" in result.stderr
+
+
+def test_a_capture_is_not_printed_on_a_terminal(fake_api, make_terminal):
+    terminal = make_terminal(fake_api.command("drops", "--sample=flow_table_full", "-"))
+    assert terminal.wait() == 2
+    assert "not for a terminal" in terminal.text()
+    assert fake_api.requests == []
+
+
+def test_a_sample_that_is_refused_leaves_no_file(fake_api, tmp_path):
+    result = fake_api.run("drops", "--sample=nonsense", tmp_path / "out.pcap")
+    assert result.returncode == 1 and "there is no" in result.stderr
+    assert os.listdir(tmp_path) == ["api.sock"]
+    result = fake_api.run("drops", "--sample=flow_table_full", tmp_path / "none" / "out.pcap")
+    assert result.returncode == 1 and "No such file or directory" in result.stderr
+
+
+def test_events_are_read_downwards(fake_api):
+    result = fake_api.run("events", "--limit=9")
+    assert fake_api.requests[0][2] == {"limit": "9"}
+    assert result.stdout.splitlines() == [
+        "2026-11-21 10:00:01  info   start    ready",
+        "2026-11-21 10:00:02  warn   health   web/b2  down: connection refused"]
+
+
+def test_explain_shows_the_answer_and_its_reasons(fake_api):
+    result = fake_api.run("explain", "192.0.2.7:40000", "[2001:db8::1]:80", "--udp")
+    assert fake_api.requests[0][2] == {"client": "192.0.2.7:40000", "vip": "[2001:db8::1]:80",
+                                       "protocol": "udp"}
+    assert result.stdout.startswith("Server     web/b3\n")
+    assert "web/b2: down" in result.stdout and "maglev, hash 0x1f2e, slot 4711" in result.stdout
+    assert " 1. The frontend web listens there.\n 2. " in result.stdout
+
+
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_explain_is_1_when_nobody_would_answer(fake_api, extra):
+    fake_api.answers["GET /api/v1/explain"] = {"frontend": None, "backend": None, "verdict": "passed",
+                                               "skipped": [], "steps": []}
+    assert fake_api.run("explain", "192.0.2.7:4", "10.0.0.1:80", *extra).returncode == 1
+
+
+# --- orders ---------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("command, body", [
+    (["drain"], {"state": "drain"}), (["maint"], {"state": "maint"}), (["ready"], {"state": "ready"})])
+def test_orders_post_a_state(fake_api, command, body):
+    result = fake_api.run(*command, "web/b1")
+    assert result.returncode == 0, result
+    assert fake_api.requests == [("POST", "/api/v1/servers/web%2Fb1/state", {}, body)]
+    assert result.stdout == "web/b1: drain, weight 1, 0% of new connections, 12 connections on it\n"
+
+
+@pytest.mark.parametrize("text, weight", [("7", 7), ("0", 0), ("1000", 1000), ("default", None)])
+def test_weights(fake_api, text, weight):
+    result = fake_api.run("weight", "web/b1", text)
+    assert fake_api.requests == [("POST", "/api/v1/servers/web%2Fb1/weight", {}, {"weight": weight})]
+    assert "weight 7 (set by hand)" in result.stdout
+
+
+@pytest.mark.parametrize("name, path", [
+    ("a b", "a%20b"), ("a/b/c", "a%2Fb%2Fc"), ("..", ".."), ("100%", "100%25"), ("a?b#c", "a%3Fb%23c"),
+    ("日", "%E6%97%A5"), ('"<>', "%22%3C%3E")])
+def test_names_are_escaped_in_paths(fake_api, name, path):
+    fake_api.answers[f"POST /api/v1/servers/{path}/state"] = backend("x")
+    result = fake_api.run("drain", name)
+    assert result.returncode == 0, (result, fake_api.requests)
+
+
+def test_a_name_of_several_servers_is_refused_with_the_candidates(fake_api):
+    fake_api.answers["POST /api/v1/servers/b1/state"] = (409, {"error": {
+        "message": 'several servers are called "b1": web/b1, mail/b1', "hint": "Say POOL/SERVER."}})
+    result = fake_api.run("drain", "b1")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == ('culvertctl: several servers are called "b1": web/b1, mail/b1\n'
+                             "Say POOL/SERVER.\n")
+
+
+# --- reload ---------------------------------------------------------------------------------------
+
+def test_reload_says_what_it_has_changed(fake_api):
+    result = fake_api.run("reload", "--max-disruption=0.5")
+    assert fake_api.requests[0][3] == {"plan": False, "max_disruption": 0.5}
+    assert result.stdout.startswith("Reloaded:\n\n  + added    backend   web/b4  10.0.0.104:80\n"
+                                    "  - removed  backend   web/b1\n  ~ changed  frontend  web ")
+    assert "Maglev slots moved  32,768 of 65,537 (50%)\n" in result.stdout
+    assert "Live flows touched  1,204\n" in result.stdout
+
+
+def test_a_plan_says_that_nothing_has_happened(fake_api):
+    fake_api.answers["POST /api/v1/reload"] = {"result": "planned", "plan": PLAN}
+    result = fake_api.run("reload", "--plan")
+    assert fake_api.requests[0][3] == {"plan": True}
+    assert result.stdout.startswith("A reload would change:\n\n  + added")
+
+
+@pytest.mark.parametrize("answer", [{"result": "unchanged", "plan": {**PLAN, "changes": []}},
+                                    {"result": "planned", "plan": {**PLAN, "changes": []}}])
+def test_nothing_to_change(fake_api, answer):
+    fake_api.answers["POST /api/v1/reload"] = answer
+    assert fake_api.run("reload").stdout == "Nothing to change: the file says what is in force.\n"
+
+
+def test_errors_of_a_file_are_shown_as_editors_read_them(fake_api):
+    fake_api.answers["POST /api/v1/reload"] = error(
+        422, "the file has 2 errors", plan=None, errors=[
+            {"file": "/etc/culvert/culvert.toml", "line": 3, "column": 7, "message": "not a number"},
+            {"file": "/etc/culvert/culvert.toml", "line": 0, "column": 0, "message": "no pool"}])
+    result = fake_api.run("reload")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == ("culvertctl: the file has 2 errors\n"
+                             "/etc/culvert/culvert.toml:3:7: not a number\n"
+                             "/etc/culvert/culvert.toml: no pool\n")
+
+
+def test_a_plan_above_the_budget_is_shown_and_refused(fake_api):
+    plan = {**PLAN, "max_disruption": 0.1,
+            "needs_restart": [{"key": "passthrough.workers", "message": "threads are made at the start"}]}
+    fake_api.answers["POST /api/v1/reload"] = error(422, "it would move 50% of the slots", plan=plan,
+                                                    errors=[])
+    result = fake_api.run("reload")
+    assert result.returncode == 1
+    assert result.stdout.startswith("It would have changed:\n")
+    assert "Disruption          50%, of 10% allowed\n" in result.stdout
+    assert "passthrough.workers: threads are made at the start" in result.stdout
+    as_json = fake_api.run("reload", "--json")
+    assert as_json.returncode == 1 and as_json.stderr == ""
+    assert json.loads(as_json.stdout)["plan"] == plan
+
+
+def test_one_reload_at_a_time(fake_api):
+    fake_api.answers["POST /api/v1/reload"] = error(409, "a reload is under way")
+    result = fake_api.run("reload")
+    assert (result.returncode, result.stderr) == (1, "culvertctl: a reload is under way\n")
+
+
+# --- check ----------------------------------------------------------------------------------------
+
+GOOD = """[frontends.web]
+listen_addr = "10.0.0.1:80"
+backend = "web"
+[backends.web.servers.b1]
+addr = "10.0.0.101:80"
+"""
+
+
+def test_check_needs_no_culvert(fake_api, tmp_path):
+    file = tmp_path / "good.toml"
+    file.write_text(GOOD)
+    result = fake_api.run("check", file)
+    assert (result.returncode, result.stdout) == (0, f"{file}: ok (proxy mode)\n")
+    result = fake_api.run("check", "--mode=dsr", file)
+    assert (result.returncode, result.stdout) == (0, f"{file}: ok (dsr mode)\n")
+    assert fake_api.requests == []
+
+
+def test_check_names_the_place(fake_api, tmp_path):
+    file = tmp_path / "bad.toml"
+    file.write_text(GOOD.replace("addr = \"10.0.0.101:80\"", "adr = 7"))
+    result = fake_api.run("check", file)
+    assert result.returncode == 1
+    assert result.stdout.startswith(f"{file}:")
+    found = json.loads(fake_api.run("check", "--json", file).stdout)
+    assert found["ok"] is False and found["errors"][0]["line"] > 0
+    assert fake_api.run("check", tmp_path / "none.toml").returncode == 1
+
+
+def test_check_knows_what_a_mode_cannot_do(fake_api, tmp_path):
+    file = tmp_path / "any.toml"
+    file.write_text(GOOD.replace("10.0.0.1:80", "0.0.0.0:80"))
+    assert fake_api.run("check", file).returncode == 0
+    assert fake_api.run("check", "--mode=passthrough", file).returncode == 1
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+@pytest.mark.parametrize("arguments", [
+    [], ["nonsense"], ["status", "extra"], ["drain"], ["drain", "a", "b"], ["weight", "a"],
+    ["weight", "a", "x"], ["weight", "a", "1001"], ["weight", "a", "--", "-1"], ["status", "--nonsense"],
+    ["flows", "--limit=0"], ["flows", "--limit=x"], ["drops", "--sample=x"], ["drops", "file"],
+    ["drops", "--count=3"], ["drops", "--sample=x", "f", "--count=0"], ["reload", "--max-disruption=2"],
+    ["reload", "--max-disruption=x"], ["explain", "1.2.3.4:5"], ["explain", "1.2.3.4", "5.6.7.8:9"],
+    ["events", "--limit=x"], ["check"], ["check", "--mode=x", "f"], ["--timeout=0", "status"],
+    ["--timeout=x", "status"], ["servers", "web", "--json"], ["top", "--json"]], ids=lambda a: " ".join(a))
+def test_a_bad_command_line_is_2_and_asks_nothing(fake_api, arguments):
+    result = fake_api.run(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "culvertctl" in result.stderr and "--help" in result.stderr
+    assert fake_api.requests == []
+
+
+def test_every_command_has_help(fake_api):
+    overview = fake_api.run("--help").stdout
+    assert all(len(line) <= 100 for line in overview.splitlines())
+    names = [line.split()[0] for line in overview.splitlines() if line.startswith("  ") and line[2].islower()]
+    assert {"status", "top", "reload", "check", "weight"} < set(names)
+    for name in names:
+        result = fake_api.run(name, "--help")
+        assert result.returncode == 0 and result.stderr == ""
+        assert result.stdout.startswith(f"Usage: culvertctl {name}"), result
+        assert all(len(line) <= 100 for line in result.stdout.splitlines())
+
+
+def test_version(fake_api):
+    version = (ROOT / "VERSION").read_text().strip()
+    assert fake_api.run("--version").stdout == f"culvertctl {version}\n"
