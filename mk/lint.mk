@@ -9,7 +9,8 @@ lint_man     := $(sort $(wildcard man/*.[1-9]))
 # Commands have no ending: their first line tells.
 lint_scripts := .ci/run $(wildcard tools/* iptables/* tc/* tc/lib/* vagrant/* vagrant/lib/* tests/* \
 	tests/*/*)
-lint_shell    = $(shell grep -lsE '^\#!/bin/(ba)?sh' $(lint_scripts))
+# Completions are sourced, and have no first line that says so.
+lint_shell    = $(wildcard tools/completion/*.bash) $(shell grep -lsE '^\#!/bin/(ba)?sh' $(lint_scripts))
 lint_python   = $(shell grep -lsE '^\#!.*python' $(lint_scripts)) \
 	$(wildcard tests/*/*.py tests/*/*/*.py)
 
