@@ -19,49 +19,71 @@ static void print_connections(const json_t *backend)
 	double current;
 	if (!field_number(backend, "connections.current", &current))
 		return;
-	if (current > 0)
-		printf(", %s connection%s on it", units_whole(current, count),
-		       current == 1 ? "" : "s"); // NOLINT(clang-diagnostic-float-equal)
-	else
+	units_whole(current, count);
+	if (strcmp(count, "0") == 0)
 		printf(", no connections on it");
+	else
+		printf(", %s connection%s on it", count, strcmp(count, "1") == 0 ? "" : "s");
 }
 
 static void print_weight(const json_t *backend)
 {
-	char share[UNITS_TEXT_MAX];
-	double set;
-	double effective;
-	if (field_number(backend, "weight.effective", &effective))
-		printf(", weight %.0f%s", effective,
-		       field_number(backend, "weight.set", &set) ? " (set by hand)" : "");
-	double part;
-	if (field_number(backend, "share", &part))
-		printf(", %s of new connections", units_share(part, share));
+	char text[UNITS_TEXT_MAX];
+	double weight;
+	double share;
+	if (field_number(backend, "weight.set", &weight))
+		printf(", weight %s (set by hand)", units_whole(weight, text));
+	else if (field_number(backend, "weight.configured", &weight))
+		printf(", weight %s", units_whole(weight, text));
+	if (field_number(backend, "share", &share))
+		printf(", %s of new connections", units_share(share, text));
+}
+
+// What counts is what happens to connections, the new ones and those that there are.
+static void print_state(const struct ctl *ctl, const json_t *backend, const char *state)
+{
+	const char *health = field_text_or(backend, "health", "unknown");
+	paint_print(stdout, ctl->has_color, paint_of_word(state), state);
+	if (strcmp(state, "ready") != 0) {
+		printf(", no new connections");
+		return;
+	}
+	char *clean = paint_clean(health);
+	printf(", health ");
+	paint_print(stdout, ctl->has_color, paint_of_word(health), clean ? clean : "?");
+	free(clean);
+	print_weight(backend);
 }
 
 static int show(const struct ctl *ctl, const json_t *backend)
 {
 	char *name = paint_clean(field_text_or(backend, "name", "?"));
 	char *state = paint_clean(field_text_or(backend, "state", "?"));
-	char *health = paint_clean(field_text_or(backend, "health", "unknown"));
-	if (name && state && health) {
+	if (name && state) {
 		printf("%s: ", name);
-		paint_print(stdout, ctl->has_color, paint_of_word(state), state);
-		if (strcmp(state, "ready") == 0) {
-			printf(", health ");
-			paint_print(stdout, ctl->has_color, paint_of_word(health), health);
-		}
-		print_weight(backend);
+		print_state(ctl, backend, state);
 		print_connections(backend);
 		putchar('\n');
 	}
-	free(health);
 	free(state);
 	free(name);
 	return CTL_OK;
 }
 
-static int post(const struct ctl *ctl, const char *server, const char *what, json_t *body)
+// A weight that is set while the server is out counts when it comes back.
+static int show_weight(const struct ctl *ctl, const json_t *backend)
+{
+	const char *state = field_text_or(backend, "state", "ready");
+	char text[UNITS_TEXT_MAX];
+	double weight;
+	int code = show(ctl, backend);
+	if (strcmp(state, "ready") != 0 && field_number(backend, "weight.set", &weight))
+		printf("Its weight is %s once it is ready.\n", units_whole(weight, text));
+	return code;
+}
+
+static int post(const struct ctl *ctl, const char *server, const char *what, json_t *body,
+		int (*show_answer)(const struct ctl *ctl, const json_t *backend))
 {
 	char path[PATH_MAX_BYTES] = "/api/v1/servers/";
 	json_t *answer = NULL;
@@ -71,24 +93,24 @@ static int post(const struct ctl *ctl, const char *server, const char *what, jso
 	int code = ask_post(ctl, path, body, &answer);
 	if (code != CTL_OK)
 		return code;
-	code = ctl->is_json ? ask_print_json(answer) : show(ctl, answer);
+	code = ctl->is_json ? ask_print_json(answer) : show_answer(ctl, answer);
 	json_decref(answer);
 	return code;
 }
 
 static int run_drain(const struct ctl *ctl, const struct command_args *args)
 {
-	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "drain"));
+	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "drain"), show);
 }
 
 static int run_maint(const struct ctl *ctl, const struct command_args *args)
 {
-	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "maint"));
+	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "maint"), show);
 }
 
 static int run_ready(const struct ctl *ctl, const struct command_args *args)
 {
-	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "ready"));
+	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "ready"), show);
 }
 
 static int run_weight(const struct ctl *ctl, const struct command_args *args)
@@ -96,11 +118,12 @@ static int run_weight(const struct ctl *ctl, const struct command_args *args)
 	long weight;
 	const char *text = args->arguments[1];
 	if (strcmp(text, "default") == 0)
-		return post(ctl, args->arguments[0], "weight", json_pack("{s:n}", "weight"));
+		return post(ctl, args->arguments[0], "weight", json_pack("{s:n}", "weight"),
+			    show_weight);
 	if (!usage_parse_number(text, 0, MAX_WEIGHT, &weight))
 		return usage_error(&weight_command, "a weight is 0 to %d, or default", MAX_WEIGHT);
 	return post(ctl, args->arguments[0], "weight",
-		    json_pack("{s:I}", "weight", (json_int_t)weight));
+		    json_pack("{s:I}", "weight", (json_int_t)weight), show_weight);
 }
 
 #define SERVER_NAMES                                                                         \

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ctl/field.h"
+#include "ctl/units.h"
 
 __attribute__((format(printf, 3, 4))) static void append(char *text, size_t room,
 							 const char *format, ...)
@@ -26,6 +27,8 @@ const char *server_note(const json_t *backend, char *text, size_t room)
 	const char *health = field_text_or(backend, "health", "");
 	const char *reason = field_text_or(backend, "health_reason", "");
 	const char *hop = field_text_or(backend, "hop.state", "ready");
+	char set_text[UNITS_TEXT_MAX];
+	char configured_text[UNITS_TEXT_MAX];
 	double configured;
 	double set;
 	double effective;
@@ -39,11 +42,12 @@ const char *server_note(const json_t *backend, char *text, size_t room)
 	if (!field_number(backend, "weight.configured", &configured))
 		return text;
 	if (field_number(backend, "weight.set", &set))
-		append(text, room, "weight set by hand, the file says %.0f", configured);
+		append(text, room, "weight set to %s by hand, the file says %s",
+		       units_whole(set, set_text), units_whole(configured, configured_text));
 	else
 		set = configured;
 	if (field_number(backend, "weight.effective", &effective) && effective > 0 &&
 	    effective < set)
-		append(text, room, "starting slowly, up to %.0f", set);
+		append(text, room, "starting slowly, up to %s", units_whole(set, set_text));
 	return text;
 }

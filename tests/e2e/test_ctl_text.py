@@ -152,7 +152,7 @@ def test_servers_is_a_table(fake_api):
     assert rows[1][:4] == ["web/b1", "10.0.0.101:80", "ready", "up"]
     assert " ".join(rows[1][-8:]) == "1 50% 12 1,204 1.2 MB 34 MB", rows[1]
     assert "connection refused" in result.stdout.splitlines()[2]
-    assert rows[3][2] == "drain" and "weight set by hand, the file says 2" in result.stdout
+    assert rows[3][2] == "drain" and "weight set to 5 by hand, the file says 2" in result.stdout
     assert "Pool web is in panic" in result.stdout
     text = result.stdout.splitlines()
     assert len({line.index("ready") for line in text if " ready " in line}) == 1, "columns are aligned"
@@ -285,14 +285,23 @@ def test_orders_post_a_state(fake_api, command, body):
     result = fake_api.run(*command, "web/b1")
     assert result.returncode == 0, result
     assert fake_api.requests == [("POST", "/api/v1/servers/web%2Fb1/state", {}, body)]
-    assert result.stdout == "web/b1: drain, weight 1, 0% of new connections, 12 connections on it\n"
+    assert result.stdout == "web/b1: drain, no new connections, 12 connections on it\n"
 
 
 @pytest.mark.parametrize("text, weight", [("7", 7), ("0", 0), ("1000", 1000), ("default", None)])
 def test_weights(fake_api, text, weight):
     result = fake_api.run("weight", "web/b1", text)
     assert fake_api.requests == [("POST", "/api/v1/servers/web%2Fb1/weight", {}, {"weight": weight})]
-    assert "weight 7 (set by hand)" in result.stdout
+    assert result.stdout == ("web/b1: ready, health up, weight 7 (set by hand), 50% of new connections, "
+                             "12 connections on it\n")
+
+
+def test_a_weight_of_a_server_that_is_out_counts_later(fake_api):
+    fake_api.answers["POST /api/v1/servers/web%2Fb1/weight"] = backend(
+        "b1", state="maint", share=0, weight={"configured": 1, "set": 7, "effective": 0},
+        connections={"current": 1, "total": 9})
+    assert fake_api.run("weight", "web/b1", "7").stdout == (
+        "web/b1: maint, no new connections, 1 connection on it\nIts weight is 7 once it is ready.\n")
 
 
 @pytest.mark.parametrize("name, path", [
