@@ -13,7 +13,7 @@ __attribute__((format(printf, 3, 4))) static void append(char *text, size_t room
 {
 	size_t length = strlen(text);
 	if (length > 0 && length + 2 < room) {
-		strcpy(text + length, "; ");
+		memcpy(text + length, "; ", sizeof("; "));
 		length += 2;
 	}
 	va_list args;

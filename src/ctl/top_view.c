@@ -131,11 +131,6 @@ __attribute__((format(printf, 3, 4))) static void put_line(int y, enum paint pai
 	attrset(A_NORMAL);
 }
 
-static const char *rate_text(double rate, const char *(*format)(double, char *), char *text)
-{
-	return isnan(rate) ? strcpy(text, "-") : format(rate, text);
-}
-
 // ---- the head ----------------------------------------------------------------------------------
 
 static void draw_clock(void)
@@ -165,9 +160,9 @@ static void draw_load(const struct top_model *model)
 					  field_number_or(status, "flows.capacity", 0));
 	bool is_bounded = capacity > 0;
 	units_whole(current, now);
-	rate_text(model->total.new_per_s, units_rate, new);
-	rate_text(model->total.in_per_s, units_byte_rate, in);
-	rate_text(model->total.out_per_s, units_byte_rate, out);
+	units_rate(model->total.new_per_s, new);
+	units_byte_rate(model->total.in_per_s, in);
+	units_byte_rate(model->total.out_per_s, out);
 	put_line(1, PAINT_NONE, "%s %s%s%s   new/s %s   in %s   out %s",
 		 field_at(status, "sessions") ? "sessions" : "flows", now, is_bounded ? " of " : "",
 		 is_bounded ? units_whole(capacity, most) : "", new, in, out);
@@ -228,7 +223,7 @@ static void draw_head(const struct top_view *view, const struct top_model *model
 	put_line(0, PAINT_BOLD, "culvert %s   %s mode   %s, running for %s",
 		 field_text_or(status, "version", "?"), field_text_or(status, "mode", "?"),
 		 field_text_or(status, "state", "?"),
-		 rate_text(field_number_or(status, "uptime", NAN), units_duration, uptime));
+		 units_duration(field_number_or(status, "uptime", NAN), uptime));
 	draw_clock();
 	draw_load(model);
 	draw_servers(status);
@@ -308,7 +303,7 @@ static void put_number(const struct column *column, double number,
 		       const char *(*format)(double, char *))
 {
 	char text[UNITS_TEXT_MAX];
-	put(PAINT_NONE, column->width, TABLE_RIGHT, rate_text(number, format, text));
+	put(PAINT_NONE, column->width, TABLE_RIGHT, format(number, text));
 }
 
 static void draw_cell(const struct column *column, int width, const struct top_row *row)

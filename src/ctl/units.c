@@ -11,6 +11,12 @@
 
 enum { MINUTE_S = 60, HOUR_S = 60 * MINUTE_S, DAY_S = 24 * HOUR_S, DIGITS_GROUP = 3 };
 
+static const char *unknown(char *text)
+{
+	memcpy(text, "-", sizeof("-"));
+	return text;
+}
+
 const char *units_count(int64_t count, char *text)
 {
 	char digits[UNITS_TEXT_MAX];
@@ -31,7 +37,7 @@ const char *units_count(int64_t count, char *text)
 const char *units_whole(double count, char *text)
 {
 	if (!isfinite(count) || fabs(count) > (double)INT64_MAX / 2)
-		return strcpy(text, "-");
+		return unknown(text);
 	return units_count(llround(count), text);
 }
 
@@ -42,7 +48,7 @@ static const char *scaled(double value, const char *suffix, char *text)
 	enum { N_PREFIXES = sizeof(prefixes) / sizeof(*prefixes) };
 	size_t i = 0;
 	if (!isfinite(value))
-		return strcpy(text, "-");
+		return unknown(text);
 	while (fabs(value) >= 999.5 && i + 1 < N_PREFIXES) {
 		value /= 1000;
 		i++;
@@ -74,9 +80,9 @@ const char *units_share(double share, char *text)
 {
 	double percent = share * 100;
 	if (!isfinite(percent))
-		return strcpy(text, "-");
+		return unknown(text);
 	if (percent > 0 && percent < 0.1)
-		return strcpy(text, "<0.1%");
+		return memcpy(text, "<0.1%", sizeof("<0.1%"));
 	if (percent > 99 && percent < 100) // which is not all
 		percent = floor(percent * 10) / 10;
 	bool has_decimal = percent > 0 && percent < 100 && (percent < 9.95 || percent > 99);
@@ -97,7 +103,7 @@ static const char *two_parts(int64_t whole, const char *unit, int64_t rest, cons
 const char *units_duration(double seconds, char *text)
 {
 	if (!isfinite(seconds) || fabs(seconds) > 1e15)
-		return strcpy(text, "-");
+		return unknown(text);
 	int64_t whole = seconds > 0 ? (int64_t)seconds : 0;
 	if (whole < MINUTE_S)
 		return two_parts(whole, "s", 0, "", text);

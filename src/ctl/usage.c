@@ -138,7 +138,7 @@ static int take_global(struct ctl *ctl, const struct command *command, int optio
 		ctl->socket_path = optarg;
 		return -1;
 	case OPTION_TIMEOUT:
-		if (!usage_parse_number(optarg, 1, MAX_TIMEOUT_S, &seconds))
+		if (!optarg || !usage_parse_number(optarg, 1, MAX_TIMEOUT_S, &seconds))
 			return usage_error(command, "--timeout takes seconds, 1 to %d",
 					   MAX_TIMEOUT_S);
 		ctl->timeout_ms = (uint32_t)seconds * MS_PER_S;
@@ -224,11 +224,11 @@ int usage_parse(int argc, char **argv, struct ctl *ctl, const struct command **c
 	int code = parse_global(argc, argv, ctl);
 	if (code >= 0)
 		return code;
-	if (optind == argc) {
+	const char *name = optind < argc ? argv[optind] : NULL;
+	if (!name) {
 		print_help(stderr);
 		return CTL_USAGE;
 	}
-	const char *name = argv[optind];
 	*command = find_command(name);
 	if (!*command)
 		return usage_error(NULL, "there is no command \"%s\"", name);
