@@ -34,15 +34,20 @@ void client_answer_reset(struct client_answer *answer)
 
 static bool append(struct client_answer *answer, const char *bytes, size_t length)
 {
+	size_t needed = answer->length + length + 1;
 	if (length > CLIENT_MAX_ANSWER_BYTES - answer->length)
 		return false;
-	char *text = realloc(answer->text, answer->length + length + 1);
-	if (!text)
-		return false;
-	memcpy(text + answer->length, bytes, length);
-	answer->text = text;
+	if (needed > answer->room) {
+		size_t room = needed * 2;
+		char *text = realloc(answer->text, room);
+		if (!text)
+			return false;
+		answer->text = text;
+		answer->room = room;
+	}
+	memcpy(answer->text + answer->length, bytes, length);
 	answer->length += length;
-	text[answer->length] = '\0';
+	answer->text[answer->length] = '\0';
 	return true;
 }
 

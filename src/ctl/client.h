@@ -10,13 +10,14 @@
 #include "ctl/ctl.h"
 #include "culvert/base/err.h"
 
-enum { CLIENT_MAX_ANSWER_BYTES = 256 << 20 };
+enum { CLIENT_MAX_ANSWER_BYTES = 64 << 20 };
 
 // An answer, or as much of one as has come. Zero-initialise; client_answer_fini() leaves it empty.
 struct client_answer {
 	long status; // of HTTP; 0: none came
 	char *text;  // owned; ends with a zero byte; NULL: empty
 	size_t length;
+	size_t room; // allocated
 };
 
 // Takes what a stream brings; false ends it.

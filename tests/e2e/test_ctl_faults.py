@@ -310,5 +310,5 @@ def test_an_answer_without_end_is_given_up(fake_api):
             pass
 
     fake_api.answers["GET /api/v1/status"] = flood
-    result = fake_api.run("status", "--timeout=60", timeout=120)
+    result = fake_api.run("status", "--timeout=150", timeout=160)
     assert result.returncode == 3 and "does not answer as culvert does" in result.stderr
