@@ -98,6 +98,20 @@ static int check_backends(const struct config *config)
 	return EXIT_CODE_USAGE;
 }
 
+static int open_log(const struct app_options *options, const struct config *config)
+{
+	struct err err = {0};
+	struct log_settings settings = {
+		.level = options->has_log_level ? options->log_level : config->log_level,
+		.format = config->log_format,
+		.output = config->log_output,
+	};
+	int code = log_open(&settings, &err);
+	if (code)
+		fprintf(stderr, "culvert: [log] output: %s\n", err.message);
+	return code;
+}
+
 static int run(const struct app_options *options, struct config *config)
 {
 	if (options->is_print_firewall) {
@@ -114,7 +128,8 @@ static int run(const struct app_options *options, struct config *config)
 		printf("%s: ok (%s mode)\n", config->path, mode_name(config->mode));
 		return EXIT_CODE_OK;
 	}
-	log_set_level(options->has_log_level ? options->log_level : config->log_level);
+	if (open_log(options, config))
+		return EXIT_CODE_FAILED;
 	if (options->is_check_backends)
 		return check_backends(config);
 	return run_mode(config);

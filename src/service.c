@@ -14,7 +14,11 @@
 #include "culvert/base/log.h"
 #include "culvert/control/live.h"
 
-enum { DRAIN_LOOK_MS = 500 };
+enum {
+	DRAIN_LOOK_MS = 500,
+	HEALTH_LINES_MAX = 200, // of a kind in a while; the API has the rest
+	LIMITS_EVERY_S = 5,
+};
 
 // A terminal that closes stops what was started in it.
 static const int stop_signals[SERVICE_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
@@ -68,13 +72,23 @@ void service_take_health(void *arg, size_t backend, bool is_up, const char *reas
 {
 	struct service *service = arg;
 	const struct snapshot_backend *b = registry_backend(service->registry, (uint32_t)backend);
+	const char *state = is_up ? "up" : "down";
+	char addr[CONFIG_BACKEND_TEXT_MAX];
 	char text[CONFIG_BACKEND_LABEL_MAX];
 	char subject[EVENT_SUBJECT_MAX];
+	const struct log_field fields[] = {
+		{"pool", b->pool_config->name},
+		{"backend", b->config->name},
+		{"addr", config_backend_format(b->config, addr)},
+		{"state", state},
+		{"reason", reason},
+		{NULL, NULL},
+	};
+	static struct log_limit limit = LOG_LIMIT(HEALTH_LINES_MAX);
 	events_add(service->events, EVENT_HEALTH, is_up ? LOG_INFO : LOG_WARN,
-		   subject_of(b, subject), "%s: %s", is_up ? "up" : "down", reason);
-	log_write(is_up ? LOG_INFO : LOG_WARN, "health", "backend %s is %s: %s",
-		  config_backend_label(b->pool_config, b->config, text), is_up ? "up" : "down",
-		  reason);
+		   subject_of(b, subject), "%s: %s", state, reason);
+	log_limited(&limit, is_up ? LOG_INFO : LOG_WARN, "health", fields, "backend %s is %s: %s",
+		    config_backend_label(b->pool_config, b->config, text), state, reason);
 	registry_set_up(service->registry, (uint32_t)backend, is_up);
 	service_publish_soon(service);
 }

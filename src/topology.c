@@ -279,7 +279,7 @@ static void log_hop(const struct topology *topology, uint32_t i, const struct sn
 		log_info("network", "backend %s can be reached by %s", text,
 			 topology->names[hop->link]);
 	else if (hop->state != HOP_READY)
-		log_write(hop->state == HOP_NO_ROUTE ? LOG_WARN : LOG_DEBUG, "network",
+		log_event(hop->state == HOP_NO_ROUTE ? LOG_WARN : LOG_DEBUG, "network", NULL,
 			  "backend %s cannot be reached: %s", text, err->message);
 }
 

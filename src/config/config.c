@@ -53,6 +53,8 @@ void config_destroy(struct config *config)
 	free(config->stats_token);
 	free(config->stats_token_file);
 	free(config->api_socket);
+	free(config->flow_log.path);
+	free(config->service_user);
 	free(config->path);
 	free(config);
 }

@@ -131,6 +131,7 @@ static json_t *value_to_json(const struct schema_key *key, const void *base, con
 		[SCHEMA_LINK] = show_text,
 		[SCHEMA_TOKEN] = show_text,
 		[SCHEMA_PATH] = show_text,
+		[SCHEMA_USER] = show_text,
 	};
 	return shows[key->kind](key, base, field);
 }

@@ -108,6 +108,26 @@ static const struct schema_choice log_levels[] = {
 	{"debug", LOG_DEBUG}, {NULL, 0},
 };
 
+static const struct schema_choice log_formats[] = {
+	{"text", LOG_AS_TEXT},
+	{"logfmt", LOG_AS_LOGFMT},
+	{"json", LOG_AS_JSON},
+	{NULL, 0},
+};
+
+static const struct schema_choice flow_log_formats[] = {
+	{"logfmt", LOG_AS_LOGFMT},
+	{"json", LOG_AS_JSON},
+	{NULL, 0},
+};
+
+static const struct schema_choice log_outputs[] = {
+	{"stderr", LOG_TO_STDERR},
+	{"syslog", LOG_TO_SYSLOG},
+	{"journal", LOG_TO_JOURNAL},
+	{NULL, 0},
+};
+
 static const struct schema_key frontend_keys[] = {
 	{"listen_addr", SCHEMA_ENDPOINT, .is_required = true,
 	 FIELD(struct config_frontend, endpoint)},
@@ -262,6 +282,22 @@ static const struct schema_key api_keys[] = {
 static const struct schema_key log_keys[] = {
 	{"level", SCHEMA_CHOICE, FIELD(struct config, log_level), .choices = log_levels,
 	 .fallback = "info"},
+	{"format", SCHEMA_CHOICE, FIELD(struct config, log_format), .choices = log_formats,
+	 .fallback = "text"},
+	{"output", SCHEMA_CHOICE, FIELD(struct config, log_output), .choices = log_outputs,
+	 .fallback = "stderr"},
+};
+
+static const struct schema_key flow_log_keys[] = {
+	{"path", SCHEMA_PATH, FIELD(struct config, flow_log.path), .max = PATH_MAX - 1},
+	{"format", SCHEMA_CHOICE, FIELD(struct config, flow_log.format),
+	 .choices = flow_log_formats, .fallback = "logfmt"},
+	{"starts", SCHEMA_FLAG, FIELD(struct config, flow_log.starts), .fallback = "false"},
+	{"half_open", SCHEMA_FLAG, FIELD(struct config, flow_log.half_open), .fallback = "false"},
+};
+
+static const struct schema_key service_keys[] = {
+	{"user", SCHEMA_USER, FIELD(struct config, service_user)},
 };
 
 static const struct schema_table frontends = {
@@ -281,6 +317,8 @@ static const struct schema_table reload = {TABLE(reload_keys)};
 static const struct schema_table stats = {TABLE(stats_keys)};
 static const struct schema_table api = {TABLE(api_keys)};
 static const struct schema_table log_section = {TABLE(log_keys)};
+static const struct schema_table flow_log = {TABLE(flow_log_keys)};
+static const struct schema_table service = {TABLE(service_keys)};
 
 // Sections last, so that a listing of the keys reads like a file.
 static const struct schema_key root_keys[] = {
@@ -298,6 +336,8 @@ static const struct schema_key root_keys[] = {
 	{"stats", SCHEMA_TABLE, .table = &stats},
 	{"api", SCHEMA_TABLE, .table = &api},
 	{"log", SCHEMA_TABLE, .table = &log_section},
+	{"flow_log", SCHEMA_TABLE, .table = &flow_log},
+	{"service", SCHEMA_TABLE, .table = &service},
 };
 
 const struct schema_table schema_root = {TABLE(root_keys)};

@@ -20,6 +20,7 @@ enum schema_kind {
 	SCHEMA_LINK,         // name of a network interface: a new string
 	SCHEMA_TOKEN,        // a secret that clients send: a new string; never quoted in messages
 	SCHEMA_PATH,      // from "/", of at most `max` bytes: a new string; one of `choices`: NULL
+	SCHEMA_USER,      // name of a user: a new string
 	SCHEMA_REFERENCE, // name of another table; stored by resolve.c
 	SCHEMA_TABLE,     // a section: keys of `table`, in the same struct
 	SCHEMA_NAMED,     // NAME → section: an array of structs

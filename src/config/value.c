@@ -189,16 +189,29 @@ static bool is_link_name(const char *text)
 	return true;
 }
 
+static int store_copy(const struct value *value)
+{
+	char *copy = strdup(value->text);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(value->field, &copy, sizeof(copy));
+	return 0;
+}
+
 static int store_link(const struct value *value)
 {
 	if (!value->text || !is_link_name(value->text))
 		return value_reject(value, "is not the name of a network interface",
 				    "a name that `ip link` lists");
-	char *name = strdup(value->text);
-	if (!name)
-		return -ENOMEM;
-	memcpy(value->field, &name, sizeof(name));
-	return 0;
+	return store_copy(value);
+}
+
+// Whether there is one is found out when it matters.
+static int store_user(const struct value *value)
+{
+	if (!value->text || value->text[0] == '\0' || value->kind == NODE_EMPTY)
+		return value_reject(value, "is not a name", "the name of a user");
+	return store_copy(value);
 }
 
 static int store_reference(const struct value *value)
@@ -223,6 +236,7 @@ static int store(const struct value *value)
 		[SCHEMA_LINK] = store_link,
 		[SCHEMA_TOKEN] = value_store_token,
 		[SCHEMA_PATH] = value_store_path,
+		[SCHEMA_USER] = store_user,
 		[SCHEMA_REFERENCE] = store_reference,
 	};
 	return stores[value->key->kind](value);

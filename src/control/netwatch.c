@@ -58,7 +58,9 @@ static bool refresh_tracks(struct netwatch *watch, bool looks_up)
 	uint64_t start_ns = clock_now_ns();
 	int code = tracks_refresh(&watch->tracks, looks_up, &is_changed);
 	if (code) {
-		log_warn("netwatch", "route lookup failed: %s", strerrordesc_np(-code));
+		static struct log_limit limit = LOG_LIMIT(1);
+		log_limited(&limit, LOG_WARN, "netwatch", NULL, "route lookup failed: %s",
+			    strerrordesc_np(-code));
 		watch->must_look_again = true;
 	}
 	if (looks_up)
@@ -72,7 +74,8 @@ static unsigned reload(struct netwatch *watch)
 	int code = net_state_load(&watch->state, watch->rtnl);
 	if (code == 0)
 		return NET_LINKS | NET_ADDRS | NET_NEIGHBOURS | NET_ROUTES;
-	log_warn("netwatch", "dump failed: %s", strerrordesc_np(-code));
+	static struct log_limit limit = LOG_LIMIT(1);
+	log_limited(&limit, LOG_WARN, "netwatch", NULL, "dump failed: %s", strerrordesc_np(-code));
 	watch->changes |= NET_LOST; // the tick tries again
 	return 0;
 }

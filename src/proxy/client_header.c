@@ -61,13 +61,18 @@ void client_header_log_bad(struct proxy_thread *thread, const struct session *se
 			   const char *problem)
 {
 	char text[ENDPOINT_TEXT_MAX];
-	if (!proxy_thread_may_log(thread, &thread->header_logged_ns))
-		return;
-	log_warn("proxy",
-		 "frontend %s: bad PROXY header from %s: %s; accept_proxy must name only those who "
-		 "send one (said once in %d s)",
-		 frontend_of(thread, session)->name, endpoint_format(&session->client, text),
-		 problem, PROXY_LOG_PERIOD_S);
+	static struct log_limit limit = LOG_LIMIT(1);
+	const char *frontend = frontend_of(thread, session)->name;
+	const struct log_field fields[] = {
+		{"frontend", frontend},
+		{"client", endpoint_format(&session->client, text)},
+		{"reason", problem},
+		{NULL, NULL},
+	};
+	log_limited(&limit, LOG_WARN, "proxy", fields,
+		    "frontend %s: bad PROXY header from %s: %s; accept_proxy must name only those "
+		    "who send one",
+		    frontend, text, problem);
 }
 
 enum client_header_state client_header_read(struct proxy_thread *thread, struct session *session,

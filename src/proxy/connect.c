@@ -302,7 +302,7 @@ void connect_start(struct proxy_thread *thread, uint32_t index)
 		enum connect_result result = result_of(error);
 		is_lacking = result == CONNECT_LACK;
 		if (is_lacking || result == CONNECT_NO_PORT)
-			proxy_thread_log_lack(thread, "cannot connect to a backend", error);
+			proxy_thread_log_lack("cannot connect to a backend", error);
 		finish_failed(thread, index, result);
 	}
 	session_end(thread, index,

@@ -145,17 +145,17 @@ void listener_close(struct listener *listener)
 
 // That of the frontend or that of all; both are named, since either may have been full when it was
 // asked for.
-static void log_full(struct proxy_thread *thread, const struct listener *listener)
+static void log_full(const struct proxy_thread *thread, const struct listener *listener)
 {
 	const struct config *config = thread->proxy->config;
 	const struct config_frontend *frontend = &config->frontends[listener->frontend];
-	if (!proxy_thread_may_log(thread, &thread->full_logged_ns))
-		return;
-	log_warn("proxy",
-		 "frontend %s has no room for more clients, who %s: max_connections is %u of the "
-		 "frontend (0: no limit of its own), %u in all (said once in %d s)",
-		 frontend->name, config->proxy.on_full == ON_FULL_WAIT ? "wait" : "are refused",
-		 frontend->max_connections, proxy_max_sessions(thread->proxy), PROXY_LOG_PERIOD_S);
+	static struct log_limit limit = LOG_LIMIT(1);
+	const struct log_field fields[] = {{"frontend", frontend->name}, {NULL, NULL}};
+	log_limited(&limit, LOG_WARN, "proxy", fields,
+		    "frontend %s has no room for more clients, who %s: max_connections is %u of "
+		    "the frontend (0: no limit of its own), %u in all",
+		    frontend->name, config->proxy.on_full == ON_FULL_WAIT ? "wait" : "are refused",
+		    frontend->max_connections, proxy_max_sessions(thread->proxy));
 }
 
 static void pause_accepting(struct proxy_thread *thread, struct listener *listener)
@@ -230,7 +230,7 @@ static bool handle_error(struct proxy_thread *thread, struct listener *listener,
 	case ENONET:
 		return true;
 	default: // want of something, which the next one would meet too
-		proxy_thread_log_lack(thread, "cannot accept connections for now", error);
+		proxy_thread_log_lack("cannot accept connections for now", error);
 		pause_accepting(thread, listener);
 		return false;
 	}

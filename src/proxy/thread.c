@@ -41,20 +41,11 @@ int proxy_thread_watch(struct proxy_thread *thread, int fd, uint32_t session, un
 		     (enum subject)end, session);
 }
 
-bool proxy_thread_may_log(const struct proxy_thread *thread, uint64_t *logged_ns)
+void proxy_thread_log_lack(const char *what, int error)
 {
-	if (*logged_ns && thread->now_ns - *logged_ns < PROXY_LOG_PERIOD_S * NS_PER_SEC)
-		return false;
-	*logged_ns = thread->now_ns;
-	return true;
-}
-
-void proxy_thread_log_lack(struct proxy_thread *thread, const char *what, int error)
-{
+	static struct log_limit limit = LOG_LIMIT(1);
 	char detail[128];
 	const char *advice = "";
-	if (!proxy_thread_may_log(thread, &thread->lack_logged_ns))
-		return;
 	if (error == EMFILE)
 		advice = "; raise the limit of open files (LimitNOFILE=, ulimit -n), or lower "
 			 "[proxy] max_connections";
@@ -65,8 +56,8 @@ void proxy_thread_log_lack(struct proxy_thread *thread, const char *what, int er
 			"; every source port towards it is in use: widen the sysctl "
 			"net.ipv4.ip_local_port_range, set net.ipv4.tcp_tw_reuse = 1, or name more "
 			"addresses in [proxy] source_addrs";
-	log_error("proxy", "%s: %s%s (said once in %d s)", what,
-		  strerror_r(error, detail, sizeof(detail)), advice, PROXY_LOG_PERIOD_S);
+	log_limited(&limit, LOG_ERROR, "proxy", NULL, "%s: %s%s", what,
+		    strerror_r(error, detail, sizeof(detail)), advice);
 }
 
 // ---- setting up --------------------------------------------------------------------------------

@@ -17,7 +17,6 @@
 #include "proxy/relay.h"
 #include "proxy/session.h"
 
-enum { PROXY_LOG_PERIOD_S = 10 };
 enum { TICKS_PER_SECOND = 10, MS_PER_TICK = 1000 / TICKS_PER_SECOND };
 
 enum { PROXY_CACHE_LINE = 64 };
@@ -99,9 +98,6 @@ struct proxy_thread { // one after another in memory, and none in the lines of t
 	struct backend_counters *backends;   // owned
 	counter_t accepted;
 	counter_t accept_pauses;
-	uint64_t lack_logged_ns;   // 0: never
-	uint64_t full_logged_ns;   // likewise, that a limit was reached
-	uint64_t header_logged_ns; // likewise
 };
 
 int proxy_thread_init(struct proxy_thread *thread, struct proxy *proxy, uint32_t number,
@@ -114,8 +110,5 @@ void proxy_thread_wake(struct proxy_thread *thread);
 // Watch `fd`, edge-triggered, for everything that can happen to it. 0 or -errno.
 int proxy_thread_watch(struct proxy_thread *thread, int fd, uint32_t session, unsigned end);
 
-// May a line be logged that was logged at *logged_ns the last time? Once in PROXY_LOG_PERIOD_S.
-bool proxy_thread_may_log(const struct proxy_thread *thread, uint64_t *logged_ns);
-
-// A line about something that this host lacks, as seldom.
-void proxy_thread_log_lack(struct proxy_thread *thread, const char *what, int error);
+// A line about something that this host lacks, now and then.
+void proxy_thread_log_lack(const char *what, int error);

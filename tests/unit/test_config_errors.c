@@ -240,12 +240,13 @@ Test(config_errors, keys_and_names)
 		{"mod = 'dsr'\n" WEB, 1, 1, "unknown key \"mod\"; did you mean \"mode\"?"},
 		{"port = 80\n" WEB, 1, 1, "unknown key \"port\"; it belongs in the section stats"},
 		{"[log]\ncolour = 'red'\n" WEB, 2, 1,
-		 "unknown key \"colour\" in log; the keys here are level"},
+		 "unknown key \"colour\" in log; the keys here are level, format, output"},
 		{WEB "wieght = 1\n", 6, 1,
 		 "unknown key \"wieght\" in backends.w.servers.s; did you mean \"weight\"?"},
 		{"\"a\\u0007\" = 1\n" WEB, 1, 1,
 		 "unknown key \"a\\x07\"; the keys here are mode, frontends, backends, "
-		 "proxy, passthrough, dsr, timeouts, firewall, reload, stats, api, log"},
+		 "proxy, passthrough, dsr, timeouts, firewall, reload, stats, api, log, flow_log, "
+		 "service"},
 		{"[frontends.w]\nbackend = 'w'\n" POOL, 1, 12,
 		 "frontends.w has no listen_addr; add that key"},
 		{"[frontends.w]\nlisten_addr = '192.0.2.1:80'\n" POOL, 1, 12,

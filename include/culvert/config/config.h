@@ -169,6 +169,13 @@ struct config_reload {
 	uint32_t drain_timeout_ms; // what flows of a removed backend or frontend get; default 300 s
 };
 
+struct config_flow_log {
+	char *path;             // owned; NULL: there is none (default)
+	enum log_format format; // logfmt (default) or JSON
+	bool starts;            // a line for beginnings as well; default false
+	bool half_open;         // also what never became a connection; default false
+};
+
 struct config {
 	uint32_t n_refs; // w, r: control; references besides the first: config_ref()
 	char *path;      // owned; as given
@@ -190,6 +197,10 @@ struct config {
 	char *stats_token_file;           // owned; where that is from, or NULL
 	char *api_socket;                 // owned; a path; NULL: none
 	enum log_level log_level;         // default info
+	enum log_format log_format;       // default text
+	enum log_output log_output;       // default stderr
+	struct config_flow_log flow_log;
+	char *service_user; // owned; NULL: whoever has started it
 };
 
 // What was wrong with a file: every finding, in the order of the file.
