@@ -1,12 +1,18 @@
-# Installation below $(DESTDIR)$(PREFIX).
+# Installation below $(DESTDIR)$(PREFIX), and the configuration below $(DESTDIR)$(SYSCONFDIR).
 
-SBINDIR    := $(PREFIX)/sbin
-LIBEXECDIR := $(PREFIX)/libexec/culvert
-MANDIR     := $(PREFIX)/share/man
-DOCDIR     := $(PREFIX)/share/doc/culvert
-BASHDIR    := $(PREFIX)/share/bash-completion/completions
-ZSHDIR     := $(PREFIX)/share/zsh/site-functions
-UNITDIR    := $(PREFIX)/lib/systemd/system
+SYSCONFDIR ?= /etc
+SBINDIR     := $(PREFIX)/sbin
+LIBEXECDIR  := $(PREFIX)/libexec/culvert
+MANDIR      := $(PREFIX)/share/man
+DOCDIR      := $(PREFIX)/share/doc/culvert
+BASHDIR     := $(PREFIX)/share/bash-completion/completions
+ZSHDIR      := $(PREFIX)/share/zsh/site-functions
+UNITDIR     := $(PREFIX)/lib/systemd/system
+SYSUSERSDIR := $(PREFIX)/lib/sysusers.d
+CONFDIR     := $(SYSCONFDIR)/culvert
+ROTATEDIR   := $(SYSCONFDIR)/logrotate.d
+
+conf_file := $(DESTDIR)$(CONFDIR)/culvert.toml
 
 .PHONY: install uninstall
 install: all ## install below PREFIX (/usr/local); DESTDIR= for packagers
@@ -21,13 +27,25 @@ install: all ## install below PREFIX (/usr/local); DESTDIR= for packagers
 	$Q install -D -m 644 tools/completion/culvertctl.bash $(DESTDIR)$(BASHDIR)/culvertctl
 	$Q install -D -m 644 -t $(DESTDIR)$(ZSHDIR) tools/completion/_culvertctl
 	$Q install -D -m 644 -t $(DESTDIR)$(DOCDIR) config.example.toml README.md LICENSE
+	$Q install -D -m 644 systemd/culvert.sysusers $(DESTDIR)$(SYSUSERSDIR)/culvert.conf
+	$Q install -D -m 644 systemd/culvert.logrotate $(DESTDIR)$(ROTATEDIR)/culvert
 	$Q install -d $(DESTDIR)$(UNITDIR)
-	$Q sed 's|/usr/local/sbin|$(SBINDIR)|' systemd/culvert.service >$(DESTDIR)$(UNITDIR)/culvert.service
+	$Q sed -e 's|/usr/local/sbin|$(SBINDIR)|' -e 's|/etc/culvert|$(CONFDIR)|' systemd/culvert.service \
+		>$(DESTDIR)$(UNITDIR)/culvert.service
 	$Q chmod 644 $(DESTDIR)$(UNITDIR)/culvert.service
+	$Q if [[ -e $(conf_file) ]]; then echo '  KEEP    $(conf_file): it was there'; \
+		else install -D -m 644 systemd/culvert.toml $(conf_file); \
+		echo '  NEW     $(conf_file): to be edited'; fi
+	$Q [[ -n '$(DESTDIR)' ]] || ! command -v systemd-sysusers >/dev/null || \
+		systemd-sysusers $(SYSUSERSDIR)/culvert.conf
 
 uninstall: ## remove what install has put there
 	$(call say,REMOVE,$(DESTDIR)$(PREFIX))
 	$Q rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,culvert culvertctl) $(DESTDIR)$(BASHDIR)/culvertctl \
 		$(addprefix $(DESTDIR)$(MANDIR)/man8/,culvert.8 culvertctl.8) $(DESTDIR)$(ZSHDIR)/_culvertctl \
-		$(DESTDIR)$(MANDIR)/man5/culvert.toml.5 $(DESTDIR)$(UNITDIR)/culvert.service
+		$(DESTDIR)$(MANDIR)/man5/culvert.toml.5 $(DESTDIR)$(UNITDIR)/culvert.service \
+		$(DESTDIR)$(SYSUSERSDIR)/culvert.conf $(DESTDIR)$(ROTATEDIR)/culvert
 	$Q rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR)
+	$Q if cmp -s systemd/culvert.toml $(conf_file); then rm $(conf_file); \
+		elif [[ -e $(conf_file) ]]; then echo '  KEEP    $(conf_file): it was edited'; fi
+	$Q rmdir $(DESTDIR)$(CONFDIR) 2>/dev/null || true

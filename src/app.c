@@ -8,6 +8,7 @@
 
 #include "check_backends.h"
 #include "packet_mode.h"
+#include "privileges.h"
 #include "proxy_mode.h"
 
 static void print_errors(const struct config_errors *errors)
@@ -80,8 +81,19 @@ static void print_firewall(const struct config *config)
 	}
 }
 
+static int enter_privileges(const struct config *config)
+{
+	struct err err = {0};
+	if (!config->service_user || !privileges_enter(config->service_user, config, &err))
+		return 0;
+	log_error("culvert", "cannot start: %s", err.message);
+	return -1;
+}
+
 static int run_mode(struct config *config)
 {
+	if (enter_privileges(config))
+		return EXIT_CODE_FAILED;
 	if (config->mode == MODE_PROXY)
 		return proxy_mode_run(config) ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 	return packet_mode_run(config) ? EXIT_CODE_FAILED : EXIT_CODE_OK;
@@ -135,9 +147,9 @@ static int run(const struct app_options *options, struct config *config)
 	return run_mode(config);
 }
 
-static int take_check_sources(const struct app_options *options, struct config *config)
+static int take_overrides(const struct app_options *options, struct config *config)
 {
-	int code = 0;
+	int code = options->user ? config_set_user(config, options->user) : 0;
 	for (size_t i = 0; i < 2 && !code; i++) {
 		if (!ip_addr_is_unspecified(&options->check_sources[i]))
 			code = config_set_check_source(config, &options->check_sources[i]);
@@ -156,7 +168,7 @@ int app_run(const struct app_options *options)
 	}
 	config->mode = choose_mode(options, config); // from here on the one that will run
 	int code = EXIT_CODE_FAILED;
-	if (take_check_sources(options, config) == 0)
+	if (take_overrides(options, config) == 0)
 		code = run(options, config);
 	else
 		fputs("culvert: not enough memory\n", stderr);

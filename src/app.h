@@ -23,6 +23,7 @@ struct app_options {
 	bool is_check_backends;
 	struct ip_addr check_sources[2]; // by ip_addr_is_v4(); all zero: not given
 	bool is_print_firewall;
+	const char *user; // NULL: not given
 };
 
 // Load, check, run until a signal. Returns an exit code.

@@ -14,6 +14,7 @@ enum {
 	OPTION_CHECK_SOURCE,
 	OPTION_LOG_LEVEL,
 	OPTION_PRINT_FIREWALL,
+	OPTION_USER,
 };
 
 static const struct option long_options[] = {
@@ -25,6 +26,7 @@ static const struct option long_options[] = {
 	{"check-backends", no_argument, NULL, OPTION_CHECK_BACKENDS},
 	{"check-source", required_argument, NULL, OPTION_CHECK_SOURCE},
 	{"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
+	{"user", required_argument, NULL, OPTION_USER},
 	{"print-firewall", no_argument, NULL, OPTION_PRINT_FIREWALL},
 	{"version", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
@@ -51,6 +53,9 @@ static const char help_text[] =
 	"for\n"
 	"                          IPv6; wins over [dsr] check_source\n"
 	"      --log-level=LEVEL   error, warn, info or debug; wins over [log] level\n"
+	"      --user=NAME         become this user, with only the capabilities that are needed; "
+	"wins\n"
+	"                          over [service] user\n"
 	"      --print-firewall    print what iptables/setup.sh needs to know, and exit\n"
 	"  -v, --version           print the version, and exit\n"
 	"  -h, --help              print this, and exit\n"
@@ -118,6 +123,9 @@ static int take_option(struct app_options *options, int option)
 		return set_check_source(options, optarg);
 	case OPTION_LOG_LEVEL:
 		return set_log_level(options, optarg);
+	case OPTION_USER:
+		options->user = optarg;
+		return -1;
 	case OPTION_PRINT_FIREWALL:
 		options->is_print_firewall = true;
 		return -1;

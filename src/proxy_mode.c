@@ -16,6 +16,7 @@
 #include "culvert/control/firewall.h"
 #include "culvert/control/instance.h"
 #include "culvert/proxy/proxy.h"
+#include "privileges.h"
 #include "service.h"
 
 enum { DRAIN_LOOK_US = 20000, FIRST_CHECKS_MS = 1000, REASON_MAX = 128, SESSIONS_TEXT_MAX = 32 };
@@ -305,7 +306,9 @@ static int serve(struct proxy_mode *self, struct err *err)
 	await_backends(self);
 	if (self->drain_end_ns || event_base_got_break(self->service.base))
 		return 0; // told to stop before it began
-	int code = proxy_start(self->proxy, err);
+	int code = privileges_settle(self->config, err);
+	if (!code)
+		code = proxy_start(self->proxy, err);
 	if (code)
 		return code;
 	service_log_frontends(&self->service);

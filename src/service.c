@@ -13,6 +13,7 @@
 #include "culvert/base/clock.h"
 #include "culvert/base/log.h"
 #include "culvert/control/live.h"
+#include "culvert/base/notify.h"
 
 enum {
 	DRAIN_LOOK_MS = 500,
@@ -58,6 +59,7 @@ static void on_signal(evutil_socket_t signal_number, short what, void *arg)
 {
 	(void)what;
 	struct service *service = arg;
+	notify_stopping();
 	service->hooks->stop(service->arg, signal_number);
 }
 
@@ -66,6 +68,31 @@ static const char *subject_of(const struct snapshot_backend *b, char text[EVENT_
 {
 	snprintf(text, EVENT_SUBJECT_MAX, "%s/%s", b->pool_config->name, b->config->name);
 	return text;
+}
+
+static void on_reopen(evutil_socket_t signal_number, short what, void *arg)
+{
+	(void)signal_number;
+	(void)what;
+	struct service *service = arg;
+	if (service->hooks->reopen_logs)
+		service->hooks->reopen_logs(service->arg);
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	log_flush_limits(clock_now_ns());
+}
+
+static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	notify_watchdog();
 }
 
 void service_take_health(void *arg, size_t backend, bool is_up, const char *reason)
@@ -222,6 +249,28 @@ static void raise_descriptor_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static int open_watchdog(struct service *service)
+{
+	uint64_t period_us = notify_watchdog_period_us();
+	const struct timeval period = {.tv_sec = (time_t)(period_us / 1000000),
+				       .tv_usec = (suseconds_t)(period_us % 1000000)};
+	if (period_us == 0)
+		return 0;
+	service->watchdog = event_new(service->base, -1, EV_PERSIST, on_watchdog, service);
+	return service->watchdog ? event_add(service->watchdog, &period) : -1;
+}
+
+static int open_housekeeping(struct service *service, struct err *err)
+{
+	static const struct timeval flush_every = {.tv_sec = LIMITS_EVERY_S};
+	service->reopening = evsignal_new(service->base, SIGUSR1, on_reopen, service);
+	service->flushing = event_new(service->base, -1, EV_PERSIST, on_flush, service);
+	if (!service->reopening || !service->flushing || event_add(service->reopening, NULL) ||
+	    event_add(service->flushing, &flush_every) || open_watchdog(service))
+		return err_set(err, -ENOMEM, "not enough memory for timers");
+	return 0;
+}
+
 static int open_events(struct service *service, struct err *err)
 {
 	service->base = event_base_new();
@@ -237,7 +286,7 @@ static int open_events(struct service *service, struct err *err)
 	service->draining = evtimer_new(service->base, on_draining, service);
 	if (!service->publishing || !service->draining)
 		return err_set(err, -ENOMEM, "not enough memory for timers");
-	return 0;
+	return open_housekeeping(service, err);
 }
 
 int service_open(struct service *service, uint32_t n_threads, struct err *err)
@@ -306,6 +355,10 @@ void service_close(struct service *service)
 	registry_destroy(service->registry);
 	events_destroy(service->events);
 	free_event(service->draining);
+	log_flush_limits(UINT64_MAX);
+	free_event(service->watchdog);
+	free_event(service->flushing);
+	free_event(service->reopening);
 	free_event(service->publishing);
 	for (int i = 0; i < SERVICE_SIGNALS; i++)
 		free_event(service->signals[i]);
@@ -337,10 +390,14 @@ void service_log_frontends(const struct service *service)
 
 int service_run(struct service *service, struct err *err)
 {
+	const struct config *config = service->config;
 	events_add(service->events, EVENT_START, LOG_INFO, "",
 		   "culvert " CULVERT_VERSION " is ready, in %s mode, with %s",
-		   mode_name(service->config->mode), service->config->path);
-	if (event_base_dispatch(service->base) == 0)
+		   mode_name(config->mode), config->path);
+	notify_ready("%s mode, %zu frontends", mode_name(config->mode), config->n_frontends);
+	int code = event_base_dispatch(service->base);
+	notify_stopping();
+	if (code == 0)
 		return 0;
 	return err_set(err, -EIO, "the event loop broke down");
 }

@@ -29,6 +29,8 @@ struct service_hooks {
 	// Nothing does any more, and another may have it: count from 0. 0 or -errno.
 	int (*forget_frontend)(void *arg, uint32_t frontend);
 	int (*forget_backend)(void *arg, uint32_t backend);
+	// SIGUSR1: files that are written to may have been renamed. NULL: there are none.
+	void (*reopen_logs)(void *arg);
 	struct api_ops api;
 };
 
@@ -38,6 +40,9 @@ struct service {
 	void *arg;                         // borrowed; all that follows is owned
 	struct event_base *base;
 	struct event *signals[SERVICE_SIGNALS];
+	struct event *reopening;  // SIGUSR1
+	struct event *flushing;   // what the log's limits have left out
+	struct event *watchdog;   // NULL: nobody waits for a sign of life
 	struct event *publishing; // pending: the registry has news for the data path
 	struct event *draining;   // pending: some slots were removed and are still in use
 	struct registry *registry;
@@ -74,7 +79,8 @@ int service_set_state(struct service *service, uint32_t backend, enum admin_stat
 		      struct err *err);
 int service_set_weight(struct service *service, uint32_t backend, int32_t weight, struct err *err);
 
-// Run the event loop until event_base_loopbreak(). 0 or -errno.
+// Tell the service manager that we are ready, and run the event loop until event_base_loopbreak().
+// 0 or -errno.
 int service_run(struct service *service, struct err *err);
 
 // Lines about frontends and the API, for whoever reads what has come up.

@@ -163,6 +163,16 @@ int config_set_check_source(struct config *config, const struct ip_addr *addr)
 	return 0;
 }
 
+int config_set_user(struct config *config, const char *user)
+{
+	char *copy = strdup(user);
+	if (!copy)
+		return -ENOMEM;
+	free(config->service_user);
+	config->service_user = copy;
+	return 0;
+}
+
 bool config_is_client_addr(const struct ip_addr *addr)
 {
 	static const struct ip_addr v6_loopback = {{[15] = 1}};

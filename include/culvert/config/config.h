@@ -251,6 +251,8 @@ const char *config_backend_label(const struct config_pool *pool,
 const struct ip_addr *config_check_source(const struct config *config, bool is_v4);
 // In place of that of the same family. 0 or -ENOMEM.
 int config_set_check_source(struct config *config, const struct ip_addr *addr);
+// In place of [service] user. 0 or -ENOMEM.
+int config_set_user(struct config *config, const char *user);
 // Neither of a group, nor of this host alone, nor of a link alone (RFC 4291 section 2.5).
 bool config_is_client_addr(const struct ip_addr *addr);
 
