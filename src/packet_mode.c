@@ -18,6 +18,7 @@
 #include "culvert/control/instance.h"
 #include "culvert/packet/engine.h"
 #include "culvert/packet/filter.h"
+#include "flow_writer.h"
 #include "guard.h"
 #include "service.h"
 #include "settling.h"
@@ -35,8 +36,9 @@ struct packet_mode {
 	struct topology topology;
 	struct guard guard;
 	struct engine *engine;
-	struct readiness *readiness; // NULL: what is healthy gets traffic
-	struct settling *settling;   // NULL in other modes than DSR
+	struct flow_writer *flow_writer; // NULL: no flow log
+	struct readiness *readiness;     // NULL: what is healthy gets traffic
+	struct settling *settling;       // NULL in other modes than DSR
 	uint64_t received_at_last_totals;
 	bool is_ready;
 	bool is_stopping;
@@ -50,6 +52,7 @@ static int on_publish(void *arg, struct snapshot *snapshot, struct err *err)
 {
 	struct packet_mode *self = arg;
 	int code = guard_update(&self->guard, &self->topology, snapshot, err);
+	flow_writer_follow(self->flow_writer, self->service.registry);
 	engine_publish(self->engine, snapshot);
 	return code;
 }
@@ -99,6 +102,7 @@ static int gather_stats(void *arg, struct stats *stats)
 {
 	struct packet_mode *self = arg;
 	stats->mode = self->config->mode;
+	flow_writer_stats(self->flow_writer, &stats->flow_log);
 	return engine_stats(self->engine, &stats->packets);
 }
 
@@ -146,6 +150,12 @@ static void get_status(void *arg, struct api_status *status)
 	uint32_t n_workers = engine_n_workers(self->engine);
 	status->state = self->is_ready ? API_READY : API_STARTING;
 	status->n_threads = n_workers ? n_workers : 1;
+}
+
+static void on_reopen_logs(void *arg)
+{
+	struct packet_mode *self = arg;
+	flow_writer_reopen(self->flow_writer);
 }
 
 static void on_totals(evutil_socket_t fd, short what, void *arg)
@@ -264,6 +274,23 @@ static int open_packet_path_with(struct packet_mode *self, struct snapshot *snap
 	return code;
 }
 
+static int open_flow_log(struct packet_mode *self, struct err *err)
+{
+	struct flow_journal *journals[CONFIG_MAX_WORKERS];
+	uint32_t n = engine_n_workers(self->engine) ? engine_n_workers(self->engine) : 1;
+	if (!self->config->flow_log.path)
+		return 0;
+	for (uint32_t i = 0; i < n; i++)
+		journals[i] = engine_flow_journal(self->engine, i);
+	struct flow_writer_params params = {
+		.config = self->config,
+		.registry = self->service.registry,
+		.journals = journals,
+		.n_journals = n,
+	};
+	return flow_writer_start(&self->flow_writer, &params, err);
+}
+
 static int open_packet_path(struct packet_mode *self, struct err *err)
 {
 	struct snapshot *snapshot;
@@ -275,7 +302,8 @@ static int open_packet_path(struct packet_mode *self, struct err *err)
 		snapshot_destroy(snapshot);
 		return code;
 	}
-	return engine_start(self->engine, err);
+	code = open_flow_log(self, err);
+	return code ? code : engine_start(self->engine, err);
 }
 
 // Between health and traffic, when the configuration wants it.
@@ -357,12 +385,22 @@ static void free_event(struct event *event)
 		event_free(event);
 }
 
+static void close_packet_path(struct packet_mode *self)
+{
+	if (self->flow_writer) {
+		engine_stop(self->engine);
+		engine_end_flows(self->engine);
+		flow_writer_stop(self->flow_writer);
+	}
+	engine_destroy(self->engine);
+}
+
 static void close_all(struct packet_mode *self)
 {
 	settling_stop(self->settling);
 	service_close_outward(&self->service);
 	readiness_close(self->readiness);
-	engine_destroy(self->engine);
+	close_packet_path(self);
 	guard_close(&self->guard);
 	netwatch_destroy(self->netwatch);
 	free_event(self->asking);
@@ -446,6 +484,7 @@ int packet_mode_run(struct config *config)
 		.backend_users = backend_users,
 		.forget_frontend = forget_frontend,
 		.forget_backend = forget_backend,
+		.reopen_logs = on_reopen_logs,
 		.api =
 			{
 				.gather = gather_stats,

@@ -16,6 +16,7 @@
 #include "culvert/control/firewall.h"
 #include "culvert/control/instance.h"
 #include "culvert/proxy/proxy.h"
+#include "flow_writer.h"
 #include "privileges.h"
 #include "service.h"
 
@@ -25,10 +26,11 @@ struct proxy_mode {
 	struct config *config; // of the start, borrowed; everything else is owned
 	struct service service;
 	struct proxy *proxy;
-	struct event *alarm;    // the data path suspects a backend
-	struct event *steering; // every minute
-	struct event *draining; // while sessions are let finish
-	uint64_t drain_end_ns;  // 0: not draining
+	struct flow_writer *flow_writer; // NULL: no flow log
+	struct event *alarm;             // the data path suspects a backend
+	struct event *steering;          // every minute
+	struct event *draining;          // while sessions are let finish
+	uint64_t drain_end_ns;           // 0: not draining
 	bool is_ready;
 };
 
@@ -96,6 +98,7 @@ static int on_publish(void *arg, struct snapshot *snapshot, struct err *err)
 {
 	(void)err;
 	struct proxy_mode *self = arg;
+	flow_writer_follow(self->flow_writer, self->service.registry);
 	proxy_publish(self->proxy, snapshot);
 	return 0;
 }
@@ -104,6 +107,7 @@ static int gather(void *arg, struct stats *stats)
 {
 	const struct proxy_mode *self = arg;
 	stats->mode = MODE_PROXY;
+	flow_writer_stats(self->flow_writer, &stats->flow_log);
 	return proxy_stats(self->proxy, &stats->sessions);
 }
 
@@ -151,6 +155,12 @@ static void get_status(void *arg, struct api_status *status)
 		status->state = API_DRAINING;
 	status->n_threads = proxy_n_threads(self->proxy);
 	status->max_sessions = proxy_max_sessions(self->proxy);
+}
+
+static void on_reopen_logs(void *arg)
+{
+	struct proxy_mode *self = arg;
+	flow_writer_reopen(self->flow_writer);
 }
 
 static void on_alarm(evutil_socket_t fd, short what, void *arg)
@@ -250,6 +260,9 @@ static void close_all(struct proxy_mode *self)
 		event_free(self->steering);
 	if (self->alarm)
 		event_free(self->alarm);
+	if (self->flow_writer)
+		proxy_stop(self->proxy); // the last sessions end
+	flow_writer_stop(self->flow_writer);
 	proxy_destroy(self->proxy);
 	service_close(&self->service);
 }
@@ -301,12 +314,31 @@ static void await_backends(struct proxy_mode *self)
 	event_base_loop(base, EVLOOP_NONBLOCK);
 }
 
+static int open_flow_log(struct proxy_mode *self, struct err *err)
+{
+	struct flow_journal *journals[CONFIG_MAX_WORKERS];
+	uint32_t n = proxy_n_threads(self->proxy);
+	if (!self->config->flow_log.path)
+		return 0;
+	for (uint32_t i = 0; i < n; i++)
+		journals[i] = proxy_flow_journal(self->proxy, i);
+	struct flow_writer_params params = {
+		.config = self->config,
+		.registry = self->service.registry,
+		.journals = journals,
+		.n_journals = n,
+	};
+	return flow_writer_start(&self->flow_writer, &params, err);
+}
+
 static int serve(struct proxy_mode *self, struct err *err)
 {
 	await_backends(self);
 	if (self->drain_end_ns || event_base_got_break(self->service.base))
 		return 0; // told to stop before it began
 	int code = privileges_settle(self->config, err);
+	if (!code)
+		code = open_flow_log(self, err);
 	if (!code)
 		code = proxy_start(self->proxy, err);
 	if (code)
@@ -329,6 +361,7 @@ int proxy_mode_run(struct config *config)
 		.backend_users = backend_users,
 		.forget_frontend = forget_frontend,
 		.forget_backend = forget_backend,
+		.reopen_logs = on_reopen_logs,
 		.api =
 			{
 				.gather = gather,

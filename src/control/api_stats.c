@@ -135,11 +135,23 @@ static bool put_mode(json_t *root, const struct stats *stats)
 					 : stats_put_packets(root, &stats->packets);
 }
 
+static bool put_flow_log(json_t *root, const struct flow_log_stats *stats)
+{
+	if (!stats->is_on)
+		return true;
+	json_t *object = json_object();
+	bool is_good = stats_put_count(object, "lines", stats->lines) &&
+		       stats_put_count(object, "dropped", stats->dropped) &&
+		       stats_put_count(object, "unwritten", stats->unwritten);
+	return stats_put(root, "flow_log", object) && is_good;
+}
+
 json_t *stats_to_json(const struct api_source *source, const struct stats *stats)
 {
 	json_t *root = json_object();
 	if (put_totals(root, stats) && put_pools(root, source->registry, stats) &&
-	    put_frontends(root, source->registry, stats) && put_mode(root, stats))
+	    put_frontends(root, source->registry, stats) && put_mode(root, stats) &&
+	    put_flow_log(root, &stats->flow_log))
 		return root;
 	json_decref(root);
 	return NULL;

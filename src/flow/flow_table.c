@@ -89,6 +89,12 @@ static void leave_class(struct flow_table *table, uint32_t index)
 		count_current(table, flow, (uint64_t)-1);
 }
 
+static void tell(const struct flow_table *table, uint32_t index, enum flow_event event)
+{
+	if (table->on_event)
+		table->on_event(table->on_event_arg, index, event);
+}
+
 void flow_table_set_state(struct flow_table *table, uint32_t index, enum flow_state state)
 {
 	struct flow *flow = &table->flows[index];
@@ -96,8 +102,11 @@ void flow_table_set_state(struct flow_table *table, uint32_t index, enum flow_st
 	flow->state = (uint8_t)state;
 	if (class == flow->class)
 		return;
+	bool begins = flow->class == CLASS_HALF_OPEN && class == CLASS_LIVE;
 	leave_class(table, index);
 	enter_class(table, index, class);
+	if (begins)
+		tell(table, index, FLOW_LIVE);
 }
 
 void flow_table_refresh(struct flow_table *table, uint32_t index)
@@ -143,20 +152,28 @@ static void release(struct flow_table *table, uint32_t index)
 	forget(table, index);
 }
 
-void flow_table_end(struct flow_table *table, uint32_t index)
+static void end(struct flow_table *table, uint32_t index, enum flow_event event)
 {
+	tell(table, index, event);
 	wheel_remove(&table->timers, index);
 	release(table, index);
+}
+
+void flow_table_end(struct flow_table *table, uint32_t index)
+{
+	end(table, index, FLOW_RENEWED);
 }
 
 static void on_timer(void *arg, uint32_t index)
 {
 	struct flow_table *table = arg;
 	uint32_t expires = table->flows[index].expires;
-	if (flow_is_after(expires, table->now))
+	if (flow_is_after(expires, table->now)) {
 		wheel_add(&table->timers, index, expires);
-	else
-		release(table, index);
+		return;
+	}
+	tell(table, index, FLOW_EXPIRED);
+	release(table, index);
 }
 
 bool flow_table_expire(struct flow_table *table, uint32_t now, uint32_t budget)
@@ -191,7 +208,7 @@ static bool reclaim(struct flow_table *table, uint32_t index)
 {
 	if (!index)
 		return false;
-	flow_table_end(table, index);
+	end(table, index, FLOW_RECLAIMED);
 	counter_add(&table->reclaimed, 1);
 	return true;
 }
@@ -237,6 +254,7 @@ static bool take_over(struct flow_table *table, const struct nat_pool *pool, uin
 		return false;
 	const struct flow *flow = &table->flows[index];
 	*grant = (struct grant){flow->nat_port, seconds_idle(table, flow) < NAT_PORT_REST};
+	tell(table, index, FLOW_RECLAIMED);
 	wheel_remove(&table->timers, index);
 	forget(table, index);
 	counter_add(&table->reclaimed, 1);
@@ -364,6 +382,7 @@ enum flow_refusal flow_table_open(struct flow_table *table, const struct flow_re
 	count_opened(table, flow);
 	table->n_flows++;
 	counter_add(&table->flows_current, 1);
+	tell(table, taken, FLOW_OPENED);
 	*index = taken;
 	return FLOW_MADE;
 }
@@ -381,9 +400,12 @@ bool flow_table_can_reopen(const struct flow_table *table, uint32_t index, uint3
 void flow_table_reopen(struct flow_table *table, uint32_t index, uint32_t seq)
 {
 	struct flow *flow = &table->flows[index];
+	tell(table, index, FLOW_RENEWED);
+	flow->bytes_tx = 0;
 	if (table->params.is_one_sided) {
 		flow_begin_again(flow, seq + 1);
 	} else {
+		flow->bytes_rx = 0;
 		flow->marks = 0;
 		flow->client_next = seq + 1;
 		flow->backend_next = 0;
@@ -391,6 +413,7 @@ void flow_table_reopen(struct flow_table *table, uint32_t index, uint32_t seq)
 	flow_table_set_state(table, index, FLOW_SYN_SENT);
 	flow_table_refresh(table, index);
 	count_opened(table, flow);
+	tell(table, index, FLOW_OPENED);
 }
 
 static size_t flows_bytes(const struct flow_table *table)

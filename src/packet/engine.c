@@ -200,6 +200,20 @@ void engine_stop(struct engine *engine)
 		plan_pipeline_stop(engine);
 }
 
+struct flow_journal *engine_flow_journal(const struct engine *engine, uint32_t i)
+{
+	return engine->workers[i].worker.log.journal;
+}
+
+void engine_end_flows(struct engine *engine)
+{
+	for (uint32_t i = 0; i < engine->n_workers; i++) {
+		// It may not have seen the last one, and the one that it saw may be gone.
+		engine->workers[i].worker.snapshot = plan_snapshot(engine);
+		flow_log_end_all(&engine->workers[i].worker.log);
+	}
+}
+
 static void close_bell(struct doorbell *bell)
 {
 	if (bell->fd >= 0)

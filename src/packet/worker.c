@@ -37,6 +37,8 @@ int worker_init(struct worker *worker, const struct worker_params *params, struc
 		code = answer_templates_init(&worker->templates, err);
 	if (!code)
 		code = flow_table_create(&worker->flows, &params->flows, err);
+	if (!code)
+		code = flow_log_init(&worker->log, worker, err);
 	if (code)
 		worker_fini(worker);
 	return code;
@@ -45,6 +47,7 @@ int worker_init(struct worker *worker, const struct worker_params *params, struc
 void worker_fini(struct worker *worker)
 {
 	flow_table_destroy(worker->flows);
+	flow_log_fini(&worker->log);
 	free(worker->ways);
 	free(worker->was_up);
 	free(worker->is_to_sweep);

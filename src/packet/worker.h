@@ -6,6 +6,7 @@
 #include "culvert/balance/generation.h"
 #include "culvert/flow/flow_table.h"
 #include "packet/answer.h"
+#include "packet/flow_log.h"
 #include "packet/ip_ids.h"
 #include "packet/packet.h"
 
@@ -32,6 +33,7 @@ struct worker {
 	uint32_t number;                 // among all workers
 	struct fragment_way *ways;       // owned; by packet.datagram
 	struct answer_templates templates;
+	struct flow_log log;
 
 	uint32_t now;          // seconds of the flow table's clock
 	uint32_t answers_left; // in this second

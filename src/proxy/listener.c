@@ -203,9 +203,11 @@ static void unpause(struct proxy_thread *thread, struct listener *listener)
 }
 
 // on_full = "refuse": the client learns at once that there is no room.
-static void refuse(struct proxy_thread *thread, const struct listener *listener, int fd)
+static void refuse(struct proxy_thread *thread, const struct listener *listener, int fd,
+		   const struct endpoint *client)
 {
 	struct conn conn = {.fd = fd};
+	session_note_refused(thread, listener->frontend, client);
 	conn_close(&conn, true);
 	counter_add(&thread->accepted, 1);
 	counter_add(&thread->frontends[listener->frontend].ends[SESSION_END_LIMIT], 1);
@@ -256,13 +258,13 @@ static bool accept_one(struct proxy_thread *thread, struct listener *listener)
 	if (fd < 0)
 		return handle_error(thread, listener, error);
 	listener->is_paused = false;
-	if (!is_admitted) {
-		refuse(thread, listener, fd);
-		return true;
-	}
 	struct endpoint client;
 	endpoint_from_sockaddr((const struct sockaddr *)&addr, &client);
 	client.proto = IPPROTO_TCP;
+	if (!is_admitted) {
+		refuse(thread, listener, fd, &client);
+		return true;
+	}
 	session_open(thread, listener, fd, &client);
 	affinity_check(thread);
 	return true;

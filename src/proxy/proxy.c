@@ -380,6 +380,11 @@ uint64_t proxy_n_sessions(const struct proxy *proxy)
 	return atomic_load_explicit(&proxy->all.used, memory_order_relaxed);
 }
 
+struct flow_journal *proxy_flow_journal(const struct proxy *proxy, uint32_t i)
+{
+	return proxy->threads[i].journal;
+}
+
 uint32_t proxy_n_threads(const struct proxy *proxy)
 {
 	return proxy->n_threads;

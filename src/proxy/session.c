@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "culvert/base/clock.h"
 #include "proxy/client_header.h"
 #include "proxy/connect.h"
 #include "proxy/thread.h"
@@ -30,12 +31,46 @@ static void set_phase(struct proxy_thread *thread, struct session *session,
 	session->phase = (uint8_t)phase;
 }
 
+// One that begins has no end yet.
+static void write_down(struct proxy_thread *thread, const struct session *session, bool is_start,
+		       enum session_end end)
+{
+	struct flow_record *record = thread->journal ? flow_journal_begin(thread->journal) : NULL;
+	if (!record)
+		return;
+	record->client = session->client.addr;
+	record->client_port_be = session->client.port_be;
+	record->proto = session->client.proto;
+	record->frontend = session->frontend;
+	record->backend = session->backend;
+	record->has_backend = session->phase == SESSION_RELAYING;
+	record->start_ms = session->accepted_ns / NS_PER_MS;
+	record->end_ms = thread->now_ns / NS_PER_MS;
+	record->is_start = is_start;
+	record->end = (uint8_t)end;
+	record->bytes_tx = session->streams[CLIENT].n_bytes;
+	record->bytes_rx = session->streams[BACKEND].n_bytes;
+	flow_journal_commit(thread->journal, record);
+}
+
+void session_note_refused(struct proxy_thread *thread, uint16_t frontend,
+			  const struct endpoint *client)
+{
+	const struct session session = {
+		.frontend = frontend,
+		.client = *client,
+		.accepted_ns = thread->now_ns,
+	};
+	write_down(thread, &session, false, SESSION_END_LIMIT);
+}
+
 void session_end(struct proxy_thread *thread, uint32_t index, enum session_end end)
 {
 	struct session *session = &thread->sessions[index];
 	struct proxy *proxy = thread->proxy;
 	struct frontend_counters *counters = &thread->frontends[session->frontend];
 	bool is_reset = end != SESSION_END_COMPLETED;
+	write_down(thread, session, false, end);
 	if (session->phase == SESSION_RELAYING)
 		connect_release(thread, index);
 	else if (session->conns[BACKEND].fd >= 0 || session->awaits_room)
@@ -294,6 +329,8 @@ static void start_relaying(struct proxy_thread *thread, uint32_t index)
 	struct session *session = &thread->sessions[index];
 	session->active = thread->tick;
 	set_phase(thread, session, SESSION_RELAYING);
+	if (thread->proxy->config->flow_log.starts)
+		write_down(thread, session, true, SESSION_END_COMPLETED);
 	count_bytes(thread, session, CLIENT, stream_take_syn(&session->streams[CLIENT]));
 	rearm(thread, index);
 	relay(thread, index);

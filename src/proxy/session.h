@@ -56,5 +56,9 @@ void session_resume(struct proxy_thread *thread, uint32_t index);
 // Its timer. For the wheel.
 void session_on_timer(void *thread, uint32_t index);
 
+// A client that found no room and was refused: for the flow log.
+void session_note_refused(struct proxy_thread *thread, uint16_t frontend,
+			  const struct endpoint *client);
+
 // Close both ends, by reset unless both sides have said their end, and count how it ended.
 void session_end(struct proxy_thread *thread, uint32_t index, enum session_end end);

@@ -140,6 +140,8 @@ int proxy_thread_init(struct proxy_thread *thread, struct proxy *proxy, uint32_t
 		code = allocate(thread, err);
 	if (!code && relay_init(&thread->relay, proxy->max_pipes, config->proxy.splice))
 		code = err_set(err, -ENOMEM, "not enough memory for a thread's buffer");
+	if (!code && config->flow_log.path)
+		code = flow_journal_create(&thread->journal, FLOW_JOURNAL_RECORDS, err);
 	for (size_t i = 0; i < config->n_frontends && !code; i++)
 		code = open_frontend(thread, (uint16_t)i, err);
 	if (code)
@@ -159,6 +161,7 @@ void proxy_thread_fini(struct proxy_thread *thread)
 	free(thread->has_gone_down);
 	relay_fini(&thread->relay);
 	wheel_fini(&thread->timers);
+	flow_journal_destroy(thread->journal);
 	if (thread->sessions)
 		munmap(thread->sessions, thread->capacity * sizeof(struct session));
 	if (thread->epoll_fd >= 0)

@@ -9,6 +9,7 @@
 #include "culvert/balance/generation.h"
 #include "culvert/base/histogram.h"
 #include "culvert/config/config.h"
+#include "culvert/flow/flow_journal.h"
 #include "culvert/flow/proxy_stats.h"
 #include "culvert/flow/session_end.h"
 #include "culvert/flow/traffic.h"
@@ -98,6 +99,7 @@ struct proxy_thread { // one after another in memory, and none in the lines of t
 	struct backend_counters *backends;   // owned
 	counter_t accepted;
 	counter_t accept_pauses;
+	struct flow_journal *journal; // owned; NULL: sessions are not written down
 };
 
 int proxy_thread_init(struct proxy_thread *thread, struct proxy *proxy, uint32_t number,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "culvert/config/config.h"
+#include "culvert/flow/flow_journal.h"
 #include "culvert/flow/packet_stats.h"
 #include "culvert/flow/proxy_stats.h"
 
@@ -11,6 +12,7 @@ struct stats { // the one or the other
 	enum mode mode;
 	struct packet_stats packets; // packet modes
 	struct proxy_stats sessions; // proxy mode
+	struct flow_log_stats flow_log;
 };
 
 void stats_fini(struct stats *stats);

@@ -18,6 +18,7 @@
 #include "culvert/base/err.h"
 #include "culvert/ds/index_map.h"
 #include "culvert/flow/flow.h"
+#include "culvert/flow/flow_end.h"
 #include "culvert/flow/nat_pool.h"
 #include "culvert/flow/traffic.h"
 #include "culvert/net/parse.h"
@@ -52,6 +53,9 @@ struct flow_table {
 	counter_t flows_current;            // w: worker, r: any; entries, finished ones included
 	counter_t reclaimed;                // w: worker, r: any
 	struct flow_table_params params;
+	// Told what happens to flows: before one is forgotten, after it was made. NULL: nobody.
+	void (*on_event)(void *arg, uint32_t index, enum flow_event event);
+	void *on_event_arg;
 };
 
 // What a new flow is made from.
@@ -91,8 +95,9 @@ enum flow_refusal flow_table_open(struct flow_table *table, const struct flow_re
 // A new SYN on a flow whose connection is over. Would the backend, if it remembers that one, accept
 // the SYN from the same port, or is there no better one? Not so: end the flow and open another.
 bool flow_table_can_reopen(const struct flow_table *table, uint32_t index, uint32_t seq);
-// The same backend and port serve the new connection.
+// The same backend and port serve the new connection, which has carried nothing yet.
 void flow_table_reopen(struct flow_table *table, uint32_t index, uint32_t seq);
+// A client that begins anew gets another flow.
 void flow_table_end(struct flow_table *table, uint32_t index);
 
 // A packet of the flow is passed on: state, sequence numbers, timer, bytes and packets follow.

@@ -8,6 +8,7 @@
 #include "culvert/packet/io.h"
 
 struct engine;
+struct flow_journal;
 
 struct engine_params {
 	const struct config *config; // borrowed, as long as the engine: what no reload changes
@@ -30,6 +31,13 @@ int engine_start(struct engine *engine, struct err *err);
 // nothing runs.
 void engine_stop(struct engine *engine);
 void engine_destroy(struct engine *engine); // stops; NULL is legal
+
+// For whoever writes the flow log, NULL without one: the journal of worker `i`, of those that there
+// are (engine_n_workers(), at least one). Readable until the engine is destroyed.
+struct flow_journal *engine_flow_journal(const struct engine *engine, uint32_t i);
+// The engine is stopped: flows that live are written down as ended by that. Takes up to some
+// seconds. Called by: control.
+void engine_end_flows(struct engine *engine);
 
 // Decide by `snapshot` from now on, and free the one before when nobody holds it any more.
 void engine_publish(struct engine *engine, struct snapshot *snapshot);

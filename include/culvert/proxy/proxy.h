@@ -7,6 +7,7 @@
 #include "culvert/balance/snapshot.h"
 #include "culvert/flow/proxy_stats.h"
 
+struct flow_journal;
 struct proxy;
 
 // The threads that will pick backends, each by schedulers of its own.
@@ -51,6 +52,10 @@ int proxy_forget_backend(struct proxy *proxy, uint32_t backend);
 
 // Sums over all threads, for proxy_stats_fini(). 0 or -ENOMEM.
 int proxy_stats(const struct proxy *proxy, struct proxy_stats *stats);
+
+// For whoever writes the flow log, NULL without one: the journal of thread `i`. Readable until the
+// proxy is destroyed.
+struct flow_journal *proxy_flow_journal(const struct proxy *proxy, uint32_t i);
 
 uint32_t proxy_n_threads(const struct proxy *proxy);
 uint32_t proxy_max_sessions(const struct proxy *proxy);
