@@ -65,7 +65,7 @@ static int select_needs(const struct config *config, bool is_start, char *text, 
 
 static int apply(const struct config *config, bool is_start, struct err *err)
 {
-	char text[CAPABILITIES_TEXT_MAX];
+	char text[CAPABILITIES_TEXT_MAX] = "";
 	int code = select_needs(config, is_start, text, err);
 	if (code)
 		return code;

@@ -50,10 +50,10 @@ static bool is_visible(uint32_t character)
 
 static unsigned write_hidden(char *to, uint32_t character, enum style style)
 {
-	static const char short_names[] = {['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
-	char name = character < sizeof(short_names) ? short_names[character] : 0;
+	static const char *const names[] = {['\n'] = "\\n", ['\r'] = "\\r", ['\t'] = "\\t"};
+	const char *name = character < sizeof(names) / sizeof(names[0]) ? names[character] : NULL;
 	if (name)
-		return (unsigned)sprintf(to, "\\%c", name);
+		return (unsigned)sprintf(to, "%s", name);
 	if (style == STYLE_JSON)
 		return (unsigned)sprintf(to, "\\u%04" PRIx32, character);
 	if (character < 0x80)

@@ -26,9 +26,10 @@ bool log_sink_is_journal_stream(int fd)
 static int fill_address(struct sockaddr_un *addr, const char *path)
 {
 	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (strlen(path) >= sizeof(addr->sun_path))
+	size_t len = strlen(path);
+	if (len >= sizeof(addr->sun_path))
 		return -ENAMETOOLONG;
-	strcpy(addr->sun_path, path);
+	memcpy(addr->sun_path, path, len);
 	return 0;
 }
 
