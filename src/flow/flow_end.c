@@ -27,6 +27,8 @@ enum flow_end flow_end_of(const struct flow *flow, bool is_one_sided, enum flow_
 		return FLOW_END_RECLAIMED;
 	case FLOW_RENEWED:
 		return FLOW_END_RENEWED;
+	case FLOW_REMOVED:
+		return FLOW_END_REMOVED;
 	case FLOW_STOPPED:
 		return FLOW_END_SHUTDOWN;
 	default:

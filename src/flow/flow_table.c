@@ -152,16 +152,11 @@ static void release(struct flow_table *table, uint32_t index)
 	forget(table, index);
 }
 
-static void end(struct flow_table *table, uint32_t index, enum flow_event event)
+void flow_table_end(struct flow_table *table, uint32_t index, enum flow_event why)
 {
-	tell(table, index, event);
+	tell(table, index, why);
 	wheel_remove(&table->timers, index);
 	release(table, index);
-}
-
-void flow_table_end(struct flow_table *table, uint32_t index)
-{
-	end(table, index, FLOW_RENEWED);
 }
 
 static void on_timer(void *arg, uint32_t index)
@@ -208,7 +203,7 @@ static bool reclaim(struct flow_table *table, uint32_t index)
 {
 	if (!index)
 		return false;
-	end(table, index, FLOW_RECLAIMED);
+	flow_table_end(table, index, FLOW_RECLAIMED);
 	counter_add(&table->reclaimed, 1);
 	return true;
 }

@@ -31,7 +31,7 @@ static uint32_t renew_flow(struct worker *worker, const struct packet *packet, u
 		return index;
 	}
 	if (is_over || (is_waiting && !backend->is_up)) {
-		flow_table_end(worker->flows, index);
+		flow_table_end(worker->flows, index, FLOW_RENEWED);
 		return 0;
 	}
 	return index;

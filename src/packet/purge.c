@@ -24,7 +24,7 @@ static bool purge_flow(struct worker *worker, uint32_t index)
 	    !is_over(worker->snapshot, flow))
 		return true;
 	if (flow->class != CLASS_LIVE || flow->proto != IPPROTO_TCP) {
-		flow_table_end(worker->flows, index);
+		flow_table_end(worker->flows, index, FLOW_REMOVED);
 		return true;
 	}
 	if (!sweep_has_room(worker))

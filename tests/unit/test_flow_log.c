@@ -96,6 +96,7 @@ Test(flow_log, ends_are_named)
 		{FLOW_ESTABLISHED, 0, 1, false, FLOW_EXPIRED, "idle_timeout"},
 		{FLOW_ESTABLISHED, 0, 1, false, FLOW_STOPPED, "shutdown"},
 		{FLOW_LAST_ACK, 0, 1, false, FLOW_RENEWED, "renewed"},
+		{FLOW_UDP, 0, 1, false, FLOW_REMOVED, "removed"},
 		{FLOW_UDP, 0, 1, false, FLOW_EXPIRED, "idle_timeout"},
 		{FLOW_UDP_REPLIED, 0, 1, false, FLOW_EXPIRED, "idle_timeout"},
 		{FLOW_UDP_UNREPLIED, 0, 0, false, FLOW_EXPIRED, "unanswered"},

@@ -307,7 +307,7 @@ static void do_other(struct model *model, uint32_t index)
 {
 	const struct flow *flow = &model->table->flows[index];
 	if (any(4) == 0) {
-		flow_table_end(model->table, index);
+		flow_table_end(model->table, index, FLOW_RENEWED);
 		forget(model, index);
 	} else if (flow->class == CLASS_FINISHED) {
 		flow_table_reopen(model->table, index, (uint32_t)rand());

@@ -147,7 +147,7 @@ Test(one_sided, no_port_is_taken)
 	uint32_t index = open_syn(table, 1);
 	cr_expect_eq(table->flows[index].nat_port, 0);
 	cr_expect(is_there(table, 1));
-	flow_table_end(table, index);
+	flow_table_end(table, index, FLOW_RENEWED);
 	cr_expect_not(is_there(table, 1));
 	cr_expect_eq(table->n_flows, 0);
 	flow_table_destroy(table);

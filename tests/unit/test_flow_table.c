@@ -4,6 +4,8 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -14,6 +16,7 @@ enum {
 	PLENTY = 100000,
 	CLIENT_ISN = 1000,
 	BACKEND_ISN = 0x90000000,
+	TOLD_MAX = 256,
 };
 
 static const struct flow_table_params ordinary = {
@@ -132,7 +135,7 @@ Test(flow_table, finds_a_flow_by_either_half)
 	cr_expect_eq(flow_table_find(table, &other, 0, flow->hash), 0, "another port");
 	cr_expect_eq(flow_table_find_reply(table, 0, flow->nat_port), index);
 	cr_expect_eq(flow_table_find_reply(table, 1, flow->nat_port), 0, "another address");
-	flow_table_end(table, index);
+	flow_table_end(table, index, FLOW_RENEWED);
 	cr_expect_eq(flow_table_find(table, &client, 0, flow->hash), 0);
 	cr_expect_eq(flow_table_find_reply(table, 0, flow->nat_port), 0);
 	cr_expect_eq(table->n_flows, 0);
@@ -583,7 +586,7 @@ Test(flow_table, defect_17_counts_bytes_and_packets_of_both_directions)
 	cr_expect_eq(counter_read(&backend->packets_rx), 2);
 	cr_expect_eq(counter_read(&backend->bytes_rx), 1080);
 	cr_expect_eq(table->flows[index].bytes_rx, 1080);
-	flow_table_end(table, index);
+	flow_table_end(table, index, FLOW_RENEWED);
 	cr_expect_eq(counter_read(&frontend->flows_current), 0);
 	cr_expect_eq(counter_read(&backend->flows_current), 0);
 	flow_table_destroy(table);
@@ -599,5 +602,54 @@ Test(flow_table, the_least_table_holds_one_flow)
 	open_flow(table, 2, IPPROTO_TCP);
 	cr_expect_eq(find(table, 1), 0);
 	cr_expect_neq(find(table, 2), 0);
+	flow_table_destroy(table);
+}
+
+static void note_event(void *arg, uint32_t index, enum flow_event event)
+{
+	static const char *const names[] = {
+		[FLOW_OPENED] = "opened",   [FLOW_LIVE] = "live",
+		[FLOW_EXPIRED] = "expired", [FLOW_RECLAIMED] = "reclaimed",
+		[FLOW_RENEWED] = "renewed", [FLOW_REMOVED] = "removed",
+	};
+	char *told = arg;
+	size_t used = strlen(told);
+	snprintf(told + used, TOLD_MAX - used, "%s%s %u", used ? ", " : "", names[event], index);
+}
+
+// What the flow log is made from: each beginning once, and each end before the entry is forgotten.
+Test(flow_table, events_are_told_in_their_order)
+{
+	struct flow_table *table = make_table(&ordinary);
+	char told[TOLD_MAX] = "";
+	table->on_event = note_event;
+	table->on_event_arg = told;
+	uint32_t first = open_established(table, 1);
+	track(table, first, (struct segment){FROM_CLIENT, R, C1, 0, 0});
+	table->flows[first].bytes_tx = 1000;
+	flow_table_reopen(table, first, CLIENT_ISN + 100000);
+	cr_assert_eq(table->flows[first].bytes_tx, 0);
+	cr_assert_eq(table->flows[first].bytes_rx, 0);
+	flow_table_end(table, first, FLOW_REMOVED);
+	uint32_t second = open_flow(table, 2, IPPROTO_UDP);
+	flow_table_expire(table, 1000 + 31, PLENTY);
+	cr_assert_eq(first, 1);
+	cr_assert_eq(second, 1);
+	cr_assert_str_eq(told, "opened 1, live 1, renewed 1, opened 1, removed 1, opened 1, "
+			       "expired 1");
+	flow_table_destroy(table);
+}
+
+Test(flow_table, making_room_is_told_as_such)
+{
+	struct flow_table_params params = ordinary;
+	char told[TOLD_MAX] = "";
+	params.capacity = 4;
+	struct flow_table *table = make_table(&params);
+	open_flow(table, 1, IPPROTO_TCP);
+	table->on_event = note_event;
+	table->on_event_arg = told;
+	open_flow(table, 2, IPPROTO_TCP); // a quarter of the table may be half-open
+	cr_assert(strstr(told, "reclaimed 1, opened"), "%s", told);
 	flow_table_destroy(table);
 }

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -408,4 +409,26 @@ Test(log, the_journals_stream_is_known_by_its_inode)
 	cr_assert_eq(log_open(&settings, NULL), 0);
 	log_warn("test", "without");
 	cr_assert(strstr(read_all(fd), "Z warn  test: without\n"));
+}
+
+static void *say_much(void *arg)
+{
+	for (int i = 0; i < 2000; i++)
+		say(arg, i);
+	return NULL;
+}
+
+// Of all threads together, and the sum is right.
+Test(log, threads_share_a_limit)
+{
+	static struct log_limit limit = LOG_LIMIT(5);
+	pthread_t threads[4];
+	int fd = catch_stderr();
+	for (size_t i = 0; i < 4; i++)
+		cr_assert_eq(pthread_create(&threads[i], NULL, say_much, &limit), 0);
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	cr_assert_eq(count(read_all(fd), "of many\n"), 5);
+	log_flush_limits(UINT64_MAX);
+	cr_assert(strstr(read_all(fd), ": 7995 more like this were left out"));
 }

@@ -16,6 +16,7 @@ struct flow;
 	X(UNANSWERED, "unanswered")       /* or a handshake not completed */ \
 	X(RECLAIMED, "reclaimed")         /* made room for another */        \
 	X(RENEWED, "renewed")             /* its client has begun anew */    \
+	X(REMOVED, "removed")             /* by a reload; not connected */   \
 	X(SHUTDOWN, "shutdown")           /* culvert stopped */
 
 enum flow_end {
@@ -33,10 +34,11 @@ enum flow_event {
 	FLOW_EXPIRED,
 	FLOW_RECLAIMED,
 	FLOW_RENEWED,
+	FLOW_REMOVED, // its frontend or backend is no more
 	FLOW_STOPPED, // with the table
 };
 
-// How a flow ended that one of the last four has happened to. `is_one_sided`: flow_table.h.
+// How a flow ended that one of the last five has happened to. `is_one_sided`: flow_table.h.
 enum flow_end flow_end_of(const struct flow *flow, bool is_one_sided, enum flow_event event);
 
 const char *flow_end_name(enum flow_end end); // "closed", "idle_timeout"; static

@@ -97,8 +97,8 @@ enum flow_refusal flow_table_open(struct flow_table *table, const struct flow_re
 bool flow_table_can_reopen(const struct flow_table *table, uint32_t index, uint32_t seq);
 // The same backend and port serve the new connection, which has carried nothing yet.
 void flow_table_reopen(struct flow_table *table, uint32_t index, uint32_t seq);
-// A client that begins anew gets another flow.
-void flow_table_end(struct flow_table *table, uint32_t index);
+// `why`: FLOW_RENEWED when its client gets another one, or FLOW_REMOVED.
+void flow_table_end(struct flow_table *table, uint32_t index, enum flow_event why);
 
 // A packet of the flow is passed on: state, sequence numbers, timer, bytes and packets follow.
 // Returns false when its numbers cannot be the sender's own: then it is only counted.
