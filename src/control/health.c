@@ -19,7 +19,7 @@
 #include "culvert/base/log.h"
 #include "probe.h"
 
-enum { REASON_MAX = 192, RESULT_MAX = REASON_MAX / 2, LACK_LOG_PERIOD_S = 10, JITTER_PERCENT = 5 };
+enum { REASON_MAX = 192, RESULT_MAX = REASON_MAX / 2, JITTER_PERCENT = 5 };
 
 static const char unchecked[] = "not checked (health_check = none)";
 
@@ -42,8 +42,6 @@ struct check {
 struct health {
 	health_change_fn on_change;
 	void *arg;
-	uint64_t lack_logged_ns; // 0: never
-	unsigned n_lacks_unlogged;
 	struct event_base *base; // borrowed
 	size_t n_slots;
 	struct check checks[]; // by slot
@@ -75,23 +73,13 @@ static uint64_t with_jitter(uint64_t interval_ns)
 }
 
 // On a host that lacks something every probe fails at once: one line per period tells it.
-static void log_lack(struct check *check, const char *text)
+static void log_lack(const struct check *check, const char *text)
 {
-	struct health *health = check->health;
-	uint64_t now = clock_now_ns();
-	if (health->lack_logged_ns &&
-	    now - health->lack_logged_ns < LACK_LOG_PERIOD_S * NS_PER_SEC) {
-		health->n_lacks_unlogged++;
-		return;
-	}
-	char name[CONFIG_BACKEND_LABEL_MAX];
-	log_error("health",
-		  "cannot check %s from here: %s (%u more since the last such line); its state "
-		  "stays %s",
-		  config_backend_label(check->pool, check->config, name), text,
-		  health->n_lacks_unlogged, check->is_up ? "up" : "down");
-	health->lack_logged_ns = now;
-	health->n_lacks_unlogged = 0;
+	static struct log_limit limit = LOG_LIMIT(1);
+	char name[CONFIG_BACKEND_TEXT_MAX];
+	log_limited(&limit, LOG_ERROR, "health", NULL,
+		    "cannot check %s from here: %s; its state stays %s",
+		    config_backend_format(check->config, name), text, check->is_up ? "up" : "down");
 }
 
 // Count one result. Returns whether the state has changed.
