@@ -13,6 +13,7 @@
 
 #include "culvert/base/clock.h"
 #include "culvert/base/log.h"
+#include "culvert/base/notify.h"
 #include "culvert/control/firewall.h"
 #include "culvert/control/instance.h"
 #include "culvert/proxy/proxy.h"
@@ -72,6 +73,7 @@ static void start_drain(struct proxy_mode *self, int signal_number, uint64_t n_s
 	else
 		log_info("culvert", "SIG%s: stopping, no session is open",
 			 sigabbrev_np(signal_number));
+	notify_status("no new connections; waiting for %s", format_sessions(n_sessions, text));
 	self->drain_end_ns = clock_now_ns() + drain_ms * NS_PER_MS;
 	proxy_drain(self->proxy);
 	event_add(self->draining, &look);

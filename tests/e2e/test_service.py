@@ -100,6 +100,7 @@ def test_signs_of_life_are_given_while_sessions_drain(lab, make, manager):
         http.request(sock)
         culvert.process.send_signal(signal.SIGTERM)
         manager.await_word("STOPPING=1")
+        manager.await_word("STATUS=no new connections; waiting for 1 session")
         manager.await_word("WATCHDOG=1", count=len(manager.has_heard("WATCHDOG=1")) + 3)
         assert http.request(sock) in lab.backend_names()
     assert culvert.await_exit() == 0
