@@ -13,7 +13,7 @@
 
 #include "culvert/base/log.h"
 
-enum { DIRECTORY_MODE = 0750, CAPABILITIES_TEXT_MAX = 128 };
+enum { LOG_DIRECTORY_MODE = 0750, SOCKET_DIRECTORY_MODE = 0755, CAPABILITIES_TEXT_MAX = 128 };
 
 // What a mode asks the kernel for: while it starts, and from then on.
 struct needs {
@@ -78,7 +78,7 @@ static int apply(const struct config *config, bool is_start, struct err *err)
 // ---- the user ----------------------------------------------------------------------------------
 
 // Its directory, when it is not there: one level, as `install -d` would make it.
-static void make_directory_of(const char *path, const struct passwd *user)
+static void make_directory_of(const char *path, mode_t mode, const struct passwd *user)
 {
 	char directory[PATH_MAX];
 	snprintf(directory, sizeof(directory), "%s", path);
@@ -87,7 +87,7 @@ static void make_directory_of(const char *path, const struct passwd *user)
 		return;
 	*slash = '\0';
 	// Whoever opens the file says what is wrong.
-	if (mkdir(directory, DIRECTORY_MODE) == 0)
+	if (mkdir(directory, mode) == 0)
 		(void)!chown(directory, user->pw_uid, user->pw_gid);
 }
 
@@ -95,7 +95,9 @@ static int change_user(const struct passwd *user, const struct config *config, s
 {
 	char text[CAPABILITIES_TEXT_MAX];
 	if (config->flow_log.path)
-		make_directory_of(config->flow_log.path, user);
+		make_directory_of(config->flow_log.path, LOG_DIRECTORY_MODE, user);
+	if (config->api_socket)
+		make_directory_of(config->api_socket, SOCKET_DIRECTORY_MODE, user);
 	int code = select_needs(config, true, text, err);
 	if (code)
 		return code;

@@ -9,7 +9,8 @@
 
 // Become `user` with its groups, and keep of the capabilities those that the mode needs from here
 // on; as that user already: only give up the others. Files that the program makes while it runs
-// need a directory of that user: the flow log's is made when it is not there. 0 or -errno.
+// need a directory of that user: those of the flow log
+// and of the API socket are made when they are not there. 0 or -errno.
 int privileges_enter(const char *user, const struct config *config, struct err *err);
 
 // Start is over: what only that needed is given up as well. Nothing without privileges_enter().
