@@ -292,7 +292,8 @@ def test_the_user_gets_a_directory_of_its_own(make_log, tmp_path):
     for directory in (tmp_path, *tmp_path.parents):
         if "pytest" in str(directory):
             directory.chmod(0o755)
-    log = make_log("passthrough", path=tmp_path / "logs" / "flows.log").start("--user=nobody")
+    log = make_log("passthrough", path=tmp_path / "logs" / "flows.log", api={"socket": "off"})
+    log.start("--user=nobody")
     http.short_connections(log.lab, 20)
     log.await_records(20)
     log.path.rename(tmp_path / "logs" / "old.log")

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -36,10 +37,11 @@ KEPT = {
 
 @pytest.fixture
 def make(make_culvert):
-    """Call it with a lab and a mode: culvert for it, and its settings."""
+    """Call it with a lab and a mode: culvert for it, and its settings. USER may not make a socket
+    in the directory of a test."""
     def made(lab, mode, **overrides):
         culvert = make_culvert(lab, kind=Proxy if mode == "proxy" else Culvert)
-        return culvert, SETTINGS[mode](lab, **overrides)
+        return culvert, SETTINGS[mode](lab, **{"api": {"socket": "off"}, **overrides})
     return made
 
 
@@ -176,6 +178,18 @@ def test_rules_change_after_privileges_are_gone(make_lab, make):
     await_condition(lambda: "10.1.0.77" in lab.run("lb", "nft", "list", "ruleset").stdout,
                     "the rules know the new source address")
     assert set(http.short_connections(lab, 60)) == set(lab.backend_names())
+
+
+def test_the_socket_is_the_users_and_goes_with_it(lab, make):
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        path = pathlib.Path(directory) / "run" / "api.sock"
+        culvert, settings = make(lab, "proxy", api={"socket": str(path)})
+        culvert.start(settings, f"--user={USER}")
+        assert path.is_socket()
+        assert path.stat().st_uid == path.parent.stat().st_uid == pwd.getpwnam(USER).pw_uid
+        culvert.stop()
+        assert not path.exists()
 
 
 def test_the_file_can_name_the_user_and_the_option_wins(lab, make):
