@@ -236,8 +236,10 @@ def test_no_line_is_lost_when_the_file_is_rotated(make_log, tmp_path, mode):
     traffic.stop()
     await_condition(lambda: log.culvert.stats()["current_connections"] == 0, "all have ended", 60)
     total = log.culvert.stats()["total_connections"]
-    await_condition(lambda: log.stats()["lines"] == total, "a line for each", 60)
-    assert sum(len(log.records(path=path)) for path in files) == total
+    log.culvert.stop()
+    # Over the balancer's head a late packet looks like another connection, which is half-open.
+    served = sum(sample.answer in log.lab.backend_names() for sample in traffic.samples)
+    assert served <= sum(len(log.records(path=path)) for path in files) <= total
 
 
 def test_a_full_disk_is_said_once_and_holds_nobody_up(make_log):
