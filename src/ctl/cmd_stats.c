@@ -39,7 +39,8 @@ static void add_up(struct table *table, const json_t *pool)
 	const char *address;
 	json_t *is_up;
 	json_t *servers = json_object_get(pool, "servers");
-	json_object_foreach(servers, address, is_up) n_up += json_is_true(is_up);
+	json_object_foreach (servers, address, is_up)
+		n_up += json_is_true(is_up);
 	snprintf(text, sizeof(text), "%zu of %zu", n_up, json_object_size(servers));
 	table_text(table, n_up < json_object_size(servers) ? PAINT_WARN : PAINT_GOOD, text);
 }
@@ -52,8 +53,7 @@ static int print_section(const struct ctl *ctl, json_t *all, const struct table_
 	struct table *table = table_create(columns, n_columns);
 	if (!table)
 		return CTL_NO;
-	json_object_foreach(all, name, object)
-	{
+	json_object_foreach (all, name, object) {
 		add_traffic(table, name, object);
 		if (has_servers)
 			add_up(table, object);

@@ -13,6 +13,7 @@
 #include "ctl/paint.h"
 #include "ctl/server_text.h"
 #include "ctl/table.h"
+#include "ctl/top_choice.h"
 #include "ctl/units.h"
 
 enum {
@@ -23,8 +24,6 @@ enum {
 	WIDTH_OF_KEYS = 78, // the longest line of them; where it does not fit, some
 	WIDTH_OF_SOME_KEYS = 34,
 	LINE_MAX_BYTES = 512,
-	KEY_ESCAPE = 27,
-	MANY_ROWS = 1 << 20, // more than there are
 };
 
 enum column_kind { NAME, UP, HEALTH, WEIGHT, SHARE, NOW, NEW, IN, OUT };
@@ -355,155 +354,16 @@ static void draw_row(int y, const struct layout *layout, const struct top_row *r
 	attrset(A_NORMAL);
 }
 
-// ---- choosing ----------------------------------------------------------------------------------
-
-static bool is_shown(const struct top_view *view, const struct top_row *row)
-{
-	return !view->is_servers || !*view->pool || strcmp(row->pool, view->pool) == 0;
-}
-
-static const struct top_rows *rows_of(const struct top_view *view, const struct top_model *model)
-{
-	return view->is_servers ? &model->servers : &model->pools;
-}
-
-static size_t count_shown(const struct top_view *view, const struct top_rows *rows)
-{
-	size_t count = 0;
-	for (size_t i = 0; i < rows->count; i++)
-		count += is_shown(view, &rows->list[i]);
-	return count;
-}
-
-// The place of the chosen row among those shown; the first when it has gone.
-static size_t chosen_place(const struct top_view *view, const struct top_rows *rows)
-{
-	size_t place = 0;
-	for (size_t i = 0; i < rows->count; i++) {
-		if (!is_shown(view, &rows->list[i]))
-			continue;
-		if (strcmp(rows->list[i].name, view->chosen) == 0)
-			return place;
-		place++;
-	}
-	return 0;
-}
-
-static const struct top_row *row_at(const struct top_view *view, const struct top_rows *rows,
-				    size_t place)
-{
-	for (size_t i = 0; i < rows->count; i++) {
-		if (is_shown(view, &rows->list[i]) && place-- == 0)
-			return &rows->list[i];
-	}
-	return NULL;
-}
-
 static size_t rows_on_screen(void)
 {
 	return LINES > HEAD_ROWS + FOOT_ROWS ? (size_t)(LINES - HEAD_ROWS - FOOT_ROWS) : 1;
 }
 
-static void move_choice(struct top_view *view, const struct top_model *model, long by)
-{
-	const struct top_rows *rows = rows_of(view, model);
-	long last = (long)count_shown(view, rows) - 1;
-	long place = (long)chosen_place(view, rows) + by;
-	place = place > last ? last : place;
-	const struct top_row *row = row_at(view, rows, place > 0 ? (size_t)place : 0);
-	if (row)
-		snprintf(view->chosen, sizeof(view->chosen), "%s", row->name);
-}
-
-static void enter_pool(struct top_view *view, const struct top_model *model)
-{
-	const struct top_rows *rows = rows_of(view, model);
-	const struct top_row *row = row_at(view, rows, chosen_place(view, rows));
-	if (view->is_servers || !row)
-		return;
-	snprintf(view->pool, sizeof(view->pool), "%s", row->name);
-	view->is_servers = true;
-	*view->chosen = '\0';
-}
-
-static void leave_pool(struct top_view *view)
-{
-	snprintf(view->chosen, sizeof(view->chosen), "%s", view->pool);
-	*view->pool = '\0';
-	view->is_servers = false;
-}
-
-static void show_all(struct top_view *view)
-{
-	view->is_servers = true;
-	*view->pool = '\0';
-	*view->chosen = '\0';
-}
-
-static void sort_by(struct top_view *view, enum top_sort sort)
-{
-	view->is_reversed = view->sort == sort && !view->is_reversed;
-	view->sort = sort;
-}
-
-static bool take_sort_key(struct top_view *view, int key)
-{
-	static const char keys[] = "ncfio"; // in the order of enum top_sort
-	const char *found = key > 0 && key < 0x80 ? strchr(keys, key) : NULL;
-	if (found)
-		sort_by(view, (enum top_sort)(found - keys));
-	return found;
-}
-
 bool top_view_key(struct top_view *view, const struct top_model *model, int key)
 {
-	long page = (long)rows_on_screen();
-	if (take_sort_key(view, key))
-		return true;
-	switch (key) {
-	case 'q':
-		return false;
-	case KEY_UP:
-	case 'k':
-		move_choice(view, model, -1);
-		break;
-	case KEY_DOWN:
-	case 'j':
-		move_choice(view, model, 1);
-		break;
-	case KEY_PPAGE:
-		move_choice(view, model, -page);
-		break;
-	case KEY_NPAGE:
-		move_choice(view, model, page);
-		break;
-	case KEY_HOME:
-		move_choice(view, model, -MANY_ROWS);
-		break;
-	case KEY_END:
-		move_choice(view, model, MANY_ROWS);
-		break;
-	case '\n':
-	case '\r':
-	case KEY_ENTER:
-	case KEY_RIGHT:
-		enter_pool(view, model);
-		break;
-	case KEY_ESCAPE:
-	case KEY_BACKSPACE:
-	case KEY_LEFT:
-		leave_pool(view);
-		break;
-	case KEY_RESIZE: // what the terminal shows now is anybody's guess
+	if (key == KEY_RESIZE) // what the terminal shows now is anybody's guess
 		clearok(stdscr, TRUE);
-		break;
-	case 'a':
-		show_all(view);
-		break;
-	default:
-		break;
-	}
-	return true;
+	return top_choice_key(view, model, key, (long)rows_on_screen());
 }
 
 // ---- all of it ---------------------------------------------------------------------------------
@@ -539,7 +399,7 @@ static void draw_rows(struct top_view *view, const struct top_rows *rows, size_t
 	if (place >= view->first + n_rows)
 		view->first = place - n_rows + 1;
 	for (size_t i = 0; i < n_rows; i++) {
-		const struct top_row *row = row_at(view, rows, view->first + i);
+		const struct top_row *row = top_choice_row(view, rows, view->first + i);
 		if (row)
 			draw_row(HEAD_ROWS + (int)i, &layout, row, view->first + i == place);
 	}
@@ -549,9 +409,9 @@ void top_view_draw(struct top_view *view, struct top_model *model, const char *t
 {
 	top_rows_sort(view->is_servers ? &model->servers : &model->pools, view->sort,
 		      view->is_reversed);
-	const struct top_rows *rows = rows_of(view, model);
-	size_t place = chosen_place(view, rows);
-	const struct top_row *chosen = row_at(view, rows, place);
+	const struct top_rows *rows = top_choice_rows(view, model);
+	size_t place = top_choice_place(view, rows);
+	const struct top_row *chosen = top_choice_row(view, rows, place);
 	if (chosen)
 		snprintf(view->chosen, sizeof(view->chosen), "%s", chosen->name);
 	erase();
