@@ -201,7 +201,7 @@ def test_the_file_can_name_the_user_and_the_option_wins(lab, make):
     assert_dropped(culvert.process, KEPT["proxy"])
 
 
-def test_only_root_can_become_somebody_else(lab, make):
+def test_only_root_can_become_somebody_else(lab, unprivileged, make):
     culvert, settings = make(lab, "proxy")
     status, log = culvert.refusal(
         settings, "--user=daemon", wrapper=unprivileged(culvert))
@@ -209,15 +209,19 @@ def test_only_root_can_become_somebody_else(lab, make):
     assert "only root can become user daemon" in log
 
 
-def unprivileged(culvert):
-    """The start of a command line that goes on as USER with nothing; it can read the file."""
-    for directory in (culvert.directory, *culvert.directory.parents):
-        if "pytest" in str(directory):
-            directory.chmod(0o755)
-    return ["setpriv", "--reuid", USER, "--regid", "nogroup", "--clear-groups"]
+@pytest.fixture
+def unprivileged():
+    """Call it with a culvert: the start of a command line that goes on as USER with nothing; it can
+    read the file. Not below pytest's own directory, which is root's alone."""
+    with tempfile.TemporaryDirectory() as directory:
+        def make_it(culvert):
+            os.chmod(directory, 0o755)
+            culvert.directory = pathlib.Path(directory)
+            return ["setpriv", "--reuid", USER, "--regid", "nogroup", "--clear-groups"]
+        yield make_it
 
 
-def test_started_as_the_user_it_gives_up_the_rest(lab, make):
+def test_started_as_the_user_it_gives_up_the_rest(lab, unprivileged, make):
     """As the unit starts it: with ambient capabilities."""
     culvert, settings = make(lab, "proxy")
     kept = "+net_admin,+net_raw,+net_bind_service"
@@ -343,15 +347,17 @@ def allowed_syscalls():
 @needs("strace")
 @needs("systemd-analyze")
 @pytest.mark.parametrize("mode", MODES)
-def test_the_units_filter_allows_every_call_that_is_made(lab, make, tmp_path, mode):
+def test_the_units_filter_allows_every_call_that_is_made(lab, unprivileged, make, mode):
     """Traced as the unit's user, from start to end, with traffic and a backend that goes down."""
-    trace = tmp_path / "trace"
-    trace.mkdir(mode=0o777)
+    culvert, settings = make(lab, mode)
+    start = unprivileged(culvert)
+    trace = culvert.directory / "trace"
+    trace.mkdir()
     trace.chmod(0o777)
-    culvert, settings = make(lab, mode, flow_log={"path": str(trace / "flows.log"), "starts": True})
+    settings["flow_log"] = {"path": str(trace / "flows.log"), "starts": True}
     kept = "+net_admin,+net_raw,+net_bind_service"
     culvert.start(settings, f"--user={USER}", wrapper=[
-        *unprivileged(culvert), f"--inh-caps=-all,{kept}", f"--ambient-caps=-all,{kept}",
+        *start, f"--inh-caps=-all,{kept}", f"--ambient-caps=-all,{kept}",
         "strace", "-ff", "-qq", "-o", trace / "calls"])
     culvert.await_all_up()
     http.short_connections(lab, 40)
