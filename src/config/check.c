@@ -201,12 +201,7 @@ static int check_pool(const struct draft *draft, const struct config_pool *pool,
 			   "pool \"%s\" has no backends; add a section backends.%s.servers.NAME "
 			   "with addr",
 			   pool->name, pool->name);
-	if (pool->health_check_timeout_ms > pool->health_check_interval_ms)
-		report_add(draft->report, draft_position(draft, entry, "health_check_timeout"),
-			   "health_check_timeout: %g s is longer than the health_check_interval "
-			   "of %g s; write a shorter timeout or a longer interval",
-			   pool->health_check_timeout_ms / 1000.0,
-			   pool->health_check_interval_ms / 1000.0);
+	draft_check_health(draft, pool, entry);
 	return check_backends(draft, pool);
 }
 

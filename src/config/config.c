@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "culvert/config/config.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +18,23 @@ static const char *const mode_names[] = {
 	[MODE_DSR] = "dsr",
 };
 
+static void check_fini(struct config_check *check)
+{
+	free(check->path);
+	free(check->host);
+	free(check->status);
+	free(check->body);
+	free(check->send.bytes);
+	free(check->expect.bytes);
+}
+
 static void pool_fini(struct config_pool *pool)
 {
 	for (size_t i = 0; i < pool->n_backends; i++) {
 		free(pool->backends[i].name);
 		free(pool->backends[i].unix_path);
 	}
+	check_fini(&pool->check);
 	free(pool->backends);
 	free(pool->name);
 }
@@ -130,6 +142,24 @@ const char *config_backend_label(const struct config_pool *pool,
 	snprintf(text, CONFIG_BACKEND_LABEL_MAX, "%s/%s (%s)", pool->name, backend->name,
 		 config_backend_format(backend, addr));
 	return text;
+}
+
+uint16_t config_check_port(const struct config_pool *pool, const struct config_backend *backend)
+{
+	if (backend->unix_path)
+		return 0;
+	if (backend->check_port)
+		return backend->check_port;
+	return pool->check.port ? pool->check.port : ntohs(backend->endpoint.port_be);
+}
+
+bool config_check_takes_status(const struct config_check *check, unsigned status)
+{
+	for (size_t i = 0; i < check->n_status; i++) {
+		if (status >= check->status[i].first && status <= check->status[i].last)
+			return true;
+	}
+	return check->n_status == 0 && status >= 200 && status <= 399;
 }
 
 static struct ip_addr *find_check_source(const struct config *config, bool is_v4)

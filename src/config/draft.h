@@ -34,6 +34,9 @@ void draft_check_proxy(const struct draft *draft);
 void draft_check_passthrough(const struct draft *draft);
 void draft_check_dsr(const struct draft *draft);
 void draft_check_stats(const struct draft *draft);
+// What a pool says about its health checks; `entry` is the pool's.
+void draft_check_health(const struct draft *draft, const struct config_pool *pool,
+			struct entry entry);
 
 typedef void (*draft_check_item_fn)(const struct draft *draft, const char *key,
 				    const yaml_node_t *list, size_t index);

@@ -17,9 +17,11 @@
 #define MS(seconds)     ((int64_t)((seconds)*INT64_C(1000)))
 #define CAPACITY_MAX    (1 << 28)
 #define CONNECTIONS_MAX 10000000
-#define KEEPALIVE_MAX   32767   // seconds; what Linux takes
-#define MSS_MIN         88      // what Linux goes down to
-#define MSS_MAX         65495   // the longest IPv4 packet without its headers
+#define KEEPALIVE_MAX   32767 // seconds; what Linux takes
+#define MSS_MIN         88    // what Linux goes down to
+#define MSS_MAX         65495 // the longest IPv4 packet without its headers
+#define HTTP_PATH_MAX   1024
+#define DATAGRAM_MAX    1232 // what crosses every network whole: IPv6's least MTU without headers
 #define MAGLEV_MAX      8388593 // the largest prime below 2^23; a table of 32 MiB
 
 static const struct schema_choice modes[] = {
@@ -42,8 +44,13 @@ static const struct schema_choice hashes[] = {
 };
 
 static const struct schema_choice health_checks[] = {
-	{"tcp", HEALTH_TCP},
-	{"none", HEALTH_NONE},
+	{"tcp", HEALTH_TCP}, {"http", HEALTH_HTTP}, {"udp", HEALTH_UDP}, {"none", HEALTH_NONE},
+	{NULL, 0},
+};
+
+static const struct schema_choice http_methods[] = {
+	{"GET", HTTP_GET},
+	{"HEAD", HTTP_HEAD},
 	{NULL, 0},
 };
 
@@ -149,6 +156,8 @@ static const struct schema_key server_keys[] = {
 	 .offset2 = offsetof(struct config_backend, unix_path)},
 	{"weight", SCHEMA_NUMBER, FIELD(struct config_backend, weight), .max = 1000,
 	 .fallback = "1"},
+	{"health_check_port", SCHEMA_NUMBER, FIELD(struct config_backend, check_port),
+	 .max = UINT16_MAX, .fallback = "0"},
 };
 
 static const struct schema_table servers = {
@@ -164,10 +173,32 @@ static const struct schema_key pool_keys[] = {
 	 .fallback = "3"},
 	{"health_check_timeout", SCHEMA_SECONDS, FIELD(struct config_pool, health_check_timeout_ms),
 	 .min = MS(0.05), .max = MS(3600), .fallback = "2"},
+	{"health_check_port", SCHEMA_NUMBER, FIELD(struct config_pool, check.port),
+	 .max = UINT16_MAX, .fallback = "0"},
+	{"health_check_method", SCHEMA_CHOICE, FIELD(struct config_pool, check.method),
+	 .choices = http_methods, .fallback = "GET"},
+	{"health_check_path", SCHEMA_TEXT, FIELD(struct config_pool, check.path), .min = 1,
+	 .max = HTTP_PATH_MAX, .fallback = "/"},
+	{"health_check_host", SCHEMA_TEXT, FIELD(struct config_pool, check.host), .min = 1,
+	 .max = CONFIG_CHECK_TEXT_MAX},
+	{"health_check_status", SCHEMA_STATUS, .is_list = true, .may_be_single = true,
+	 ARRAY(struct config_pool, check.status, check.n_status, CONFIG_MAX_STATUS_RANGES)},
+	{"health_check_body", SCHEMA_TEXT, FIELD(struct config_pool, check.body), .min = 1,
+	 .max = CONFIG_CHECK_TEXT_MAX},
+	{"health_check_send", SCHEMA_OCTETS, FIELD(struct config_pool, check.send),
+	 .max = DATAGRAM_MAX},
+	{"health_check_expect", SCHEMA_OCTETS, FIELD(struct config_pool, check.expect),
+	 .max = CONFIG_CHECK_TEXT_MAX},
 	{"rise", SCHEMA_NUMBER, FIELD(struct config_pool, rise), .min = 1, .max = 1000,
 	 .fallback = "1"},
 	{"fall", SCHEMA_NUMBER, FIELD(struct config_pool, fall), .min = 1, .max = 1000,
 	 .fallback = "3"},
+	{"passive_checks", SCHEMA_FLAG, FIELD(struct config_pool, passive_checks),
+	 .fallback = "true"},
+	{"slow_start", SCHEMA_SECONDS, FIELD(struct config_pool, slow_start_ms), .max = MS(3600),
+	 .fallback = "0"},
+	{"panic_threshold", SCHEMA_NUMBER, FIELD(struct config_pool, panic_threshold), .max = 100,
+	 .fallback = "0"},
 	{"on_backend_down", SCHEMA_CHOICE, FIELD(struct config_pool, on_backend_down),
 	 .choices = on_backend_down, .fallback = "reset"},
 	{"send_proxy", SCHEMA_CHOICE, FIELD(struct config_pool, send_proxy), .choices = send_proxy,

@@ -17,6 +17,9 @@ enum schema_kind {
 	SCHEMA_BACKEND_ADDR, // the same, or a path: then a new string at `offset2`
 	SCHEMA_NETWORK,      // struct ip_network
 	SCHEMA_PORT_RANGE,   // two uint16_t: `offset` the first port, `offset2` the last
+	SCHEMA_TEXT,         // a new string of `min` to `max` bytes
+	SCHEMA_OCTETS,       // struct config_octets: text, or "hex:...", of at most `max` bytes
+	SCHEMA_STATUS,       // struct config_status_range: "200-399", or "204"
 	SCHEMA_LINK,         // name of a network interface: a new string
 	SCHEMA_TOKEN,        // a secret that clients send: a new string; never quoted in messages
 	SCHEMA_PATH,      // from "/", of at most `max` bytes: a new string; one of `choices`: NULL

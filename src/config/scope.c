@@ -6,7 +6,7 @@
 
 #include "config/suggest.h"
 
-enum { PATH_MAX_BYTES = 256 };
+enum { PATH_MAX_BYTES = 256, KEYS_MAX_BYTES = 512 };
 
 // "backends.web.servers.a"; nothing for the root.
 static size_t scope_path(const struct scope *scope, char *path, size_t size)
@@ -63,7 +63,7 @@ void scope_report_unknown(const struct scope *scope, const struct schema_table *
 		return;
 	char quoted[REPORT_QUOTE_MAX];
 	char path[PATH_MAX_BYTES];
-	char advice[PATH_MAX_BYTES];
+	char advice[KEYS_MAX_BYTES];
 	bool is_root = scope_path(scope, path, sizeof(path)) == 0;
 	advise(schema, node_text(key), advice, sizeof(advice));
 	report_add(report, node_position(key), "unknown key \"%s\"%s%s; %s",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What value.c, value_addr.c and value_path.c share: one value on its way to its field.
+// What value.c, value_addr.c, value_path.c and value_text.c share: one value on its way to its
+// field.
 #pragma once
 
 #include "config/node.h"
@@ -34,3 +35,8 @@ const struct schema_choice *value_find_choice(const struct value *value);
 // `"a", "b" or "c"`; `last` (which may be NULL) is one choice more, said as it is. `advice` has
 // room for ADVICE_MAX.
 void value_list_choices(const struct schema_choice *choice, const char *last, char *advice);
+
+// Strings of a health check, likewise.
+int value_store_text(const struct value *value);
+int value_store_octets(const struct value *value);
+int value_store_status(const struct value *value);

@@ -312,8 +312,11 @@ Test(config_limits, aliases_cannot_multiply_without_end)
 	assert_refused(YAML_FRONTENDS "backends:\n  p: {servers: &s {a: " YAML_ADDR "}}\n",
 		       "  p@: {servers: *s, x: 1}\n", 30, "", SYNTAX_YAML,
 		       "unknown key \"x\" in backends.p29; the keys here are health_check, "
-		       "health_check_interval, health_check_timeout, rise, fall, on_backend_down, "
-		       "send_proxy, servers");
+		       "health_check_interval, health_check_timeout, health_check_port, "
+		       "health_check_method, health_check_path, health_check_host, "
+		       "health_check_status, health_check_body, health_check_send, "
+		       "health_check_expect, rise, fall, passive_checks, slow_start, "
+		       "panic_threshold, on_backend_down, send_proxy, servers");
 	char *servers = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&servers, &size);

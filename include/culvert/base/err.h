@@ -4,7 +4,7 @@
 
 #include <stdarg.h>
 
-enum { ERR_MESSAGE_MAX = 512 };
+enum { ERR_MESSAGE_MAX = 1024 };
 
 // Zero-initialise before use. `file` is borrowed from the caller of the failing function and may be
 // NULL; `line` and `column` count from 1, 0 means unknown.

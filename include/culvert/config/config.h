@@ -14,7 +14,8 @@
 
 enum mode { MODE_PROXY, MODE_PASSTHROUGH, MODE_DSR };
 enum hash_kind { HASH_5_TUPLE, HASH_SOURCE_IP };
-enum health_kind { HEALTH_TCP, HEALTH_NONE };
+enum health_kind { HEALTH_TCP, HEALTH_HTTP, HEALTH_UDP, HEALTH_NONE };
+enum http_method { HTTP_GET, HTTP_HEAD };
 enum on_backend_down { ON_DOWN_RESET, ON_DOWN_KEEP };
 enum send_proxy { SEND_PROXY_NONE, SEND_PROXY_V1, SEND_PROXY_V2 };
 enum on_full { ON_FULL_WAIT, ON_FULL_REFUSE };
@@ -51,6 +52,8 @@ enum {
 	CONFIG_MAX_NETWORKS = 256, // of accept_proxy
 	CONFIG_MAX_SOURCE_ADDRS = 64,
 	CONFIG_MAX_CHECK_SOURCES = 2,                       // families
+	CONFIG_MAX_STATUS_RANGES = 16,                      // of health_check_status
+	CONFIG_CHECK_TEXT_MAX = 256,                        // bytes of what a check looks for
 	CONFIG_UNIX_PATH_MAX = 107,                         // a sockaddr_un with its last zero
 	CONFIG_NAME_MAX_BYTES = 64,                         // of anything that a file names
 	CONFIG_BACKEND_TEXT_MAX = CONFIG_UNIX_PATH_MAX + 6, // with the terminating zero
@@ -63,6 +66,31 @@ struct config_place {
 	unsigned column;
 };
 
+// HTTP status codes, both ends inclusive.
+struct config_status_range {
+	uint16_t first;
+	uint16_t last;
+};
+
+struct config_octets {
+	uint8_t *bytes; // owned; NULL: the file does not say them
+	size_t n;
+};
+
+// What a health check asks, and what it wants to hear.
+struct config_check {
+	uint16_t port;                      // host byte order; 0 (default): the backend's own
+	enum http_method method;            // http: default GET
+	char *path;                         // http: owned; default "/"
+	char *host;                         // http: owned; NULL (default): address and port
+	struct config_status_range *status; // http: owned; none (default): 200 to 399
+	size_t n_status;
+	char *body;                  // http: owned; text that the body has to contain; NULL: any
+	struct config_octets send;   // udp: the datagram; default: an empty one
+	struct config_octets expect; // udp: what the answer has to contain; bytes NULL (default):
+				     // any answer passes; n 0: silence does as well
+};
+
 struct config_backend {
 	char *name;               // owned; the S of servers.S
 	struct endpoint endpoint; // all zero when unix_path is set
@@ -70,7 +98,8 @@ struct config_backend {
 			 // "@" stands for the zero byte of an abstract name (unix(7)); proxy mode
 			 // only
 	uint16_t weight; // 0 (takes no new flows) to 1000; default 1
-	unsigned line;   // where the file says the address
+	uint16_t check_port; // host byte order; 0 (default): that of the pool's check
+	unsigned line;       // where the file says the address
 	unsigned column;
 };
 
@@ -78,11 +107,15 @@ struct config_pool {
 	char *name;                      // owned; the NAME of backends.NAME
 	struct config_backend *backends; // owned; in the order of the file
 	size_t n_backends;
-	enum health_kind health_check;        // default tcp; udp pools: none
-	uint32_t health_check_interval_ms;    // file: seconds, fractions allowed; default 3
-	uint32_t health_check_timeout_ms;     // file: seconds; default 2
-	uint32_t rise;                        // passes in a row that bring a backend up; default 1
-	uint32_t fall;                        // failures in a row that take it down; default 3
+	enum health_kind health_check;     // default tcp; udp pools: none
+	uint32_t health_check_interval_ms; // file: seconds, fractions allowed; default 3
+	uint32_t health_check_timeout_ms;  // file: seconds; default 2
+	uint32_t rise;                     // passes in a row that bring a backend up; default 1
+	uint32_t fall;                     // failures in a row that take it down; default 3
+	struct config_check check;         // health_check_*, but for its times
+	bool passive_checks;               // traffic takes a backend down too; default true
+	uint32_t slow_start_ms;            // file: seconds; 0 (default): the whole weight at once
+	uint8_t panic_threshold;           // percent; 0 (default): who is down gets nothing
 	enum on_backend_down on_backend_down; // default reset
 	enum send_proxy send_proxy;           // default none; proxy mode only
 	struct config_place send_proxy_at;
@@ -258,3 +291,7 @@ bool config_is_client_addr(const struct ip_addr *addr);
 
 const char *config_scheduler_name(enum scheduler_kind scheduler); // as the file says it
 const char *mode_name(enum mode mode);                            // "proxy", "passthrough" or "dsr"
+// Where health checks of the backend go: a port in host byte order; 0 for a Unix socket.
+uint16_t config_check_port(const struct config_pool *pool, const struct config_backend *backend);
+// Whether a check takes the status for a good one.
+bool config_check_takes_status(const struct config_check *check, unsigned status);
