@@ -199,7 +199,7 @@ void trial_begin(struct trial *trial, uint16_t port_be)
 		return;
 	}
 	const struct config_backend backend = {.endpoint = e->backend};
-	probe_start(&trial->probe, &backend, CONNECT_TIMEOUT_MS);
+	probe_connect(&trial->probe, &backend, CONNECT_TIMEOUT_MS);
 	go_on(trial);
 }
 

@@ -14,12 +14,13 @@
 #include <event2/util.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "control/probe.h"
 #include "culvert/base/clock.h"
 #include "culvert/base/log.h"
-#include "probe.h"
 
-enum { REASON_MAX = 192, RESULT_MAX = REASON_MAX / 2, JITTER_PERCENT = 5 };
+enum { REASON_MAX = 256, JITTER_PERCENT = 5 };
 
 static const char unchecked[] = "not checked (health_check = none)";
 
@@ -35,8 +36,8 @@ struct check {
 	bool is_up;
 	bool is_known; // was up once, or its failure from the start was logged
 	int64_t since_ms;
-	char reason[REASON_MAX]; // of the last change
-	char result[RESULT_MAX]; // what the last probe said
+	char reason[REASON_MAX];     // of the last change
+	char result[PROBE_TEXT_MAX]; // what the last probe said
 };
 
 struct health {
@@ -99,12 +100,11 @@ static bool count(struct check *check, bool is_pass)
 	return true;
 }
 
-static const char *format_reason(struct check *check, const struct probe_result *result,
+static const char *format_reason(const struct check *check, const struct probe_result *result,
 				 char *reason)
 {
 	bool is_pass = result->outcome == PROBE_PASSED;
-	snprintf(reason, REASON_MAX, "%s, %u of %u checks %s",
-		 probe_result_format(result, check->result, sizeof(check->result)),
+	snprintf(reason, REASON_MAX, "%s, %u of %u checks %s", result->text,
 		 is_pass ? check->n_passed : check->n_failed,
 		 is_pass ? check->pool->rise : check->pool->fall, is_pass ? "passed" : "failed");
 	return reason;
@@ -135,9 +135,10 @@ static void on_probe_done(void *arg, const struct probe_result *result)
 	char reason[REASON_MAX];
 	schedule(check);
 	if (result->outcome == PROBE_UNKNOWN) {
-		log_lack(check, probe_result_format(result, reason, sizeof(reason)));
+		log_lack(check, result->text);
 		return;
 	}
+	memcpy(check->result, result->text, sizeof(check->result));
 	bool has_changed = count(check, result->outcome == PROBE_PASSED);
 	format_reason(check, result, reason);
 	if (has_changed) {
@@ -162,7 +163,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		interval_ns = interval_ns * place / check->pool->n_backends;
 	}
 	check->due_ns = clock_now_ns() + with_jitter(interval_ns);
-	probe_start(&check->probe, check->config, check->pool->health_check_timeout_ms);
+	probe_start(&check->probe, check->pool, check->config);
 }
 
 static int begin(struct check *check)

@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "probe.h"
+#include "control/probe.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "control/http_answer.h"
+#include "control/probe_kind.h"
 #include "culvert/base/clock.h"
 #include "culvert/net/sockaddr.h"
 
-// Whether the connect never left this host, for want of descriptors, memory or local ports. EAGAIN
-// is what connect(2) says when the ports in use leave no choice.
-static bool is_local_lack(int error)
+// Whether the question never left this host, for want of descriptors, memory or local ports. EAGAIN
+// is what connect(2) says when the ports in use leave no choice; from a Unix socket it says that
+// the other side's queue is full.
+static bool is_local_lack(const struct probe *probe, int error)
 {
 	switch (error) {
 	case EMFILE:
@@ -24,22 +29,84 @@ static bool is_local_lack(int error)
 	case ENOBUFS:
 	case ENOMEM:
 	case EADDRNOTAVAIL:
-	case EAGAIN:
 		return true;
+	case EAGAIN:
+		return !probe->is_unix;
 	default:
 		return false;
 	}
 }
 
-static void finish(struct probe *probe, int error)
+// ---- the end -----------------------------------------------------------------------------------
+
+static void finish(struct probe *probe, struct probe_result *result)
 {
-	struct probe_result result = {.outcome = PROBE_PASSED, .error = error};
-	result.duration_ns = clock_now_ns() - probe->started_ns;
-	if (error)
-		result.outcome = is_local_lack(error) ? PROBE_UNKNOWN : PROBE_FAILED;
+	result->duration_ns = clock_now_ns() - probe->started_ns;
 	probe_cancel(probe);
-	probe->done(probe->arg, &result);
+	probe->done(probe->arg, result);
 }
+
+void probe_pass(struct probe *probe, const char *format, ...)
+{
+	struct probe_result result = {.outcome = PROBE_PASSED};
+	va_list args;
+	va_start(args, format);
+	vsnprintf(result.text, sizeof(result.text), format, args);
+	va_end(args);
+	finish(probe, &result);
+}
+
+void probe_fail(struct probe *probe, const char *format, ...)
+{
+	struct probe_result result = {.outcome = PROBE_FAILED};
+	va_list args;
+	va_start(args, format);
+	vsnprintf(result.text, sizeof(result.text), format, args);
+	va_end(args);
+	finish(probe, &result);
+}
+
+void probe_time_out(struct probe *probe, const char *format, ...)
+{
+	struct probe_result result = {.outcome = PROBE_FAILED, .error = ETIMEDOUT};
+	va_list args;
+	va_start(args, format);
+	vsnprintf(result.text, sizeof(result.text), format, args);
+	va_end(args);
+	finish(probe, &result);
+}
+
+void probe_fail_by(struct probe *probe, const char *doing, int error)
+{
+	char detail[128];
+	struct probe_result result = {.outcome = PROBE_FAILED, .error = error};
+	if (is_local_lack(probe, error))
+		result.outcome = PROBE_UNKNOWN;
+	if (error == ECONNREFUSED)
+		snprintf(result.text, sizeof(result.text), "%s refused", doing);
+	else if (error == ETIMEDOUT)
+		snprintf(result.text, sizeof(result.text), "%s timed out after %.0f ms", doing,
+			 probe_elapsed_ms(probe));
+	else if (error == EAGAIN && probe->is_unix)
+		snprintf(result.text, sizeof(result.text), "%s failed: its listen queue is full",
+			 doing);
+	else
+		snprintf(result.text, sizeof(result.text), "%s failed: %s", doing,
+			 strerror_r(error, detail, sizeof(detail)));
+	finish(probe, &result);
+}
+
+double probe_elapsed_ms(const struct probe *probe)
+{
+	return (double)(clock_now_ns() - probe->started_ns) / NS_PER_MS;
+}
+
+double probe_timeout_s(const struct probe *probe)
+{
+	return probe->pool->health_check_timeout_ms / 1000.0;
+}
+
+// ---- the way -----------------------------------------------------------------------------------
 
 // A port of this host with no listener may be chosen as the source port of its own probe; then the
 // connect meets itself (RFC 9293 section 3.5, simultaneous open) and succeeds.
@@ -54,28 +121,56 @@ static bool is_connected_to_itself(int fd)
 	       local_size == remote_size && memcmp(&local, &remote, local_size) == 0;
 }
 
-static int connect_error(int fd)
+static int connect_error(const struct probe *probe)
 {
 	int error = 0;
 	socklen_t size = sizeof(error);
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size))
+	if (getsockopt(probe->fd, SOL_SOCKET, SO_ERROR, &error, &size))
 		return errno;
-	if (!error && is_connected_to_itself(fd))
+	if (!error && !probe->is_unix && is_connected_to_itself(probe->fd))
 		return ECONNREFUSED;
 	return error;
 }
 
-static void on_writable(evutil_socket_t fd, short what, void *arg)
+static void on_connect(struct probe *probe, short what)
 {
-	struct probe *probe = arg;
 	// Both may be set after a busy spell of the loop: then the answer counts.
-	finish(probe, what & EV_WRITE ? connect_error(fd) : ETIMEDOUT);
+	int error = what & EV_WRITE ? connect_error(probe) : ETIMEDOUT;
+	if (error) {
+		probe_fail_by(probe, "connect", error);
+		return;
+	}
+	probe->is_connected = true;
+	probe->kind->on_connected(probe);
 }
 
-static int open_socket(int family)
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	struct probe *probe = arg;
+	if (!probe->is_connected)
+		on_connect(probe, what);
+	else if (what & (EV_READ | EV_WRITE))
+		probe->kind->on_ready(probe);
+	else
+		probe->kind->on_timeout(probe);
+}
+
+void probe_await(struct probe *probe, short what)
+{
+	uint64_t now = clock_now_ns();
+	uint64_t left_us = probe->deadline_ns > now ? (probe->deadline_ns - now) / 1000 : 0;
+	struct timeval patience = {.tv_sec = (time_t)(left_us / 1000000),
+				   .tv_usec = (suseconds_t)(left_us % 1000000)};
+	event_assign(&probe->ready, probe->base, probe->fd, what, on_event, probe);
+	if (event_add(&probe->ready, &patience))
+		probe_fail_by(probe, "waiting", ENOMEM);
+}
+
+static int open_socket(int family, int type)
 {
 	static const struct linger reset_on_close = {.l_onoff = 1, .l_linger = 0};
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	// Cannot fail for a TCP socket, and says nothing to others.
@@ -83,60 +178,73 @@ static int open_socket(int family)
 	return fd;
 }
 
-static int start_connect(struct probe *probe, const struct config_backend *backend,
-			 uint32_t timeout_ms)
+// `port` in host byte order.
+static int start_connect(struct probe *probe, const struct config_backend *backend, uint16_t port)
 {
 	struct sockaddr_storage addr;
+	struct endpoint endpoint = backend->endpoint;
+	endpoint.port_be = htons(port);
 	socklen_t size = backend->unix_path ? sockaddr_from_path(backend->unix_path, &addr)
-					    : sockaddr_from_endpoint(&backend->endpoint, &addr);
-	int fd = open_socket(addr.ss_family);
+					    : sockaddr_from_endpoint(&endpoint, &addr);
+	probe->is_unix = backend->unix_path != NULL;
+	int fd = open_socket(addr.ss_family, probe->kind->socket_type);
 	if (fd < 0)
 		return -fd;
 	probe->fd = fd;
-	if (connect(fd, (const struct sockaddr *)&addr, size) && errno != EINPROGRESS)
-		return errno;
-
-	struct timeval patience = {.tv_sec = (time_t)(timeout_ms / 1000),
-				   .tv_usec = (suseconds_t)(timeout_ms % 1000) * 1000};
-	event_assign(&probe->writable, probe->base, fd, EV_WRITE, on_writable, probe);
-	return event_add(&probe->writable, &patience) ? ENOMEM : 0;
+	return connect(fd, (const struct sockaddr *)&addr, size) && errno != EINPROGRESS ? errno
+											 : 0;
 }
+
+// ---- calls from outside ------------------------------------------------------------------------
 
 void probe_init(struct probe *probe, struct event_base *base, probe_done_fn done, void *arg)
 {
 	*probe = (struct probe){.base = base, .done = done, .arg = arg, .fd = -1};
-	event_assign(&probe->writable, base, -1, 0, on_writable, probe);
+	event_assign(&probe->ready, base, -1, 0, on_event, probe);
 }
 
-void probe_start(struct probe *probe, const struct config_backend *backend, uint32_t timeout_ms)
+static void start(struct probe *probe, const struct config_backend *backend, uint16_t port,
+		  uint32_t timeout_ms)
 {
+	probe->is_connected = false;
 	probe->started_ns = clock_now_ns();
-	int error = start_connect(probe, backend, timeout_ms);
+	probe->deadline_ns = probe->started_ns + timeout_ms * NS_PER_MS;
+	int error = start_connect(probe, backend, port);
 	if (error)
-		finish(probe, error);
+		probe_fail_by(probe, "connect", error);
+	else
+		probe_await(probe, EV_WRITE);
+}
+
+void probe_start(struct probe *probe, const struct config_pool *pool,
+		 const struct config_backend *backend)
+{
+	static const struct probe_kind *const kinds[] = {
+		[HEALTH_TCP] = &probe_tcp,
+		[HEALTH_HTTP] = &probe_http,
+		[HEALTH_UDP] = &probe_udp,
+	};
+	probe->kind = kinds[pool->health_check];
+	probe->pool = pool;
+	probe->backend = backend;
+	start(probe, backend, config_check_port(pool, backend), pool->health_check_timeout_ms);
+}
+
+void probe_connect(struct probe *probe, const struct config_backend *backend, uint32_t timeout_ms)
+{
+	probe->kind = &probe_tcp;
+	probe->pool = NULL;
+	probe->backend = NULL;
+	start(probe, backend, ntohs(backend->endpoint.port_be), timeout_ms);
 }
 
 void probe_cancel(struct probe *probe)
 {
 	if (probe->fd < 0)
 		return;
-	event_del(&probe->writable);
+	event_del(&probe->ready);
 	close(probe->fd);
 	probe->fd = -1;
-}
-
-const char *probe_result_format(const struct probe_result *result, char *text, size_t size)
-{
-	double ms = (double)result->duration_ns / NS_PER_MS;
-	char detail[128];
-	if (result->outcome == PROBE_PASSED)
-		snprintf(text, size, "connected in %.1f ms", ms);
-	else if (result->error == ECONNREFUSED)
-		snprintf(text, size, "connect refused");
-	else if (result->error == ETIMEDOUT)
-		snprintf(text, size, "connect timed out after %.0f ms", ms);
-	else
-		snprintf(text, size, "connect failed: %s",
-			 strerror_r(result->error, detail, sizeof(detail)));
-	return text;
+	free(probe->answer);
+	probe->answer = NULL;
 }
