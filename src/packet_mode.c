@@ -20,6 +20,7 @@
 #include "culvert/packet/filter.h"
 #include "flow_writer.h"
 #include "guard.h"
+#include "passive.h"
 #include "service.h"
 #include "settling.h"
 #include "topology.h"
@@ -38,7 +39,8 @@ struct packet_mode {
 	struct engine *engine;
 	struct flow_writer *flow_writer; // NULL: no flow log
 	struct readiness *readiness;     // NULL: what is healthy gets traffic
-	struct settling *settling;       // NULL in other modes than DSR
+	struct passive *passive;
+	struct settling *settling; // NULL in other modes than DSR
 	uint64_t received_at_last_totals;
 	bool is_ready;
 	bool is_stopping;
@@ -344,12 +346,25 @@ static int open_restart_care(struct packet_mode *self, struct err *err)
 	return settling_start(&self->settling, &params, err);
 }
 
+static int open_passive(struct packet_mode *self, struct err *err)
+{
+	struct passive_params params = {
+		.base = self->service.base,
+		.registry = self->service.registry,
+		.engine = self->engine,
+		.health = self->service.health,
+	};
+	return passive_start(&self->passive, &params, err);
+}
+
 static int open_health(struct packet_mode *self, struct err *err)
 {
 	int code = open_readiness(self, err);
 	self->service.readiness = self->readiness;
 	if (!code)
 		code = service_open_health(&self->service, err);
+	if (!code)
+		code = open_passive(self, err);
 	if (code || self->config->mode != MODE_DSR)
 		return code;
 	return open_restart_care(self, err);
@@ -398,6 +413,7 @@ static void close_packet_path(struct packet_mode *self)
 static void close_all(struct packet_mode *self)
 {
 	settling_stop(self->settling);
+	passive_stop(self->passive);
 	service_close_outward(&self->service);
 	readiness_close(self->readiness);
 	close_packet_path(self);

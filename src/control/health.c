@@ -34,7 +34,8 @@ struct check {
 	uint32_t n_passed; // in a row, at most rise; 0 while failures are counted
 	uint32_t n_failed; // in a row, at most fall; 0 while passes are counted
 	bool is_up;
-	bool is_known; // was up once, or its failure from the start was logged
+	bool is_suspect; // the data path hears nothing: the next result decides alone
+	bool is_known;   // was up once, or its failure from the start was logged
 	int64_t since_ms;
 	char reason[REASON_MAX];     // of the last change
 	char result[PROBE_TEXT_MAX]; // what the last probe said
@@ -92,7 +93,9 @@ static bool count(struct check *check, bool is_pass)
 		check->n_failed = 0;
 	else
 		check->n_passed = 0;
-	if (*n < needed)
+	if (check->is_suspect && !is_pass)
+		*n = needed;
+	else if (*n < needed)
 		++*n;
 	if (*n < needed || check->is_up == is_pass)
 		return false;
@@ -104,6 +107,10 @@ static const char *format_reason(const struct check *check, const struct probe_r
 				 char *reason)
 {
 	bool is_pass = result->outcome == PROBE_PASSED;
+	if (check->is_suspect && !is_pass) {
+		snprintf(reason, REASON_MAX, "%s, nor do clients get any answer", result->text);
+		return reason;
+	}
 	snprintf(reason, REASON_MAX, "%s, %u of %u checks %s", result->text,
 		 is_pass ? check->n_passed : check->n_failed,
 		 is_pass ? check->pool->rise : check->pool->fall, is_pass ? "passed" : "failed");
@@ -141,6 +148,7 @@ static void on_probe_done(void *arg, const struct probe_result *result)
 	memcpy(check->result, result->text, sizeof(check->result));
 	bool has_changed = count(check, result->outcome == PROBE_PASSED);
 	format_reason(check, result, reason);
+	check->is_suspect = false;
 	if (has_changed) {
 		check->is_known = true;
 		note_change(check, reason);
@@ -178,6 +186,7 @@ static void end(struct check *check)
 	event_del(&check->timer);
 	probe_cancel(&check->probe);
 	check->n_passed = check->n_failed = 0;
+	check->is_suspect = false;
 }
 
 int health_create(struct health **health, struct event_base *base, size_t n_slots,
@@ -234,15 +243,28 @@ static int change_kind(struct check *check, struct err *err)
 	return 0;
 }
 
+static int ask_again(struct check *check, struct err *err)
+{
+	static const struct timeval at_once = {0};
+	if (event_add(&check->timer, &at_once) == 0)
+		return 0;
+	return err_sys(err, -ENOMEM, "cannot check backend %s", check->config->name);
+}
+
 int health_change(struct health *health, size_t slot, const struct config_pool *pool,
 		  const struct config_backend *backend, struct err *err)
 {
 	struct check *check = &health->checks[slot];
 	assert(slot < health->n_slots && check->pool);
 	bool is_same_kind = check->pool->health_check == pool->health_check;
+	bool is_asking = probe_is_under_way(&check->probe);
+	// It has borrowed the old ones, and may ask what is no longer to be asked.
+	probe_cancel(&check->probe);
 	check->pool = pool;
 	check->config = backend;
-	return is_same_kind ? 0 : change_kind(check, err);
+	if (!is_same_kind)
+		return change_kind(check, err);
+	return is_asking ? ask_again(check, err) : 0;
 }
 
 void health_remove(struct health *health, size_t slot)
@@ -289,16 +311,36 @@ void health_stop(struct health *health)
 	free(health);
 }
 
+static bool takes_reports(const struct check *check)
+{
+	return check->pool && check->pool->health_check != HEALTH_NONE &&
+	       check->pool->passive_checks && check->is_up;
+}
+
 void health_report_failure(struct health *health, size_t slot, const char *reason)
 {
 	struct check *check = &health->checks[slot];
 	assert(slot < health->n_slots);
-	if (!check->pool || check->pool->health_check == HEALTH_NONE || !check->is_up)
+	if (!takes_reports(check))
 		return;
 	check->n_passed = 0;
+	check->is_suspect = false;
 	check->is_up = false;
 	note_change(check, reason);
 	health->on_change(health->arg, slot, false, reason);
+}
+
+void health_report_silence(struct health *health, size_t slot)
+{
+	static const struct timeval at_once = {0};
+	struct check *check = &health->checks[slot];
+	assert(slot < health->n_slots);
+	if (!takes_reports(check))
+		return;
+	check->is_suspect = true;
+	// With no timer pending the probe is under way.
+	if (evtimer_pending(&check->timer, NULL))
+		event_add(&check->timer, &at_once);
 }
 
 void health_describe(const struct health *health, size_t slot, struct health_report *report)

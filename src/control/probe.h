@@ -62,5 +62,10 @@ void probe_start(struct probe *probe, const struct config_pool *pool,
 // the call.
 void probe_connect(struct probe *probe, const struct config_backend *backend, uint32_t timeout_ms);
 
+static inline bool probe_is_under_way(const struct probe *probe)
+{
+	return probe->fd >= 0;
+}
+
 // Drop a probe that is under way, without calling `done`.
 void probe_cancel(struct probe *probe);

@@ -450,6 +450,7 @@ void flow_table_destroy(struct flow_table *table)
 		munmap(table->ports, ports_bytes(table));
 	free(table->pools);
 	free(table->frontends);
+	free(table->opens);
 	free(table->backends);
 	wheel_fini(&table->timers);
 	index_map_fini(&table->index);
@@ -466,8 +467,9 @@ static int allocate(struct flow_table *table, struct err *err)
 	table->pools = calloc(params->n_pools + 1, sizeof(*table->pools));
 	table->frontends = calloc(params->n_frontends + 1, sizeof(*table->frontends));
 	table->backends = calloc(params->n_backends + 1, sizeof(*table->backends));
+	table->opens = calloc(params->n_backends + 1, sizeof(*table->opens));
 	if (!table->flows || !table->ports || !table->pools || !table->frontends ||
-	    !table->backends)
+	    !table->backends || !table->opens)
 		return err_set(err, -ENOMEM, "not enough memory for %u flows", params->capacity);
 	init_pools(table);
 	if (wheel_init(&table->timers, WHEEL_SLOTS, &table->flows->timer, sizeof(struct flow), 0))

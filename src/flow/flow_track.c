@@ -218,6 +218,35 @@ static void count_packet(struct traffic_counters *traffic, enum flow_dir dir, ui
 	counter_add(dir == FROM_CLIENT ? &traffic->bytes_tx : &traffic->bytes_rx, bytes);
 }
 
+static bool is_opening(const struct flow *flow)
+{
+	return flow->state == FLOW_SYN_SENT || flow->state == FLOW_UDP_UNREPLIED;
+}
+
+// The flow leaves a state in which nothing had answered its client. A client that gives up says
+// nothing about the backend.
+static void count_open(struct flow_table *table, const struct flow *flow, enum flow_dir dir,
+		       enum flow_state state)
+{
+	struct open_counters *opens = &table->opens[flow->backend];
+	if (!is_opening(flow) || state == flow->state)
+		return;
+	if (state != FLOW_RESET)
+		counter_add(&opens->answered, 1);
+	else if (dir == FROM_BACKEND)
+		counter_add(&opens->refused, 1);
+}
+
+// Whoever makes such a message up would have to guess the SYN's number (RFC 5927 section 4.1).
+void flow_table_unreachable(struct flow_table *table, uint32_t index, const struct frame_view *view)
+{
+	const struct flow *flow = &table->flows[index];
+	bool is_quote_right =
+		flow->proto != IPPROTO_TCP || flow_is_near(view->seq, flow->client_next);
+	if (is_opening(flow) && is_quote_right)
+		counter_add(&table->opens[flow->backend].refused, 1);
+}
+
 bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,
 		      const struct frame_view *view)
 {
@@ -226,6 +255,7 @@ bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir di
 	enum flow_state state = FLOW_FREE;
 	bool is_plausible = track(table, flow, dir, view, &state);
 	if (is_plausible) {
+		count_open(table, flow, dir, state);
 		flow_table_set_state(table, index, state);
 		flow_table_refresh(table, index);
 	}

@@ -90,6 +90,19 @@ static enum parse_result parse_quote_v6(const uint8_t *frame, uint32_t at, struc
 	return PARSE_OK;
 }
 
+// Net, host, protocol and port unreachable; net and host unknown (RFC 792, RFC 1812 section
+// 5.2.7.1). The others forbid something, or ask for something else.
+static bool is_unreachable(const uint8_t *icmp)
+{
+	return icmp[0] == ICMP_UNREACHABLE && (icmp[1] <= 3 || icmp[1] == 6 || icmp[1] == 7);
+}
+
+// No route, address and port unreachable (RFC 4443 section 3.1).
+static bool is_unreachable_v6(const uint8_t *icmp)
+{
+	return icmp[0] == ICMP6_UNREACHABLE && (icmp[1] == 0 || icmp[1] == 3 || icmp[1] == 4);
+}
+
 enum parse_result parse_icmp(const uint8_t *frame, struct frame_view *view)
 {
 	const uint8_t *icmp = frame + view->l4;
@@ -112,6 +125,7 @@ enum parse_result parse_icmp(const uint8_t *frame, struct frame_view *view)
 		return PARSE_NOT_OURS;
 	view->is_icmp_error = true;
 	view->payload = (uint16_t)(view->l4 + ICMP_HEADER_LEN);
+	view->is_unreachable = is_unreachable(icmp);
 	if (icmp[0] == ICMP_UNREACHABLE && icmp[1] == ICMP_FRAGMENTATION_NEEDED)
 		view->icmp_mtu = load_be16(icmp + ICMP_MTU_OFFSET);
 	return PARSE_OK;
@@ -134,6 +148,7 @@ enum parse_result parse_icmp6(const uint8_t *frame, struct frame_view *view)
 		return PARSE_NOT_OURS;
 	view->is_icmp_error = true;
 	view->payload = (uint16_t)(view->l4 + ICMP_HEADER_LEN);
+	view->is_unreachable = is_unreachable_v6(icmp);
 	uint32_t mtu = load_be32(icmp + 4);
 	if (icmp[0] == ICMP6_TOO_BIG)
 		view->icmp_mtu = (uint16_t)(mtu < IP_PACKET_MAX ? mtu : IP_PACKET_MAX);

@@ -345,3 +345,15 @@ int engine_stats(struct engine *engine, struct packet_stats *stats)
 	stats->kernel_dropped = engine->driver->kernel_drops(engine->io);
 	return 0;
 }
+
+void engine_opens(const struct engine *engine, uint32_t backend, struct opens *opens)
+{
+	*opens = (struct opens){0};
+	for (uint32_t i = 0; i < engine->n_workers; i++) {
+		const struct flow_table *flows = engine->workers[i].worker.flows;
+		opens->asked += counter_read(&flows->backends[backend].flows_opened);
+		opens->heard += counter_read(&flows->backends[backend].packets_rx);
+		opens->answered += counter_read(&flows->opens[backend].answered);
+		opens->refused += counter_read(&flows->opens[backend].refused);
+	}
+}

@@ -65,6 +65,13 @@ static void tell_client(struct worker *worker, const struct flow *flow, struct p
 	forward_finish(worker, packet, flow->client_link, &flow->client_mac);
 }
 
+static void tell_client_of_backend(struct worker *worker, struct packet *packet, uint32_t index)
+{
+	if (packet->view.is_unreachable)
+		flow_table_unreachable(worker->flows, index, &packet->view);
+	tell_client(worker, &worker->flows->flows[index], packet);
+}
+
 // About a packet to the client: its sender was the backend, its destination our NAT port.
 static void tell_backend(struct worker *worker, const struct flow *flow, struct packet *packet)
 {
@@ -133,6 +140,18 @@ static void tell_backend_directly(struct worker *worker, struct packet *packet, 
 	forward_finish(worker, packet, backend->hop.link, &backend->hop.mac);
 }
 
+// About a packet in a tunnel to the flow's backend: nobody unpacks it there. The kernel has the
+// error too, and sees to it; here it is taken for a sign only.
+static void note_dead_tunnel(struct worker *worker, const struct packet *packet, uint32_t index)
+{
+	const struct flow *flow = &worker->flows->flows[index];
+	const struct endpoint *end = &worker->snapshot->backends[flow->backend].endpoint;
+	if (index && packet->view.is_unreachable &&
+	    ip_addr_equal(&end->addr, &packet->view.tunnel_end) && is_checksum_right(packet) &&
+	    is_quote_right(packet))
+		flow_table_unreachable(worker->flows, index, &packet->view);
+}
+
 // About a packet in a tunnel to a backend, that was too big somewhere on the way (RFC 2003 section
 // 4.1): the client must send smaller ones. Other errors from in there are the kernel's to see.
 static void tell_tunnels_client(struct worker *worker, struct packet *packet, uint32_t index)
@@ -160,6 +179,7 @@ void forward_icmp_error(struct worker *worker, struct packet *packet)
 {
 	uint32_t index = find_flow(worker, packet);
 	if (packet->view.is_tunnel_error) {
+		note_dead_tunnel(worker, packet, index);
 		tell_tunnels_client(worker, packet, index);
 		return;
 	}
@@ -170,11 +190,10 @@ void forward_icmp_error(struct worker *worker, struct packet *packet)
 	}
 	if (!has_right_checksums(packet))
 		return;
-	const struct flow *flow = &worker->flows->flows[index];
 	if (worker->config->mode == MODE_DSR)
 		tell_backend_directly(worker, packet, backend);
 	else if (packet->from == FROM_BACKEND)
-		tell_client(worker, flow, packet);
+		tell_client_of_backend(worker, packet, index);
 	else
-		tell_backend(worker, flow, packet);
+		tell_backend(worker, &worker->flows->flows[index], packet);
 }

@@ -270,6 +270,23 @@ static void await_count(struct run *run, uint64_t (*count)(const struct run *run
 		complain(run, complaint);
 }
 
+static void step_opens(struct run *run, const char *text)
+{
+	char backend[NAME_MAX_LEN] = "";
+	unsigned long answered = ~0UL;
+	unsigned long refused = ~0UL;
+	uint32_t id = 0;
+	struct opens opens;
+	(void)sscanf(text, "%23s answered %lu refused %lu", backend,
+		     &answered, // NOLINT(cert-err34-c)
+		     &refused);
+	if (!names_find_number(&run->names, backend, &id))
+		complain(run, "no such backend");
+	engine_opens(run->rig.engine, id, &opens);
+	if (opens.answered != answered || opens.refused != refused)
+		complain(run, "other numbers of connections were answered and refused");
+}
+
 static void step_driver(struct run *run, const char *text)
 {
 	enum verdict refusal = strcmp(text, "full") == 0     ? VERDICT_DROP_TX_FULL
@@ -310,6 +327,8 @@ static void run_step(struct run *run, const char *line)
 		await_count(run, count_flows, rest, "the number of flows is another");
 	else if ((rest = golden_after(line, "held")))
 		await_count(run, count_held, rest, "the number of fragments that wait is another");
+	else if ((rest = golden_after(line, "opens")))
+		step_opens(run, rest);
 	else if ((rest = golden_after(line, "driver")))
 		step_driver(run, rest);
 	else

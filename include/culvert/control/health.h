@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Health of backends: parallel non-blocking TCP connects on the event loop, spread over the
-// interval. A backend starts as down and is used only after `rise` passes; `fall` failures in a
+// Health of backends: parallel non-blocking probes on the event loop, spread over the interval. A
+// backend starts as down and is used only after `rise` passes; `fall` failures in a
 // row take it down. Pools with health_check = "none" are up at once and stay so.
 // Called by: control.
 #pragma once
@@ -30,7 +30,7 @@ int health_create(struct health **health, struct event_base *base, size_t n_slot
 int health_add(struct health *health, size_t slot, const struct config_pool *pool,
 	       const struct config_backend *backend, struct err *err);
 // The same backend, but pool and backend are to be read elsewhere from now on. What is known of it
-// stays, but for a pool whose checks begin (unknown: down until it has passed) or end (up).
+// stays, a check under way begins again, but for a pool whose checks begin (unknown: down until it has passed) or end (up).
 int health_change(struct health *health, size_t slot, const struct config_pool *pool,
 		  const struct config_backend *backend, struct err *err);
 // Forget the slot's backend; legal when there is none. Does not call on_change.
@@ -45,9 +45,14 @@ int health_start(struct health **health, struct event_base *base, const struct c
 void health_stop(struct health *health);
 
 // The data path has met failures enough: the backend is down until `rise` probes have passed.
-// Nothing happens to a backend that is down already, or whose pool has no checks: who would ever
-// bring it up again? Calls on_change.
+// Nothing happens to a backend that is down already, or whose pool wants no passive checks or has
+// no others: who would ever bring it up again? Calls on_change.
 void health_report_failure(struct health *health, size_t slot, const char *reason);
+
+// The data path hears nothing from the backend. It is probed at once, unless it is being probed,
+// and that probe decides alone: failing it takes the backend down. Nothing happens where
+// health_report_failure() would do nothing.
+void health_report_silence(struct health *health, size_t slot);
 
 struct health_report {
 	bool is_up;

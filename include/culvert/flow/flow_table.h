@@ -20,6 +20,7 @@
 #include "culvert/flow/flow.h"
 #include "culvert/flow/flow_end.h"
 #include "culvert/flow/nat_pool.h"
+#include "culvert/flow/opens.h"
 #include "culvert/flow/traffic.h"
 #include "culvert/net/parse.h"
 
@@ -50,6 +51,7 @@ struct flow_table {
 	void *ports;                        // owned; the pools' memory, one mapping for all
 	struct traffic_counters *frontends; // owned
 	struct traffic_counters *backends;  // owned
+	struct open_counters *opens;        // owned; by backend
 	counter_t flows_current;            // w: worker, r: any; entries, finished ones included
 	counter_t reclaimed;                // w: worker, r: any
 	struct flow_table_params params;
@@ -104,6 +106,10 @@ void flow_table_end(struct flow_table *table, uint32_t index, enum flow_event wh
 // Returns false when its numbers cannot be the sender's own: then it is only counted.
 bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,
 		      const struct frame_view *view);
+// An ICMP message says that what `view`, the quoted packet, was sent to cannot be reached. Counts
+// as a refusal when that opened the flow and nothing has answered since.
+void flow_table_unreachable(struct flow_table *table, uint32_t index,
+			    const struct frame_view *view);
 // A packet is passed on without a flow, or as a later part of one that was tracked: only counted.
 void flow_table_count(struct flow_table *table, enum flow_dir dir, uint16_t frontend,
 		      uint16_t backend, const struct frame_view *view);

@@ -88,6 +88,8 @@ struct frame_view {
 	bool is_icmp_error;   // src, dst, seq: of the quoted packet
 	bool is_tunnel_error; // the quoted packet was carried by another, from the error's
 			      // receiver to tunnel_end
+	bool is_unreachable; // the error says that the quoted packet's host or port cannot be
+			     // reached; not, that this is forbidden
 	uint16_t quoted_l3; // ICMP errors: offsets of the quoted headers
 	uint16_t quoted_l4;
 	uint16_t icmp_mtu; // of "fragmentation needed" and "packet too big", host byte order; 0 in

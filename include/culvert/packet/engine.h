@@ -4,6 +4,7 @@
 #pragma once
 
 #include "culvert/balance/registry.h"
+#include "culvert/flow/opens.h"
 #include "culvert/flow/packet_stats.h"
 #include "culvert/packet/io.h"
 
@@ -55,6 +56,9 @@ void engine_forget_backend(struct engine *engine, uint32_t backend);
 
 // Sums over all threads, for packet_stats_fini(). 0 or -ENOMEM.
 int engine_stats(struct engine *engine, struct packet_stats *stats);
+
+// What has become of the connections opened to a backend, over all threads.
+void engine_opens(const struct engine *engine, uint32_t backend, struct opens *opens);
 
 // How the threads are laid out: 0 is one thread for everything.
 uint32_t engine_n_workers(const struct engine *engine);
