@@ -277,9 +277,8 @@ static void step_opens(struct run *run, const char *text)
 	unsigned long refused = ~0UL;
 	uint32_t id = 0;
 	struct opens opens;
-	(void)sscanf(text, "%23s answered %lu refused %lu", backend,
-		     &answered, // NOLINT(cert-err34-c)
-		     &refused);
+	// NOLINTNEXTLINE(cert-err34-c)
+	(void)sscanf(text, "%23s answered %lu refused %lu", backend, &answered, &refused);
 	if (!names_find_number(&run->names, backend, &id))
 		complain(run, "no such backend");
 	engine_opens(run->rig.engine, id, &opens);

@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-enum { FALL = 3, SILENCE = 1000, STEP = 100 };
+enum { FALL = 3, SILENCE = 1000, STEP = 100, LATER = 9000 };
 
 static const struct open_rules rules = {
 	.fall = FALL,
@@ -71,7 +71,7 @@ Test(open_watch, what_was_before_the_first_look_does_not_count)
 	struct open_watch watch = {0};
 	struct opens opens = {.asked = 9, .refused = 9, .heard = 9};
 	cr_expect_eq(open_watch_look(&watch, &rules, &opens, 1), OPENS_WELL);
-	cr_expect_eq(open_watch_look(&watch, &rules, &opens, SILENCE * 9), OPENS_WELL);
+	cr_expect_eq(open_watch_look(&watch, &rules, &opens, LATER), OPENS_WELL);
 }
 
 // Returns after how many looks silence is found, or 0 when it is not in a hundred.

@@ -502,7 +502,9 @@ static void serve_udp(struct bench *bench, const char *question, const char *ans
 
 static struct config_octets octets(const char *text)
 {
-	return (struct config_octets){(uint8_t *)(uintptr_t)text, strlen(text)};
+	struct config_octets octets = {.n = strlen(text)};
+	memcpy(&octets.bytes, &text, sizeof(text)); // they are only read
+	return octets;
 }
 
 static void expect_udp(const char *send_text, const char *expect, bool is_pass, const char *text)

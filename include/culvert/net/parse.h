@@ -90,7 +90,7 @@ struct frame_view {
 			      // receiver to tunnel_end
 	bool is_unreachable; // the error says that the quoted packet's host or port cannot be
 			     // reached; not, that this is forbidden
-	uint16_t quoted_l3; // ICMP errors: offsets of the quoted headers
+	uint16_t quoted_l3;  // ICMP errors: offsets of the quoted headers
 	uint16_t quoted_l4;
 	uint16_t icmp_mtu; // of "fragmentation needed" and "packet too big", host byte order; 0 in
 			   // other errors
