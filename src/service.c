@@ -12,8 +12,9 @@
 
 #include "culvert/base/clock.h"
 #include "culvert/base/log.h"
-#include "culvert/control/live.h"
 #include "culvert/base/notify.h"
+#include "culvert/control/live.h"
+#include "slow_start.h"
 
 enum {
 	DRAIN_LOOK_MS = 500,
@@ -116,8 +117,28 @@ void service_take_health(void *arg, size_t backend, bool is_up, const char *reas
 		   subject_of(b, subject), "%s: %s", state, reason);
 	log_limited(&limit, is_up ? LOG_INFO : LOG_WARN, "health", fields, "backend %s is %s: %s",
 		    config_backend_label(b->pool_config, b->config, text), state, reason);
+	bool is_again = b->is_known;
 	registry_set_up(service->registry, (uint32_t)backend, is_up);
+	if (!is_up)
+		slow_start_end(service->slow_start, (uint32_t)backend);
+	else if (is_again)
+		slow_start_begin(service->slow_start, (uint32_t)backend, clock_now_ns());
 	service_publish_soon(service);
+}
+
+// What time brings, and what health does not say: that a backend was never up.
+static void on_tending(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct service *service = arg;
+	bool is_news = slow_start_step(service->slow_start, clock_now_ns());
+	for (uint32_t i = 0; i < registry_n_backends(service->registry); i++) {
+		if (health_is_known(service->health, i))
+			is_news |= registry_set_judged(service->registry, i);
+	}
+	if (is_news)
+		service_publish_soon(service);
 }
 
 // ---- backends and frontends that come and go ---------------------------------------------------
@@ -175,6 +196,7 @@ static void release_backend(struct service *service, uint32_t slot)
 	log_info("reload", "backend %s of pool %s has %s and is gone",
 		 config_backend_format(b->config, text), b->pool_config->name,
 		 b->state == SLOT_OVER ? "had its drain_timeout" : "drained");
+	slow_start_end(service->slow_start, slot);
 	health_remove(service->health, slot);
 	registry_give_back_backend(service->registry, slot);
 	service_publish_soon(service);
@@ -284,7 +306,8 @@ static int open_events(struct service *service, struct err *err)
 	}
 	service->publishing = evtimer_new(service->base, on_publish, service);
 	service->draining = evtimer_new(service->base, on_draining, service);
-	if (!service->publishing || !service->draining)
+	service->tending = event_new(service->base, -1, EV_PERSIST, on_tending, service);
+	if (!service->publishing || !service->draining || !service->tending)
 		return err_set(err, -ENOMEM, "not enough memory for timers");
 	return open_housekeeping(service, err);
 }
@@ -300,11 +323,14 @@ int service_open(struct service *service, uint32_t n_threads, struct err *err)
 	if (!code)
 		code = registry_create(&service->registry, service->config, service->secret,
 				       n_threads, err);
+	if (!code)
+		code = slow_start_create(&service->slow_start, service->registry, err);
 	return code;
 }
 
 int service_open_health(struct service *service, struct err *err)
 {
+	static const struct timeval second = {.tv_sec = 1};
 	struct health **health = &service->health;
 	uint32_t n = registry_max_backends(service->registry);
 	int code;
@@ -313,6 +339,8 @@ int service_open_health(struct service *service, struct err *err)
 				     service->readiness, err);
 	else
 		code = health_create(health, service->base, n, service_take_health, service, err);
+	if (!code && event_add(service->tending, &second))
+		code = err_set(err, -ENOMEM, "not enough memory for timers");
 	return code ? code : service_follow_registry(service, err);
 }
 
@@ -343,6 +371,8 @@ void service_close_outward(struct service *service)
 {
 	live_stop(service->live);
 	api_stop(service->api);
+	if (service->tending)
+		event_del(service->tending);
 	health_stop(service->health);
 	service->live = NULL;
 	service->api = NULL;
@@ -352,8 +382,10 @@ void service_close_outward(struct service *service)
 void service_close(struct service *service)
 {
 	service_close_outward(service);
+	slow_start_destroy(service->slow_start);
 	registry_destroy(service->registry);
 	events_destroy(service->events);
+	free_event(service->tending);
 	free_event(service->draining);
 	log_flush_limits(UINT64_MAX);
 	free_event(service->watchdog);

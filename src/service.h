@@ -13,6 +13,7 @@
 struct event;
 struct event_base;
 struct live;
+struct slow_start;
 
 enum { SERVICE_SIGNALS = 3 };
 
@@ -45,7 +46,9 @@ struct service {
 	struct event *watchdog;   // NULL: nobody waits for a sign of life
 	struct event *publishing; // pending: the registry has news for the data path
 	struct event *draining;   // pending: some slots were removed and are still in use
+	struct event *tending;    // every second
 	struct registry *registry;
+	struct slow_start *slow_start;
 	struct readiness *readiness; // borrowed; NULL: who is healthy gets traffic
 	struct health *health;
 	struct events *events; // what the API and its page tell of the past

@@ -152,21 +152,28 @@ static uint16_t weight_of(const struct registry *registry, uint32_t backend)
 	return set == REGISTRY_WEIGHT_CONFIGURED ? b->config->weight : (uint16_t)set;
 }
 
+static void drop_table(struct registry *registry, uint32_t pool)
+{
+	if (pool >= registry->n_pools)
+		return;
+	maglev_unref(registry->pools[pool].table);
+	registry->pools[pool].table = NULL;
+}
+
 void registry_refresh(struct registry *registry, uint32_t backend)
 {
 	struct snapshot_backend *b = &registry->backends[backend];
-	bool is_up = b->state != SLOT_FREE && b->state != SLOT_OVER && b->admin != ADMIN_MAINT &&
-		     registry->controls[backend].is_healthy;
+	bool is_up =
+		b->state != SLOT_FREE && b->state != SLOT_OVER && b->admin != ADMIN_MAINT &&
+		(registry->controls[backend].is_healthy || registry_is_panicked(registry, backend));
 	uint16_t weight = weight_of(registry, backend);
 	bool is_news = b->is_up != is_up || b->weight != weight;
 	b->is_up = is_up;
 	b->weight = weight;
 	b->resets_on_down = b->state == SLOT_OVER ||
 			    (b->pool_config && b->pool_config->on_backend_down == ON_DOWN_RESET);
-	if (!is_news || b->pool >= registry->n_pools)
-		return;
-	maglev_unref(registry->pools[b->pool].table);
-	registry->pools[b->pool].table = NULL;
+	if (is_news)
+		drop_table(registry, b->pool);
 }
 
 bool registry_set_known(struct registry *registry, uint32_t backend)
@@ -181,7 +188,19 @@ void registry_set_up(struct registry *registry, uint32_t backend, bool is_up)
 {
 	registry_set_known(registry, backend);
 	registry->controls[backend].is_healthy = is_up;
+	registry->controls[backend].is_judged = true;
+	registry_judge_pool(registry, registry->backends[backend].pool);
 	registry_refresh(registry, backend);
+}
+
+bool registry_hold_back(struct registry *registry, uint32_t backend, uint8_t tenths)
+{
+	struct snapshot_backend *b = &registry->backends[backend];
+	if (b->held_back == tenths)
+		return false;
+	b->held_back = tenths;
+	drop_table(registry, b->pool);
+	return true;
 }
 
 bool registry_is_healthy(const struct registry *registry, uint32_t backend)

@@ -62,6 +62,7 @@ static void follow(struct registry *registry, const struct admin_note *note)
 			continue;
 		registry->backends[i].admin = note->admin;
 		registry->controls[i].weight_set = note->weight;
+		registry_judge_pool(registry, registry->backends[i].pool);
 		registry_refresh(registry, i);
 	}
 }

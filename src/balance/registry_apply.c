@@ -360,9 +360,20 @@ static struct maglev *take_table(const struct registry *registry, const struct t
 		uint16_t slot = pool->members[i];
 		const struct snapshot_backend *backend = &registry->backends[slot];
 		is_same = old->members[i] == slot &&
-			  takeover->old_weights[slot] == (backend->is_up ? backend->weight : 0);
+			  takeover->old_weights[slot] == snapshot_share(backend);
 	}
 	return is_same ? maglev_ref(old->table) : NULL;
+}
+
+// A panic goes on, unless the configuration ends it.
+static void take_panics(struct registry *registry, const struct takeover *takeover)
+{
+	uint32_t hint = 0;
+	for (uint32_t i = 0; i < registry->n_pools; i++) {
+		struct snapshot_pool *pool = &registry->pools[i];
+		pool->is_in_panic = find_pool(takeover, pool->config->name, &hint)->is_in_panic;
+		registry_judge_pool(registry, i);
+	}
 }
 
 static void take_tables(struct registry *registry, const struct takeover *takeover)
@@ -382,8 +393,7 @@ static void note_old(const struct registry *registry, struct takeover *takeover)
 	takeover->old_pools = registry->pools;
 	takeover->n_old_pools = registry->n_pools;
 	for (uint32_t i = 0; i < registry->n_backends; i++)
-		takeover->old_weights[i] =
-			registry->backends[i].is_up ? registry->backends[i].weight : 0;
+		takeover->old_weights[i] = snapshot_share(&registry->backends[i]);
 }
 
 static void commit(struct registry *registry, struct takeover *takeover)
@@ -404,6 +414,7 @@ static void commit(struct registry *registry, struct takeover *takeover)
 		slots += config->pools[i].n_backends;
 		members += config->pools[i].n_backends;
 	}
+	take_panics(registry, takeover);
 	for (uint32_t i = 0; i < registry->n_backends; i++)
 		registry_refresh(registry, i);
 	take_tables(registry, takeover);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the registry share: registry.c has what changes while a configuration is in
 // force, registry_apply.c takes over another, registry_admin.c keeps what operators say,
+// registry_panic.c uses all of a pool when few of it are up,
 // registry_snapshot.c makes snapshots.
 #pragma once
 
@@ -11,6 +12,7 @@
 // Besides what snapshots have of a backend.
 struct backend_control {
 	bool is_healthy;
+	bool is_judged; // health has found out whether it is
 	int32_t weight_set;
 	uint64_t removed_ns; // SLOT_REMOVED, SLOT_OVER
 };
@@ -51,6 +53,11 @@ struct registry {
 
 // See that what snapshots have of a backend follows from what is known and said of it.
 void registry_refresh(struct registry *registry, uint32_t backend);
+
+// registry_panic.c: whether the backend is used, up or not. And see whether a pool panics; true
+// when that was news. A pool's number may be that of the one without members.
+bool registry_is_panicked(const struct registry *registry, uint32_t backend);
+bool registry_judge_pool(struct registry *registry, uint32_t pool);
 
 // What has been said of the backend's name, or NULL.
 const struct admin_note *registry_find_note(const struct registry *registry, uint32_t backend);

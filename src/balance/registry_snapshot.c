@@ -32,7 +32,7 @@ static int build_table(struct registry *registry, struct snapshot_pool *pool, st
 		if (backend->is_up)
 			up[n_up++] = (struct maglev_backend){
 				.endpoint = registry_identity(backend->config),
-				.weight = backend->weight,
+				.weight = snapshot_share(backend),
 				.id = pool->members[i],
 			};
 	}

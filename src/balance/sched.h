@@ -38,7 +38,7 @@ static inline bool sched_was_tried(const struct scheduler_pick *pick, uint32_t b
 // What a backend counts for: nothing while it is down.
 static inline uint32_t sched_weight(const struct snapshot_backend *backend)
 {
-	return backend->is_up ? backend->weight : 0;
+	return snapshot_share(backend);
 }
 
 static inline bool sched_is_eligible(const struct scheduler_pick *pick, uint32_t backend)

@@ -112,8 +112,8 @@ static int32_t less_loaded(const struct scheduler_pick *pick, int32_t one, int32
 	const struct snapshot_backend *backends = pick->snapshot->backends;
 	uint64_t load_of_one = pick->load(pick->load_arg, (uint32_t)one);
 	uint64_t load_of_two = pick->load(pick->load_arg, (uint32_t)two);
-	bool is_two = sched_is_less_loaded(load_of_two, backends[two].weight, load_of_one,
-					   backends[one].weight);
+	bool is_two = sched_is_less_loaded(load_of_two, sched_weight(&backends[two]), load_of_one,
+					   sched_weight(&backends[one]));
 	return is_two ? two : one;
 }
 

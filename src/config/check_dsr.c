@@ -248,10 +248,28 @@ static void check_ready_sources(const struct config *config, struct report *repo
 	}
 }
 
+// One that is not ready answers nobody, however few others there are.
+static void check_ready_panic(const struct config *config, struct report *report)
+{
+	for (size_t i = 0; i < config->n_pools; i++) {
+		const struct config_pool *pool = &config->pools[i];
+		if (pool->panic_threshold == 0)
+			continue;
+		report_add(
+			report, (struct position){pool->line, pool->column},
+			"panic_threshold of pool \"%s\" would use backends that have not passed "
+			"the "
+			"readiness check, and dsr.require_ready forbids that; take one of them out",
+			pool->name);
+	}
+}
+
 void check_mode_dsr(const struct config *config, struct report *report)
 {
-	if (config->dsr.require_ready)
+	if (config->dsr.require_ready) {
 		check_ready_sources(config, report);
+		check_ready_panic(config, report);
+	}
 	if (config->passthrough.mss_clamp != MSS_CLAMP_AUTO)
 		report_add(report,
 			   (struct position){config->passthrough.mss_clamp_at.line,

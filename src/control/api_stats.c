@@ -80,7 +80,9 @@ static bool put_pool(json_t *pools, const struct registry *registry, const struc
 		uint32_t slot = pool->members[i];
 		const struct snapshot_backend *backend = registry_backend(registry, slot);
 		config_backend_format(backend->config, name);
-		is_good = is_good && stats_put(servers, name, json_boolean(backend->is_up)) &&
+		// In a panic also those are used that are not up.
+		bool is_up = backend->is_up && registry_is_healthy(registry, slot);
+		is_good = is_good && stats_put(servers, name, json_boolean(is_up)) &&
 			  put_server(server_stats, backend->config, stats, slot);
 		add_traffic(&sum, backend_traffic(stats, slot));
 	}

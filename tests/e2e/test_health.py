@@ -168,3 +168,77 @@ def test_a_backend_that_answers_nobody_but_its_check_stays(make_balanced):
         assert answers["TimeoutError"] > 0, answers
     assert culvert.is_up("b2")
     assert not culvert.log_lines("is down")
+
+
+# --- slow start ----------------------------------------------------------------------------------
+
+SCHEDULERS = [("proxy", "weighted-round-robin"), ("proxy", "maglev"),
+              ("passthrough", "maglev"), ("passthrough", "random"), ("dsr", "maglev")]
+
+
+def share(lab, name, count=400):
+    answers = http.short_connections(lab, count)
+    return answers[name] / sum(answers.values())
+
+
+@pytest.mark.parametrize("mode, scheduler", SCHEDULERS)
+def test_a_backend_that_is_up_again_gets_its_share_slowly(make_lab, make_culvert, make_proxy, mode,
+                                                          scheduler):
+    lab = make_lab(direct=mode == "dsr")
+    if mode == "dsr":
+        dsr_lab.open_path(lab)
+        dsr_lab.translate_answers(lab)
+    culvert = make_proxy(lab) if mode == "proxy" else make_culvert(lab)
+    settings = getattr(config, mode)(lab, backends={"web": {"slow_start": 3000}},
+                                     frontends={"web": {"scheduler": scheduler}})
+    culvert.start(settings)
+    culvert.await_all_up()
+    assert share(lab, "b2") > 0.15, "there is no slow start at the start"
+    lab.stop("b2")
+    culvert.await_backend("b2", is_up=False)
+    lab.start("b2")
+    culvert.await_backend("b2")
+    assert 0 < share(lab, "b2", 1000) < 0.15
+
+
+def test_slow_start_comes_to_its_end(make_balanced):
+    lab, culvert = make_balanced("passthrough", slow_start=3)
+    lab.stop("b2")
+    culvert.await_backend("b2", is_up=False)
+    lab.start("b2")
+    culvert.await_backend("b2")
+    await_condition(lambda: share(lab, "b2") > 0.25, "b2 has its whole share", timeout=60)
+
+
+# --- panic ---------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("mode", MODES)
+def test_when_too_few_are_up_all_are_used(make_balanced, check_servers, mode):
+    found = {}
+    lab, culvert = make_balanced(
+        mode, lambda lab: found.update(check_servers(lab)), health_check="http",
+        health_check_port=CHECK_PORT, panic_threshold=50)
+    found["b1"].status = 503
+    culvert.await_backend("b1", is_up=False)
+    assert set(http.short_connections(lab, 100)) == {"b2", "b3"}
+    with http.connect(lab) as sock:
+        name = http.request(sock)
+        found[name].status = 503
+        culvert.await_backend(name, is_up=False)
+        assert http.request(sock) == name, "who is used keeps its connections"
+    assert set(http.short_connections(lab, 100)) == EVERY_BACKEND
+    assert len(culvert.log_lines("pool web panics: 1 of 3 backends up are fewer than 50 %")) == 1
+    found["b1"].status = 200
+    culvert.await_backend("b1")
+    assert set(http.short_connections(lab, 100)) == EVERY_BACKEND - {name}
+    assert len(culvert.log_lines("pool web panics no more: 2 of 3 backends are up")) == 1
+
+
+def test_a_pool_that_never_was_up_panics_as_well(lab, culvert, check_servers):
+    for server in check_servers(lab).values():
+        server.status = 500
+    culvert.start(config.passthrough(lab, backends={"web": {
+        "health_check": "http", "health_check_port": CHECK_PORT, "panic_threshold": 10}}))
+    await_condition(lambda: set(http.short_connections(lab, 30)) == EVERY_BACKEND, "all are used",
+                    timeout=30)
+    assert not any(culvert.is_up(name) for name in EVERY_BACKEND)

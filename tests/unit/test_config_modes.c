@@ -456,6 +456,20 @@ Test(config_modes, dsr_with_require_ready_needs_a_source_to_check_from)
 	expect_mode(&elsewhere, 1, MODE_PASSTHROUGH);
 }
 
+Test(config_modes, a_panic_does_not_use_who_is_not_ready)
+{
+#define PANIC "[backends.w]\npanic_threshold = 50\n"
+	static const struct finding findings[] = {
+		{READY "check_source = '192.0.2.250'\n" PANIC WEB, 4, 11,
+		 "panic_threshold of pool \"w\" would use backends that have not passed the "
+		 "readiness check, and dsr.require_ready forbids that; take one of them out"},
+		{PANIC WEB, 0, 0, NULL},
+	};
+	static const struct finding elsewhere = {READY PANIC WEB, 0, 0, NULL};
+	expect_mode(findings, N_OF(findings), MODE_DSR);
+	expect_mode(&elsewhere, 1, MODE_PASSTHROUGH);
+}
+
 Test(config_modes, mss_clamp_of_passthrough_is_not_for_dsr)
 {
 #define CLAMP "[passthrough]\nmss_clamp = "

@@ -73,6 +73,12 @@ void registry_set_up(struct registry *registry, uint32_t backend, bool is_up);
 // as well. True when that was news.
 bool registry_set_known(struct registry *registry, uint32_t backend);
 
+// Health has found the backend down without its having been up: registry_set_up() was not called.
+// True when that was news for the data path.
+bool registry_set_judged(struct registry *registry, uint32_t backend);
+// It is to get so many tenths less than its weight, 0 to 9. True when that was news.
+bool registry_hold_back(struct registry *registry, uint32_t backend, uint8_t tenths);
+
 // What an operator says, of all backends of that name: kept when the configuration changes, and
 // when the backend goes and comes back, until something else is said. A weight, or
 // REGISTRY_WEIGHT_CONFIGURED. 0 or -ENOMEM.

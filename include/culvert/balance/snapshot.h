@@ -18,6 +18,8 @@
 struct generation;
 struct snapshot_maps;
 
+enum { SNAPSHOT_TENTHS = 10 }; // in which parts of a weight are counted
+
 struct snapshot_link {
 	unsigned ifindex;
 	struct mac_addr mac;
@@ -64,6 +66,7 @@ struct snapshot_pool {
 	const struct config_pool *config; // NULL: the one without members
 	const uint16_t *members;          // slots, in the order of the configuration
 	uint32_t n_members;
+	bool is_in_panic;     // too few are up: all are used
 	uint32_t n_unknown;   // not checked yet: whether they are up is open
 	struct maglev *table; // shared; of the members that are up and have a weight
 };
@@ -78,6 +81,7 @@ struct snapshot_backend {
 	uint32_t endpoint_id; // two pools that list the same endpoint share its NAT ports
 	uint16_t pool;        // as of a frontend
 	uint16_t weight;      // 0: takes no new flows
+	uint8_t held_back;    // tenths of the weight, while it starts slowly
 	bool is_up;
 	bool is_known;       // false: not checked yet
 	bool resets_on_down; // when down: its flows are reset towards their clients
@@ -117,6 +121,13 @@ static inline uint32_t snapshot_nat_pool(const struct snapshot *snapshot, uint32
 					 uint32_t snat)
 {
 	return endpoint_id * snapshot->snats_per_endpoint + snat;
+}
+
+// What it counts for among its pool's, in tenths of weights; 0: nothing new goes to it.
+static inline uint16_t snapshot_share(const struct snapshot_backend *backend)
+{
+	return backend->is_up ? (uint16_t)(backend->weight * (SNAPSHOT_TENTHS - backend->held_back))
+			      : 0;
 }
 
 // May a new flow go to it?
