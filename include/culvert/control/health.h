@@ -30,7 +30,8 @@ int health_create(struct health **health, struct event_base *base, size_t n_slot
 int health_add(struct health *health, size_t slot, const struct config_pool *pool,
 	       const struct config_backend *backend, struct err *err);
 // The same backend, but pool and backend are to be read elsewhere from now on. What is known of it
-// stays, a check under way begins again, but for a pool whose checks begin (unknown: down until it has passed) or end (up).
+// stays, but for a pool whose checks begin (unknown: down until it has passed) or end (up). A check
+// under way begins again.
 int health_change(struct health *health, size_t slot, const struct config_pool *pool,
 		  const struct config_backend *backend, struct err *err);
 // Forget the slot's backend; legal when there is none. Does not call on_change.
