@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/schema.h"
@@ -116,6 +117,44 @@ static json_t *show_text(const struct schema_key *key, const void *base, const v
 	return text ? json_string(text) : json_null();
 }
 
+static bool is_printable(const struct config_octets *octets)
+{
+	for (size_t i = 0; i < octets->n; i++) {
+		if (octets->bytes[i] < ' ' || octets->bytes[i] > '~')
+			return false;
+	}
+	return octets->n < 4 || memcmp(octets->bytes, "hex:", 4) != 0;
+}
+
+// As a file would say them.
+static json_t *show_octets(const struct schema_key *key, const void *base, const void *field)
+{
+	(void)base;
+	const struct config_octets *octets = field;
+	if (!octets->bytes)
+		return json_null();
+	if (is_printable(octets))
+		return json_stringn((const char *)octets->bytes, octets->n);
+	size_t size = sizeof("hex:") + 2 * (size_t)key->max;
+	char *text = malloc(size);
+	size_t used = text ? (size_t)snprintf(text, size, "hex:") : 0;
+	for (size_t i = 0; text && i < octets->n; i++)
+		used += (size_t)snprintf(text + used, size - used, "%02x", octets->bytes[i]);
+	json_t *shown = text ? json_stringn(text, used) : NULL;
+	free(text);
+	return shown;
+}
+
+static json_t *show_status(const struct schema_key *key, const void *base, const void *field)
+{
+	(void)key;
+	(void)base;
+	const struct config_status_range *range = field;
+	if (range->first == range->last)
+		return json_sprintf("%u", range->first);
+	return json_sprintf("%u-%u", range->first, range->last);
+}
+
 // No default: the compiler tells when there is a kind that this does not know.
 static show_fn show_of(enum schema_kind kind)
 {
@@ -137,6 +176,11 @@ static show_fn show_of(enum schema_kind kind)
 		return show_network;
 	case SCHEMA_PORT_RANGE:
 		return show_port_range;
+	case SCHEMA_OCTETS:
+		return show_octets;
+	case SCHEMA_STATUS:
+		return show_status;
+	case SCHEMA_TEXT:
 	case SCHEMA_LINK:
 	case SCHEMA_TOKEN:
 	case SCHEMA_PATH:

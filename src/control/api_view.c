@@ -122,12 +122,14 @@ void api_view_pools(const struct api_source *source, struct pool_view *views)
 {
 	for (uint32_t i = 0; i < api_n_pools(source); i++) {
 		const struct snapshot_pool *pool = registry_pool(source->registry, i);
-		views[i] = (struct pool_view){.config = pool->config, .n_total = pool->n_members};
+		views[i] = (struct pool_view){.config = pool->config,
+					      .n_total = pool->n_members,
+					      .is_in_panic = pool->is_in_panic};
 		for (uint32_t m = 0; m < pool->n_members; m++) {
 			const struct snapshot_backend *state =
 				registry_backend(source->registry, pool->members[m]);
 			views[i].n_up += state->is_up;
-			views[i].weight += state->is_up ? state->weight : 0;
+			views[i].weight += snapshot_share(state);
 		}
 	}
 }
@@ -138,7 +140,7 @@ double api_view_share(const struct api_source *source, const struct pool_view *p
 	uint16_t pool = view->state->pool;
 	if (!api_view_is_usable(view) || pool >= api_n_pools(source) || pools[pool].weight == 0)
 		return 0;
-	return (double)view->state->weight / (double)pools[pool].weight;
+	return (double)snapshot_share(view->state) / (double)pools[pool].weight;
 }
 
 char *api_backend_name(const struct backend_view *view)

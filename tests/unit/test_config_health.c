@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a file can say about health checks, and what it is told when that does not fit together.
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/parse.h"
+#include "culvert/config/config_json.h"
 
 #define FRONTEND "[frontends.w]\nlisten_addr = '192.0.2.1:80'\nbackend = 'w'\n"
 #define POOL(keys) \
@@ -173,4 +175,34 @@ Test(config_health, values_that_make_no_sense)
 	};
 	for (size_t i = 0; i < N_OF(cases); i++)
 		assert_refused(cases[i].text, cases[i].line, cases[i].message);
+}
+
+static void expect_shown(const json_t *pool, const char *key, const char *expected)
+{
+	char *text = json_dumps(json_object_get(pool, key), JSON_ENCODE_ANY | JSON_COMPACT);
+	cr_expect_str_eq(text, expected, "%s: %s, not %s", key, text, expected);
+	free(text);
+}
+
+// What the API shows.
+Test(config_health, is_shown_as_a_file_would_say_it)
+{
+	struct config *config = parse(POOL("health_check = 'udp'\nhealth_check_send = 'ping'\n"
+					   "health_check_expect = 'hex:00 fF'\n"));
+	json_t *root = config_to_json(config);
+	const json_t *pool = json_object_get(json_object_get(root, "backends"), "w");
+	expect_shown(pool, "health_check", "\"udp\"");
+	expect_shown(pool, "health_check_send", "\"ping\"");
+	expect_shown(pool, "health_check_expect", "\"hex:00ff\"");
+	expect_shown(pool, "health_check_host", "null");
+	json_decref(root);
+	config_destroy(config);
+	config = parse(POOL("health_check = 'http'\nhealth_check_status = ['200-299', '401']\n"));
+	root = config_to_json(config);
+	pool = json_object_get(json_object_get(root, "backends"), "w");
+	expect_shown(pool, "health_check_status", "[\"200-299\",\"401\"]");
+	expect_shown(pool, "health_check_path", "\"/\"");
+	expect_shown(pool, "health_check_send", "null");
+	json_decref(root);
+	config_destroy(config);
 }
