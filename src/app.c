@@ -24,13 +24,6 @@ static void print_errors(const struct config_errors *errors)
 	}
 }
 
-static enum mode choose_mode(const struct app_options *options, const struct config *config)
-{
-	if (options->has_mode)
-		return options->mode;
-	return config->has_mode ? config->mode : MODE_PROXY;
-}
-
 static const char *proto_name(uint8_t proto)
 {
 	return proto == IPPROTO_TCP ? "tcp" : "udp";
@@ -110,11 +103,11 @@ static int check_backends(const struct config *config)
 	return EXIT_CODE_USAGE;
 }
 
-static int open_log(const struct app_options *options, const struct config *config)
+static int open_log(const struct config *config)
 {
 	struct err err = {0};
 	struct log_settings settings = {
-		.level = options->has_log_level ? options->log_level : config->log_level,
+		.level = config->log_level,
 		.format = config->log_format,
 		.output = config->log_output,
 	};
@@ -140,21 +133,11 @@ static int run(const struct app_options *options, struct config *config)
 		printf("%s: ok (%s mode)\n", config->path, mode_name(config->mode));
 		return EXIT_CODE_OK;
 	}
-	if (open_log(options, config))
+	if (open_log(config))
 		return EXIT_CODE_FAILED;
 	if (options->is_check_backends)
 		return check_backends(config);
 	return run_mode(config);
-}
-
-static int take_overrides(const struct app_options *options, struct config *config)
-{
-	int code = options->user ? config_set_user(config, options->user) : 0;
-	for (size_t i = 0; i < 2 && !code; i++) {
-		if (!ip_addr_is_unspecified(&options->check_sources[i]))
-			code = config_set_check_source(config, &options->check_sources[i]);
-	}
-	return code;
 }
 
 int app_run(const struct app_options *options)
@@ -166,9 +149,8 @@ int app_run(const struct app_options *options)
 		config_errors_fini(&errors);
 		return EXIT_CODE_USAGE;
 	}
-	config->mode = choose_mode(options, config); // from here on the one that will run
 	int code = EXIT_CODE_FAILED;
-	if (take_overrides(options, config) == 0)
+	if (config_override(config, &options->overrides) == 0)
 		code = run(options, config);
 	else
 		fputs("culvert: not enough memory\n", stderr);

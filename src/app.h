@@ -15,15 +15,10 @@ enum {
 
 struct app_options {
 	const char *config_path;
-	bool has_mode;
-	enum mode mode;
-	bool has_log_level;
-	enum log_level log_level;
+	struct config_overrides overrides; // check_sources by ip_addr_is_v4()
 	bool is_check;
 	bool is_check_backends;
-	struct ip_addr check_sources[2]; // by ip_addr_is_v4(); all zero: not given
 	bool is_print_firewall;
-	const char *user; // NULL: not given
 };
 
 // Load, check, run until a signal. Returns an exit code.

@@ -3,8 +3,8 @@
 
 #include "culvert/base/log.h"
 
-// The names live in `topology`, the rest in the snapshot.
-static struct firewall_plan plan_of(const struct topology *topology,
+// The names live in `topology`, endpoints in `cover`, the rest in the snapshot.
+static struct firewall_plan plan_of(const struct topology *topology, const struct cover *cover,
 				    const struct snapshot *snapshot, const char **names)
 {
 	for (uint32_t i = 0; i < topology->n_links; i++)
@@ -12,14 +12,14 @@ static struct firewall_plan plan_of(const struct topology *topology,
 	struct firewall_plan plan = {
 		.links = names,
 		.n_links = topology->n_links,
-		.frontends = snapshot->vips->endpoints,
-		.n_frontends = snapshot->vips->n,
+		.frontends = cover->vips,
+		.n_frontends = cover->n_vips,
 	};
 	// Backends answer clients, not us: what else comes from them is the kernel's.
 	if (topology->config->mode == MODE_DSR)
 		return plan;
-	plan.backends = snapshot->backend_ids->endpoints;
-	plan.n_backends = snapshot->backend_ids->n;
+	plan.backends = cover->backends;
+	plan.n_backends = cover->n_backends;
 	plan.snat_addrs = snapshot->snats;
 	plan.n_snat_addrs = snapshot->n_snats;
 	plan.nat_port_min = snapshot->nat_port_min;
@@ -37,20 +37,20 @@ static int reserve_ports(struct guard *guard, const struct topology *topology,
 
 // Of other modes no connection survives, so the kernel should refuse what goes on.
 static int open_restart(struct guard *guard, const struct topology *topology,
-			const struct snapshot *snapshot, struct err *err)
+			const struct cover *cover, const struct snapshot *snapshot, struct err *err)
 {
 	if (topology->config->mode != MODE_DSR)
 		return firewall_remove_lapsing(err);
-	guard->restart_plan = plan_of(topology, snapshot, guard->names);
+	guard->restart_plan = plan_of(topology, cover, snapshot, guard->names);
 	guard->restart_plan.lapse_s = GUARD_RESTART_S;
 	return firewall_open(&guard->restart, &guard->restart_plan, err);
 }
 
-int guard_open(struct guard *guard, const struct topology *topology,
+int guard_open(struct guard *guard, const struct topology *topology, const struct cover *cover,
 	       const struct snapshot *snapshot, struct err *err)
 {
 	const char *names[CONFIG_MAX_INTERFACES];
-	struct firewall_plan plan = plan_of(topology, snapshot, names);
+	struct firewall_plan plan = plan_of(topology, cover, snapshot, names);
 	if (!topology->config->firewall_manage)
 		return 0;
 	int code = reserve_ports(guard, topology, &plan, err);
@@ -58,20 +58,37 @@ int guard_open(struct guard *guard, const struct topology *topology,
 		return code;
 	guard->n_snats = snapshot->n_snats;
 	code = firewall_open(&guard->firewall, &plan, err);
-	return code ? code : open_restart(guard, topology, snapshot, err);
+	return code ? code : open_restart(guard, topology, cover, snapshot, err);
 }
 
-int guard_update(struct guard *guard, const struct topology *topology,
+static int update_restart(struct guard *guard, const struct topology *topology,
+			  const struct cover *cover, const struct snapshot *snapshot,
+			  struct err *err)
+{
+	if (!guard->restart)
+		return 0;
+	guard->restart_plan = plan_of(topology, cover, snapshot, guard->names);
+	guard->restart_plan.lapse_s = GUARD_RESTART_S;
+	return firewall_update(guard->restart, &guard->restart_plan, err);
+}
+
+int guard_update(struct guard *guard, const struct topology *topology, const struct cover *cover,
 		 const struct snapshot *snapshot, struct err *err)
 {
 	const char *names[CONFIG_MAX_INTERFACES];
-	struct firewall_plan plan = plan_of(topology, snapshot, names);
-	if (!guard->firewall || snapshot->n_snats == guard->n_snats)
+	struct firewall_plan plan = plan_of(topology, cover, snapshot, names);
+	if (!guard->firewall)
 		return 0;
 	int code = firewall_update(guard->firewall, &plan, err);
-	if (!code)
-		guard->n_snats = snapshot->n_snats;
-	return code;
+	if (code)
+		return code;
+	guard->n_snats = snapshot->n_snats;
+	return update_restart(guard, topology, cover, snapshot, err);
+}
+
+bool guard_lacks(const struct guard *guard, const struct snapshot *snapshot)
+{
+	return guard->firewall && guard->n_snats != snapshot->n_snats;
 }
 
 int guard_refresh(struct guard *guard, struct err *err)

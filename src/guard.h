@@ -7,6 +7,7 @@
 // Called by: control.
 #pragma once
 
+#include "cover.h"
 #include "culvert/control/firewall.h"
 #include "topology.h"
 
@@ -16,20 +17,23 @@ enum {
 };
 
 struct guard {
-	struct reserved_ports *ports; // owned
-	struct firewall *firewall;    // owned
-	uint32_t n_snats;             // source addresses that the rules know
-	struct firewall *restart;     // owned; NULL in other modes than DSR
-	struct firewall_plan restart_plan;
+	struct reserved_ports *ports;             // owned
+	struct firewall *firewall;                // owned
+	uint32_t n_snats;                         // source addresses that the rules know
+	struct firewall *restart;                 // owned; NULL in other modes than DSR
+	struct firewall_plan restart_plan;        // borrows from the last cover
 	const char *names[CONFIG_MAX_INTERFACES]; // borrowed from the topology
 };
 
 // A failure leaves what guard_close() undoes.
-int guard_open(struct guard *guard, const struct topology *topology,
+int guard_open(struct guard *guard, const struct topology *topology, const struct cover *cover,
 	       const struct snapshot *snapshot, struct err *err);
-// A route may have brought a source address that the rules do not know yet. 0 or -errno.
-int guard_update(struct guard *guard, const struct topology *topology,
+// Put rules for `cover` and the snapshot's source addresses in the place of those that there are,
+// at once. `cover` is borrowed until the next update. 0 or -errno; then the rules stay.
+int guard_update(struct guard *guard, const struct topology *topology, const struct cover *cover,
 		 const struct snapshot *snapshot, struct err *err);
+// Has a route brought a source address that the rules do not know yet?
+bool guard_lacks(const struct guard *guard, const struct snapshot *snapshot);
 // Put off when the rules for the time after this process end. 0 or -errno.
 int guard_refresh(struct guard *guard, struct err *err);
 void guard_close(struct guard *guard);

@@ -60,7 +60,7 @@ static const char help_text[] =
 	"  -v, --version           print the version, and exit\n"
 	"  -h, --help              print this, and exit\n"
 	"\n"
-	"Exit codes: 0 stopped by SIGTERM, SIGINT or SIGHUP, or a check passed; 1 could not start, "
+	"Exit codes: 0 stopped by SIGTERM or SIGINT, or a check passed; 1 could not start, "
 	"broke\n"
 	"down, or a backend is not ready; 2 bad command line or configuration.\n"
 	"See culvert(8) and culvert.toml(5).\n";
@@ -74,17 +74,17 @@ static int usage_error(const char *text)
 // Returns an exit code when the program should end at once, else -1.
 static int set_mode(struct app_options *options, enum mode mode)
 {
-	if (options->has_mode && options->mode != mode)
+	if (options->overrides.has_mode && options->overrides.mode != mode)
 		return usage_error("give one of --proxy, --passthrough and --dsr");
-	options->has_mode = true;
-	options->mode = mode;
+	options->overrides.has_mode = true;
+	options->overrides.mode = mode;
 	return -1;
 }
 
 static int set_log_level(struct app_options *options, const char *name)
 {
-	options->has_log_level = true;
-	if (log_level_parse(name, &options->log_level))
+	options->overrides.has_log_level = true;
+	if (log_level_parse(name, &options->overrides.log_level))
 		return -1;
 	return usage_error("--log-level takes error, warn, info or debug");
 }
@@ -97,7 +97,7 @@ static int set_check_source(struct app_options *options, const char *text)
 	if (!config_is_client_addr(&addr))
 		return usage_error("--check-source takes an address that a client can have, of a "
 				   "network that this host is in, and that no host has");
-	options->check_sources[ip_addr_is_v4(&addr)] = addr;
+	options->overrides.check_sources[ip_addr_is_v4(&addr)] = addr;
 	return -1;
 }
 
@@ -124,7 +124,7 @@ static int take_option(struct app_options *options, int option)
 	case OPTION_LOG_LEVEL:
 		return set_log_level(options, optarg);
 	case OPTION_USER:
-		options->user = optarg;
+		options->overrides.user = optarg;
 		return -1;
 	case OPTION_PRINT_FIREWALL:
 		options->is_print_firewall = true;

@@ -35,6 +35,7 @@ struct packet_mode {
 	struct event *asking; // who holds the network namespace
 	struct netwatch *netwatch;
 	struct topology topology;
+	struct cover cover; // of the filter and the firewall
 	struct guard guard;
 	struct engine *engine;
 	struct flow_writer *flow_writer; // NULL: no flow log
@@ -50,13 +51,82 @@ struct packet_mode {
 
 // ---- events ------------------------------------------------------------------------------------
 
+// The exact filter, or a broader one when it has more instructions than the kernel takes.
+static char *make_filter(const struct config *config, const struct cover *cover)
+{
+	char *text = filter_text(config, cover->vips, cover->n_vips);
+	if (text && filter_check(text, NULL) == 0)
+		return text;
+	free(text);
+	return filter_text_coarse();
+}
+
+static int set_filter(struct packet_mode *self, const struct cover *cover, struct err *err)
+{
+	char *text = make_filter(self->config, cover);
+	if (!text)
+		return err_set(err, -ENOMEM, "not enough memory for the capture filter");
+	int code = engine_set_filter(self->engine, text, err);
+	free(text);
+	return code;
+}
+
+// Filter and firewall for another cover, which is taken over. On failure the one before counts.
+static int set_cover(struct packet_mode *self, struct cover *cover, const struct snapshot *snapshot,
+		     struct err *err)
+{
+	int code = set_filter(self, cover, err);
+	if (!code)
+		code = guard_update(&self->guard, &self->topology, cover, snapshot, err);
+	if (code) {
+		cover_fini(cover);
+		return code;
+	}
+	cover_fini(&self->cover);
+	self->cover = *cover;
+	return 0;
+}
+
+// Before the snapshot: what it serves for the first time is kept from the kernel.
+static int widen(struct packet_mode *self, const struct snapshot *snapshot, struct err *err)
+{
+	struct cover wide;
+	if (cover_make(&wide, snapshot, &self->cover))
+		return err_set(err, -ENOMEM, "not enough memory for firewall rules");
+	bool is_wider = wide.n_vips > self->cover.n_vips ||
+			wide.n_backends > self->cover.n_backends ||
+			guard_lacks(&self->guard, snapshot);
+	if (is_wider)
+		return set_cover(self, &wide, snapshot, err);
+	cover_fini(&wide);
+	return 0;
+}
+
+// After it: what it serves no more is the kernel's again.
+static int narrow(struct packet_mode *self, struct cover *exact, const struct snapshot *snapshot,
+		  struct err *err)
+{
+	bool is_narrower =
+		exact->n_vips < self->cover.n_vips || exact->n_backends < self->cover.n_backends;
+	if (is_narrower)
+		return set_cover(self, exact, snapshot, err);
+	cover_fini(exact);
+	return 0;
+}
+
 static int on_publish(void *arg, struct snapshot *snapshot, struct err *err)
 {
 	struct packet_mode *self = arg;
-	int code = guard_update(&self->guard, &self->topology, snapshot, err);
+	struct cover exact;
+	if (cover_make(&exact, snapshot, NULL)) {
+		snapshot_destroy(snapshot);
+		return err_set(err, -ENOMEM, "not enough memory for firewall rules");
+	}
+	int code = widen(self, snapshot, err);
 	flow_writer_follow(self->flow_writer, self->service.registry);
-	engine_publish(self->engine, snapshot);
-	return code;
+	engine_publish(self->engine, snapshot); // it stays until the next one
+	int other = narrow(self, &exact, snapshot, code ? NULL : err);
+	return code ? code : other;
 }
 
 static void stop(struct packet_mode *self)
@@ -129,8 +199,9 @@ static int forget_frontend(void *arg, uint32_t frontend)
 
 static int forget_backend(void *arg, uint32_t backend)
 {
-	const struct packet_mode *self = arg;
+	struct packet_mode *self = arg;
 	engine_forget_backend(self->engine, backend);
+	topology_forget(&self->topology, backend);
 	return 0;
 }
 
@@ -146,10 +217,18 @@ static int set_weight(void *arg, uint32_t backend, int32_t weight, struct err *e
 	return service_set_weight(&self->service, backend, weight, err);
 }
 
+static void answer_reload(void *arg, const struct api_reload_query *query,
+			  struct api_request *request)
+{
+	struct packet_mode *self = arg;
+	service_answer_reload(&self->service, query, request);
+}
+
 static void get_status(void *arg, struct api_status *status)
 {
 	const struct packet_mode *self = arg;
 	uint32_t n_workers = engine_n_workers(self->engine);
+	service_fill_status(&self->service, status);
 	status->state = self->is_ready ? API_READY : API_STARTING;
 	status->n_threads = n_workers ? n_workers : 1;
 }
@@ -158,6 +237,18 @@ static void on_reopen_logs(void *arg)
 {
 	struct packet_mode *self = arg;
 	flow_writer_reopen(self->flow_writer);
+}
+
+static int check_config(void *arg, const struct config *config, struct err *err)
+{
+	const struct packet_mode *self = arg;
+	return topology_check(&self->topology, config, err);
+}
+
+static int follow_config(void *arg, struct err *err)
+{
+	struct packet_mode *self = arg;
+	return topology_follow(&self->topology, err);
 }
 
 static void on_totals(evutil_socket_t fd, short what, void *arg)
@@ -230,16 +321,6 @@ static int open_network(struct packet_mode *self, struct err *err)
 	return topology_find(&self->topology, err);
 }
 
-// The exact filter, or a broader one when it has more instructions than the kernel takes.
-static char *make_filter(const struct config *config, const struct snapshot *snapshot)
-{
-	char *text = filter_text(config, snapshot->vips->endpoints, snapshot->vips->n);
-	if (text && filter_check(text, NULL) == 0)
-		return text;
-	free(text);
-	return filter_text_coarse();
-}
-
 static int open_engine(struct packet_mode *self, const struct io_link *links,
 		       struct snapshot *snapshot, struct err *err)
 {
@@ -260,10 +341,12 @@ static int open_packet_path_with(struct packet_mode *self, struct snapshot *snap
 {
 	const struct topology *topology = &self->topology;
 	struct io_link links[CONFIG_MAX_INTERFACES];
-	int code = guard_open(&self->guard, topology, snapshot, err);
+	if (cover_make(&self->cover, snapshot, NULL))
+		return err_set(err, -ENOMEM, "not enough memory for firewall rules");
+	int code = guard_open(&self->guard, topology, &self->cover, snapshot, err);
 	if (code)
 		return code;
-	char *filter = make_filter(self->config, snapshot);
+	char *filter = make_filter(self->config, &self->cover);
 	if (!filter)
 		return err_set(err, -ENOMEM, "not enough memory for the capture filter");
 	for (uint32_t i = 0; i < topology->n_links; i++) {
@@ -315,6 +398,7 @@ static int open_readiness(struct packet_mode *self, struct err *err)
 		.base = self->service.base,
 		.netwatch = self->netwatch,
 		.config = self->config,
+		.registry = self->service.registry,
 		.on_change = service_take_health,
 		.arg = &self->service,
 	};
@@ -389,6 +473,8 @@ static int open_all(struct packet_mode *self, struct err *err)
 		code = open_health(self, err);
 	if (!code)
 		code = service_open_api(&self->service, err);
+	if (!code)
+		code = service_open_reload(&self->service, err);
 	return code;
 }
 
@@ -418,6 +504,7 @@ static void close_all(struct packet_mode *self)
 	readiness_close(self->readiness);
 	close_packet_path(self);
 	guard_close(&self->guard);
+	cover_fini(&self->cover);
 	netwatch_destroy(self->netwatch);
 	free_event(self->asking);
 	free_event(self->guarding);
@@ -501,12 +588,15 @@ int packet_mode_run(struct config *config)
 		.forget_frontend = forget_frontend,
 		.forget_backend = forget_backend,
 		.reopen_logs = on_reopen_logs,
+		.check_config = check_config,
+		.follow_config = follow_config,
 		.api =
 			{
 				.gather = gather_stats,
 				.status = get_status,
 				.set_state = set_state,
 				.set_weight = set_weight,
+				.reload = answer_reload,
 			},
 	};
 	struct packet_mode self = {.config = config, .instance_fd = -1};

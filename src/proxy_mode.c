@@ -149,9 +149,17 @@ static int set_weight(void *arg, uint32_t backend, int32_t weight, struct err *e
 	return service_set_weight(&self->service, backend, weight, err);
 }
 
+static void answer_reload(void *arg, const struct api_reload_query *query,
+			  struct api_request *request)
+{
+	struct proxy_mode *self = arg;
+	service_answer_reload(&self->service, query, request);
+}
+
 static void get_status(void *arg, struct api_status *status)
 {
 	const struct proxy_mode *self = arg;
+	service_fill_status(&self->service, status);
 	status->state = self->is_ready ? API_READY : API_STARTING;
 	if (self->drain_end_ns)
 		status->state = API_DRAINING;
@@ -163,6 +171,40 @@ static void on_reopen_logs(void *arg)
 {
 	struct proxy_mode *self = arg;
 	flow_writer_reopen(self->flow_writer);
+}
+
+// Listeners stay as they are.
+static int check_config(void *arg, const struct config *config, struct err *err)
+{
+	const struct proxy_mode *self = arg;
+	struct registry_match match;
+	int code = registry_match(self->service.registry, config, &match, err);
+	if (code)
+		return code;
+	size_t n_before = registry_config(self->service.registry)->n_frontends;
+	if (config->n_frontends != n_before)
+		code = err_set(err, -EBUSY,
+			       "frontends cannot be added or removed in proxy mode while culvert "
+			       "runs; restart it");
+	for (size_t i = 0; i < config->n_frontends && !code; i++) {
+		if (match.frontends[i] != REGISTRY_NEW)
+			continue;
+		err->line = config->frontends[i].line;
+		err->column = config->frontends[i].column;
+		code = err_set(err, -EBUSY,
+			       "frontend %s: listen_addr cannot change in proxy mode while culvert "
+			       "runs; restart it",
+			       config->frontends[i].name);
+	}
+	registry_match_fini(&match);
+	return code;
+}
+
+static int follow_config(void *arg, struct err *err)
+{
+	(void)arg;
+	(void)err;
+	return 0;
 }
 
 static void on_alarm(evutil_socket_t fd, short what, void *arg)
@@ -250,6 +292,8 @@ static int open_all(struct proxy_mode *self, struct err *err)
 		code = service_open_health(&self->service, err);
 	if (!code)
 		code = service_open_api(&self->service, err);
+	if (!code)
+		code = service_open_reload(&self->service, err);
 	return code;
 }
 
@@ -364,12 +408,15 @@ int proxy_mode_run(struct config *config)
 		.forget_frontend = forget_frontend,
 		.forget_backend = forget_backend,
 		.reopen_logs = on_reopen_logs,
+		.check_config = check_config,
+		.follow_config = follow_config,
 		.api =
 			{
 				.gather = gather,
 				.status = get_status,
 				.set_state = set_state,
 				.set_weight = set_weight,
+				.reload = answer_reload,
 			},
 	};
 	struct proxy_mode self = {.config = config};

@@ -14,16 +14,17 @@
 #include "culvert/base/log.h"
 #include "culvert/base/notify.h"
 #include "culvert/control/live.h"
+#include "reload.h"
 #include "slow_start.h"
 
 enum {
 	DRAIN_LOOK_MS = 500,
 	HEALTH_LINES_MAX = 200, // of a kind in a while; the API has the rest
 	LIMITS_EVERY_S = 5,
+	SERVICE_BUSY = 409,
 };
 
-// A terminal that closes stops what was started in it.
-static const int stop_signals[SERVICE_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+static const int stop_signals[SERVICE_SIGNALS] = {SIGTERM, SIGINT};
 
 // ---- events ------------------------------------------------------------------------------------
 
@@ -42,11 +43,8 @@ static void publish_later(struct service *service, const struct err *err)
 	event_add(service->publishing, &second);
 }
 
-static void on_publish(evutil_socket_t fd, short what, void *arg)
+static void publish(struct service *service)
 {
-	(void)fd;
-	(void)what;
-	struct service *service = arg;
 	struct snapshot *snapshot;
 	struct err err = {0};
 	int code = registry_snapshot(service->registry, &snapshot, &err);
@@ -54,6 +52,13 @@ static void on_publish(evutil_socket_t fd, short what, void *arg)
 		code = service->hooks->publish(service->arg, snapshot, &err);
 	if (code)
 		publish_later(service, &err);
+}
+
+static void on_publish(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	publish(arg);
 }
 
 static void on_signal(evutil_socket_t signal_number, short what, void *arg)
@@ -94,6 +99,16 @@ static void on_watchdog(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	notify_watchdog();
+}
+
+// While it is still being built there is nothing to reload: the file has just been read.
+static void on_hangup(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct service *service = arg;
+	if (service->reload)
+		reload_now(service->reload, RELOAD_BY_SIGNAL);
 }
 
 void service_take_health(void *arg, size_t backend, bool is_up, const char *reason)
@@ -169,6 +184,45 @@ int service_follow_registry(struct service *service, struct err *err)
 	return code;
 }
 
+int service_follow_config(struct service *service, struct config *config, struct err *err)
+{
+	config_ref(config);
+	config_unref(service->config);
+	service->config = config;
+	int code = service->hooks->follow_config(service->arg, err);
+	int other = service_follow_registry(service, code ? NULL : err);
+	event_del(service->publishing);
+	publish(service);
+	return code ? code : other;
+}
+
+void service_answer_reload(struct service *service, const struct api_reload_query *query,
+			   struct api_request *request)
+{
+	struct reload_result result;
+	const struct reload_request wanted = {
+		.cause = RELOAD_BY_API,
+		.is_plan = query->is_plan,
+		.max_disruption = query->max_disruption,
+	};
+	if (!service->reload) {
+		api_answer_error(request, SERVICE_BUSY, "try again in a moment",
+				 "culvert is still starting");
+		return;
+	}
+	reload_run(service->reload, &wanted, &result);
+	api_answer_json(request, reload_result_status(&result), reload_result_json(&result));
+	reload_result_fini(&result);
+}
+
+void service_fill_status(const struct service *service, struct api_status *status)
+{
+	if (!service->reload)
+		return;
+	status->loaded_ms = reload_loaded_ms(service->reload);
+	status->last_reload = reload_last_json(service->reload);
+}
+
 static void release_frontend(struct service *service, uint32_t slot)
 {
 	const struct snapshot_frontend *f = registry_frontend(service->registry, slot);
@@ -185,7 +239,7 @@ static void release_frontend(struct service *service, uint32_t slot)
 // It is checked until its last flow has ended: when it dies meanwhile, its clients are told.
 static void release_backend(struct service *service, uint32_t slot)
 {
-	char text[CONFIG_BACKEND_TEXT_MAX];
+	char text[CONFIG_BACKEND_LABEL_MAX];
 	char subject[EVENT_SUBJECT_MAX];
 	const struct snapshot_backend *b = registry_backend(service->registry, slot);
 	if (b->state < SLOT_REMOVED || service->hooks->backend_users(service->arg, slot) ||
@@ -193,11 +247,13 @@ static void release_backend(struct service *service, uint32_t slot)
 		return;
 	events_add(service->events, EVENT_RELOAD, LOG_INFO, subject_of(b, subject),
 		   "drained, and gone");
-	log_info("reload", "backend %s of pool %s has %s and is gone",
-		 config_backend_format(b->config, text), b->pool_config->name,
+	log_info("reload", "backend %s has %s and is gone",
+		 config_backend_label(b->pool_config, b->config, text),
 		 b->state == SLOT_OVER ? "had its drain_timeout" : "drained");
 	slow_start_end(service->slow_start, slot);
 	health_remove(service->health, slot);
+	if (service->readiness)
+		readiness_forget(service->readiness, slot);
 	registry_give_back_backend(service->registry, slot);
 	service_publish_soon(service);
 }
@@ -304,6 +360,9 @@ static int open_events(struct service *service, struct err *err)
 		if (!service->signals[i] || event_add(service->signals[i], NULL))
 			return err_set(err, -ENOMEM, "cannot watch for signals");
 	}
+	service->hangup = evsignal_new(service->base, SIGHUP, on_hangup, service);
+	if (!service->hangup || event_add(service->hangup, NULL))
+		return err_set(err, -ENOMEM, "cannot watch for signals");
 	service->publishing = evtimer_new(service->base, on_publish, service);
 	service->draining = evtimer_new(service->base, on_draining, service);
 	service->tending = event_new(service->base, -1, EV_PERSIST, on_tending, service);
@@ -359,6 +418,11 @@ int service_open_api(struct service *service, struct err *err)
 	return code;
 }
 
+int service_open_reload(struct service *service, struct err *err)
+{
+	return reload_open(&service->reload, service, err);
+}
+
 // ---- taking down, last opened first ------------------------------------------------------------
 
 static void free_event(struct event *event)
@@ -369,6 +433,7 @@ static void free_event(struct event *event)
 
 void service_close_outward(struct service *service)
 {
+	reload_close(service->reload);
 	live_stop(service->live);
 	api_stop(service->api);
 	if (service->tending)
@@ -376,6 +441,7 @@ void service_close_outward(struct service *service)
 	health_stop(service->health);
 	service->live = NULL;
 	service->api = NULL;
+	service->reload = NULL;
 	service->health = NULL;
 }
 
@@ -391,6 +457,7 @@ void service_close(struct service *service)
 	free_event(service->watchdog);
 	free_event(service->flushing);
 	free_event(service->reopening);
+	free_event(service->hangup);
 	free_event(service->publishing);
 	for (int i = 0; i < SERVICE_SIGNALS; i++)
 		free_event(service->signals[i]);

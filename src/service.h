@@ -15,7 +15,7 @@ struct event_base;
 struct live;
 struct slow_start;
 
-enum { SERVICE_SIGNALS = 3 };
+enum { SERVICE_SIGNALS = 2 }; // that stop it
 
 // The mode's answers, with its own object as `arg`.
 struct service_hooks {
@@ -32,6 +32,11 @@ struct service_hooks {
 	int (*forget_backend)(void *arg, uint32_t backend);
 	// SIGUSR1: files that are written to may have been renamed. NULL: there are none.
 	void (*reopen_logs)(void *arg);
+	// Could the mode run with this configuration from now on? Nothing changes. 0, or -errno
+	// with what is in the way, and where in the file if it is known.
+	int (*check_config)(void *arg, const struct config *config, struct err *err);
+	// The registry has taken it over, and its snapshot follows: see to all else. 0 or -errno.
+	int (*follow_config)(void *arg, struct err *err);
 	struct api_ops api;
 };
 
@@ -44,6 +49,7 @@ struct service {
 	struct event *reopening;  // SIGUSR1
 	struct event *flushing;   // what the log's limits have left out
 	struct event *watchdog;   // NULL: nobody waits for a sign of life
+	struct event *hangup;     // SIGHUP: reload
 	struct event *publishing; // pending: the registry has news for the data path
 	struct event *draining;   // pending: some slots were removed and are still in use
 	struct event *tending;    // every second
@@ -54,6 +60,7 @@ struct service {
 	struct events *events; // what the API and its page tell of the past
 	struct api *api;
 	struct live *live;
+	struct reload *reload;
 	uint64_t secret; // random
 };
 
@@ -62,6 +69,7 @@ struct service {
 int service_open(struct service *service, uint32_t n_threads, struct err *err);
 int service_open_health(struct service *service, struct err *err); // service->readiness first
 int service_open_api(struct service *service, struct err *err);
+int service_open_reload(struct service *service, struct err *err); // last: now it can change
 void service_close_outward(struct service *service); // API and health: before the data path
 void service_close(struct service *service);
 
@@ -72,6 +80,14 @@ void service_publish_soon(struct service *service);
 // The registry has taken over another configuration: have its backends checked, and let go those
 // that were removed when they have drained. 0 or -errno.
 int service_follow_registry(struct service *service, struct err *err);
+// All of that, and the mode follows, and the data path decides by `config` when this returns. The
+// registry has taken it over. 0, or -errno when something is missing.
+int service_follow_config(struct service *service, struct config *config, struct err *err);
+
+// What the API asks for: for every mode's operations.
+void service_answer_reload(struct service *service, const struct api_reload_query *query,
+			   struct api_request *request);
+void service_fill_status(const struct service *service, struct api_status *status);
 
 // What health, or what stands between it and the registry, has found out: a health_change_fn whose
 // `arg` is the service.

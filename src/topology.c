@@ -338,3 +338,117 @@ int topology_find(struct topology *topology, struct err *err)
 		topology_refresh(topology);
 	return code;
 }
+
+// ---- another configuration ---------------------------------------------------------------------
+
+static int at(struct err *err, int code, unsigned line, unsigned column)
+{
+	err->line = line;
+	err->column = column;
+	return code;
+}
+
+static int refuse_link(const struct topology *topology, unsigned ifindex, const char *what,
+		       struct err *err)
+{
+	char name[IF_NAMESIZE] = "?";
+	if (find_link(topology, ifindex) >= 0)
+		return 0;
+	if_indextoname(ifindex, name);
+	return err_set(err, -EBUSY,
+		       "%s is on interface %s, where culvert does not capture yet; name all "
+		       "interfaces under [passthrough] interfaces, and start culvert again",
+		       what, name);
+}
+
+// As at the start, but that no link can be added.
+static int check_frontend(const struct topology *topology, const struct config_frontend *frontend,
+			  struct err *err)
+{
+	char addr[IP_ADDR_TEXT_MAX];
+	char what[IP_ADDR_TEXT_MAX + 32];
+	unsigned ifindex;
+	ip_addr_format(&frontend->endpoint.addr, addr);
+	if (topology->config->passthrough.n_interfaces)
+		return 0;
+	if (!netwatch_addr_link(topology->netwatch, &frontend->endpoint.addr, &ifindex))
+		return err_set(err, -EADDRNOTAVAIL,
+			       "frontend %s: no interface of this host has the address %s; add it "
+			       "first (ip address add %s/%s dev INTERFACE)",
+			       frontend->name, addr, addr,
+			       ip_addr_is_v4(&frontend->endpoint.addr) ? "32"
+								       : "128 preferred_lft 0");
+	snprintf(what, sizeof(what), "the address %s", addr);
+	return refuse_link(topology, ifindex, what, err);
+}
+
+static int check_backend(const struct topology *topology, const struct config_backend *backend,
+			 struct err *err)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	char what[ENDPOINT_TEXT_MAX + 32];
+	struct next_hop hop;
+	struct err reason = {0};
+	const struct ip_addr *addr = &backend->endpoint.addr;
+	int code = netwatch_look_up(topology->netwatch, addr, &hop, err);
+	if (code || !hop.has_route)
+		return code;
+	endpoint_format(&backend->endpoint, text);
+	if (hop.is_local)
+		return err_set(err, -EINVAL,
+			       "backend %s is an address of this host; in %s mode a backend must "
+			       "be another host",
+			       text, mode_name(topology->config->mode));
+	code = check_dsr_path(topology, addr, &hop, &reason);
+	if (code)
+		return err_set(err, code, "backend %s: %s", text, reason.message);
+	snprintf(what, sizeof(what), "the way to backend %s", text);
+	return refuse_link(topology, hop.ifindex, what, err);
+}
+
+int topology_check(const struct topology *topology, const struct config *config, struct err *err)
+{
+	for (size_t i = 0; i < config->n_frontends; i++) {
+		const struct config_frontend *frontend = &config->frontends[i];
+		int code = check_frontend(topology, frontend, err);
+		if (code)
+			return at(err, code, frontend->line, frontend->column);
+	}
+	for (size_t i = 0; i < config->n_pools; i++) {
+		for (size_t k = 0; k < config->pools[i].n_backends; k++) {
+			const struct config_backend *backend = &config->pools[i].backends[k];
+			struct next_hop known;
+			// Whoever is tracked has been looked at.
+			if (netwatch_next_hop(topology->netwatch, &backend->endpoint.addr, &known))
+				continue;
+			int code = check_backend(topology, backend, err);
+			if (code)
+				return at(err, code, backend->line, backend->column);
+		}
+	}
+	return 0;
+}
+
+int topology_follow(struct topology *topology, struct err *err)
+{
+	int code = 0;
+	for (uint32_t i = 0; i < registry_n_backends(topology->registry) && !code; i++) {
+		const struct snapshot_backend *backend = registry_backend(topology->registry, i);
+		if (backend->config)
+			code = netwatch_track(topology->netwatch, &backend->endpoint.addr, err);
+	}
+	topology_refresh(topology);
+	return code;
+}
+
+void topology_forget(struct topology *topology, uint32_t backend)
+{
+	const struct snapshot_backend *gone = registry_backend(topology->registry, backend);
+	for (uint32_t i = 0; i < registry_n_backends(topology->registry); i++) {
+		const struct snapshot_backend *other = registry_backend(topology->registry, i);
+		if (i != backend && other->config &&
+		    ip_addr_equal(&other->endpoint.addr, &gone->endpoint.addr))
+			return;
+	}
+	netwatch_untrack(topology->netwatch, &gone->endpoint.addr);
+}

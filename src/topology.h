@@ -23,5 +23,14 @@ struct topology {
 // VIP or a source address is nowhere, a backend is this host, or no link is found.
 int topology_find(struct topology *topology, struct err *err);
 
+// Could the packet path serve `config` with the links that it captures on? Nothing changes. 0, or
+// -errno with what is in the way, and where in the file.
+int topology_check(const struct topology *topology, const struct config *config, struct err *err);
+// The registry has taken over another configuration: find the way to those that are new. 0 or
+// -errno.
+int topology_follow(struct topology *topology, struct err *err);
+// A backend's slot is about to be given back.
+void topology_forget(struct topology *topology, uint32_t backend);
+
 // Look at every backend's next hop and every link again. True when the registry has changed.
 bool topology_refresh(struct topology *topology);

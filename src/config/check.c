@@ -225,6 +225,29 @@ static int check_pools(const struct draft *draft)
 	return 0;
 }
 
+// Less room than the file itself needs.
+static void check_room(const struct draft *draft, const char *key, uint32_t room, size_t n,
+		       const char *what)
+{
+	const yaml_node_t *section = draft_section(draft, "reload");
+	struct entry found;
+	if (room == 0 || room >= n || !table_find(draft->document, section, key, &found))
+		return;
+	report_add(draft->report, node_position(found.value),
+		   "%s: there is room for %u %s, and the file has %zu; write at least twice as "
+		   "many, or 0",
+		   key, room, what, n);
+}
+
+static void check_reload(const struct draft *draft)
+{
+	const struct config_reload *reload = &draft->config->reload;
+	check_room(draft, "max_backends", reload->max_backends, config_n_backends(draft->config),
+		   "backends");
+	check_room(draft, "max_frontends", reload->max_frontends, draft->config->n_frontends,
+		   "frontends");
+}
+
 int draft_check(const struct draft *draft)
 {
 	int code = check_frontends(draft);
@@ -235,6 +258,7 @@ int draft_check(const struct draft *draft)
 	draft_check_proxy(draft);
 	draft_check_passthrough(draft);
 	draft_check_dsr(draft);
+	check_reload(draft);
 	draft_check_stats(draft);
 	return 0;
 }

@@ -203,6 +203,21 @@ int config_set_user(struct config *config, const char *user)
 	return 0;
 }
 
+int config_override(struct config *config, const struct config_overrides *overrides)
+{
+	int code = overrides->user ? config_set_user(config, overrides->user) : 0;
+	config->overrides = *overrides;
+	if (overrides->has_mode)
+		config->mode = overrides->mode;
+	if (overrides->has_log_level)
+		config->log_level = overrides->log_level;
+	for (size_t i = 0; i < CONFIG_MAX_CHECK_SOURCES && !code; i++) {
+		if (!ip_addr_is_unspecified(&overrides->check_sources[i]))
+			code = config_set_check_source(config, &overrides->check_sources[i]);
+	}
+	return code;
+}
+
 bool config_is_client_addr(const struct ip_addr *addr)
 {
 	static const struct ip_addr v6_loopback = {{[15] = 1}};

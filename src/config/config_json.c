@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/schema.h"
+#include "config/key_json.h"
 
 enum { MS_PER_S = 1000, V4_PREFIX_BITS = 96 };
 
@@ -163,6 +163,7 @@ static show_fn show_of(enum schema_kind kind)
 	case SCHEMA_CHOICE:
 		return show_number;
 	case SCHEMA_SECONDS:
+	case SCHEMA_SHARE: // in thousandths, as those
 		return show_seconds;
 	case SCHEMA_FLAG:
 		return show_flag;
@@ -232,7 +233,7 @@ static json_t *named_to_json(const struct schema_key *key, const void *base)
 	return object;
 }
 
-static json_t *key_to_json(const struct schema_key *key, const void *base)
+json_t *config_key_to_json(const struct schema_key *key, const void *base)
 {
 	if (key->kind == SCHEMA_TABLE)
 		return table_to_json(key->table, base);
@@ -249,7 +250,7 @@ static json_t *table_to_json(const struct schema_table *table, const void *base)
 	for (size_t i = 0; i < table->n_keys; i++) {
 		const struct schema_key *key = &table->keys[i];
 		if (key->kind != SCHEMA_REFERENCE && !key->is_secret)
-			json_object_set_new(object, key->name, key_to_json(key, base));
+			json_object_set_new(object, key->name, config_key_to_json(key, base));
 	}
 	return object;
 }

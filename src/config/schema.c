@@ -293,7 +293,10 @@ static const struct schema_key reload_keys[] = {
 	{"max_frontends", SCHEMA_NUMBER, FIELD(struct config, reload.max_frontends),
 	 .max = CONFIG_MAX_FRONTENDS, .fallback = "0"},
 	{"drain_timeout", SCHEMA_SECONDS, FIELD(struct config, reload.drain_timeout_ms),
-	 .max = MS(86400), .fallback = "300"},
+	 .can_change = true, .max = MS(86400), .fallback = "300"},
+	{"max_disruption", SCHEMA_SHARE, FIELD(struct config, reload.max_disruption_permille),
+	 .can_change = true, .fallback = "1"},
+	{"watch", SCHEMA_FLAG, FIELD(struct config, reload.watch), .fallback = "true"},
 };
 
 static const struct schema_key stats_keys[] = {
@@ -311,8 +314,8 @@ static const struct schema_key api_keys[] = {
 };
 
 static const struct schema_key log_keys[] = {
-	{"level", SCHEMA_CHOICE, FIELD(struct config, log_level), .choices = log_levels,
-	 .fallback = "info"},
+	{"level", SCHEMA_CHOICE, FIELD(struct config, log_level), .can_change = true,
+	 .choices = log_levels, .fallback = "info"},
 	{"format", SCHEMA_CHOICE, FIELD(struct config, log_format), .choices = log_formats,
 	 .fallback = "text"},
 	{"output", SCHEMA_CHOICE, FIELD(struct config, log_output), .choices = log_outputs,

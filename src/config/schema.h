@@ -10,6 +10,7 @@
 enum schema_kind {
 	SCHEMA_NUMBER,       // a whole number in [min, max], or one of `choices`
 	SCHEMA_SECONDS,      // seconds, fractions allowed; stored as milliseconds, as min and max
+	SCHEMA_SHARE,        // a fraction from 0 to 1; stored as thousandths
 	SCHEMA_FLAG,         // true or false
 	SCHEMA_CHOICE,       // one of `choices`
 	SCHEMA_ADDR,         // struct ip_addr
@@ -41,6 +42,7 @@ struct schema_key {
 	bool may_be_single; // an array that a file may write as its only element
 	bool is_required;
 	bool is_secret;       // not for showing
+	bool can_change;      // outside of frontends and pools: by a reload too
 	bool may_be_text;     // a number in quotes will do
 	size_t offset;        // of the field, or of the pointer to the array
 	size_t offset2;       // of the number of elements, or as the kind says

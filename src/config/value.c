@@ -116,6 +116,16 @@ static int store_seconds(const struct value *value)
 	return store_integer(value, (int64_t)(seconds * 1000 + 0.5));
 }
 
+static int store_share(const struct value *value)
+{
+	double share = -1;
+	if (value->kind == NODE_INTEGER || value->kind == NODE_FRACTION)
+		share = strtod(value->text, NULL);
+	if (!(share >= 0 && share <= 1))
+		return value_reject(value, "is not a share", "a number from 0 to 1, such as 0.25");
+	return store_integer(value, (int64_t)(share * 1000 + 0.5));
+}
+
 static int store_flag(const struct value *value)
 {
 	if (value->kind != NODE_FLAG)
@@ -226,6 +236,7 @@ static int store(const struct value *value)
 	static const store_fn stores[] = {
 		[SCHEMA_NUMBER] = store_number,
 		[SCHEMA_SECONDS] = store_seconds,
+		[SCHEMA_SHARE] = store_share,
 		[SCHEMA_FLAG] = store_flag,
 		[SCHEMA_CHOICE] = store_choice,
 		[SCHEMA_ADDR] = value_store_addr,

@@ -129,9 +129,8 @@ static void on_over(struct trial *trial)
 	params.on_result(params.arg, &result);
 }
 
-static struct trial *create_trial(struct dsr_check *self, size_t frontend, size_t backend)
+static struct trial *create_trial(struct dsr_check *self, const struct dsr_subject *subject)
 {
-	const struct config *config = self->params.config;
 	struct trial *trial = calloc(1, sizeof(*trial));
 	if (!trial)
 		return NULL;
@@ -139,15 +138,14 @@ static struct trial *create_trial(struct dsr_check *self, size_t frontend, size_
 	trial->netwatch = self->params.netwatch;
 	trial->tap = self->tap;
 	trial->on_over = on_over;
-	trial->result.frontend = frontend;
-	trial->result.backend = backend;
+	trial->result.frontend = subject->frontend;
+	trial->result.backend = subject->backend;
 	struct dsr_evidence *evidence = &trial->result.evidence;
-	const struct config_frontend *served = &config->frontends[frontend];
-	evidence->method = config->dsr.method;
-	evidence->vip = served->endpoint;
+	evidence->method = self->params.config->dsr.method;
+	evidence->vip = subject->vip;
 	evidence->source = side_of(self, trial)->source.addr;
-	evidence->backend = config_backend(config, backend)->endpoint;
-	evidence->is_health_checked = config->pools[served->pool].health_check != HEALTH_NONE;
+	evidence->backend = subject->backend_endpoint;
+	evidence->is_health_checked = subject->is_health_checked;
 	trial_init(trial, self->params.base);
 	return trial;
 }
@@ -316,7 +314,23 @@ void dsr_check_close(struct dsr_check *check)
 
 int dsr_check_start(struct dsr_check *check, size_t frontend, size_t backend)
 {
-	struct trial *trial = create_trial(check, frontend, backend);
+	const struct config *config = check->params.config;
+	const struct config_frontend *served = &config->frontends[frontend];
+	const struct dsr_subject subject = {
+		.frontend = frontend,
+		.backend = backend,
+		.vip = served->endpoint,
+		.backend_endpoint = config_backend(config, backend)->endpoint,
+		.is_health_checked = config->pools[served->pool].health_check != HEALTH_NONE,
+	};
+	return dsr_check_start_subject(check, &subject);
+}
+
+int dsr_check_start_subject(struct dsr_check *check, const struct dsr_subject *subject)
+{
+	if (!check->sides[ip_addr_is_v4(&subject->vip.addr)].is_used)
+		return -ENOENT;
+	struct trial *trial = create_trial(check, subject);
 	if (!trial)
 		return -ENOMEM;
 	int code = claim_source(side_of(check, trial));

@@ -248,6 +248,11 @@ int netwatch_track(struct netwatch *watch, const struct ip_addr *dst, struct err
 	return 0;
 }
 
+void netwatch_untrack(struct netwatch *watch, const struct ip_addr *dst)
+{
+	tracks_remove(&watch->tracks, dst);
+}
+
 int netwatch_look_up(struct netwatch *watch, const struct ip_addr *dst, struct next_hop *hop,
 		     struct err *err)
 {

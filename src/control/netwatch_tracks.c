@@ -156,6 +156,19 @@ int tracks_add(struct tracks *tracks, const struct ip_addr *dst)
 	return 0;
 }
 
+void tracks_remove(struct tracks *tracks, const struct ip_addr *dst)
+{
+	struct track *track = find_track(tracks, dst);
+	if (!track)
+		return;
+	struct track **place = &tracks->first;
+	while (*place != track)
+		place = &(*place)->next;
+	*place = track->next;
+	tdelete(track, &tracks->index, compare_tracks);
+	free(track);
+}
+
 void tracks_init(struct tracks *tracks, struct rtnl *rtnl, struct net_state *state)
 {
 	*tracks = (struct tracks){.rtnl = rtnl, .state = state};

@@ -24,6 +24,8 @@ void tracks_fini(struct tracks *tracks); // also when zero-initialised only
 // Begin to track: look up the route, provoke the neighbour. 0 or -errno.
 int tracks_add(struct tracks *tracks, const struct ip_addr *dst);
 
+void tracks_remove(struct tracks *tracks, const struct ip_addr *dst); // if it is tracked
+
 // Borrowed until the next refresh, or NULL when not tracked.
 const struct next_hop *tracks_find(const struct tracks *tracks, const struct ip_addr *dst);
 

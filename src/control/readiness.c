@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "culvert/balance/registry.h"
 #include "culvert/base/log.h"
 #include "culvert/control/dsr_check.h"
 
@@ -21,8 +22,6 @@ enum { ROUND_MIN_MS = 4000, ROUND_SPREAD_MS = 2000 };
 
 struct candidate {
 	struct readiness *readiness; // borrowed, as the rest
-	const struct config_backend *config;
-	size_t pool;
 	struct event timer; // the next round
 	unsigned n_awaited; // results of this round
 	unsigned n_failed;
@@ -39,12 +38,18 @@ struct readiness {
 	struct readiness_params params;
 	struct dsr_check *check; // owned
 	size_t n_candidates;
-	struct candidate candidates[]; // by running number of the backend
+	struct candidate candidates[]; // by slot of the backend
 };
 
 static size_t number_of(const struct candidate *candidate)
 {
 	return (size_t)(candidate - candidate->readiness->candidates);
+}
+
+static const struct snapshot_backend *backend_of(const struct candidate *candidate)
+{
+	return registry_backend(candidate->readiness->params.registry,
+				(uint32_t)number_of(candidate));
 }
 
 // Last in whatever calls it: the callee may close all of it.
@@ -71,7 +76,7 @@ static void schedule_round(struct candidate *candidate)
 	struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 	if (event_add(&candidate->timer, &wait))
 		log_error("dsr", "no memory for a timer: backend %s is not checked again",
-			  candidate->config->name);
+			  backend_of(candidate)->config->name);
 }
 
 static void finish_round(struct candidate *candidate)
@@ -91,11 +96,20 @@ static void finish_round(struct candidate *candidate)
 static bool begin_checks(struct candidate *candidate)
 {
 	const struct readiness *self = candidate->readiness;
-	const struct config *config = self->params.config;
-	for (size_t i = 0; i < config->n_frontends; i++) {
-		if (config->frontends[i].pool != candidate->pool)
+	const struct registry *registry = self->params.registry;
+	const struct snapshot_backend *backend = backend_of(candidate);
+	for (uint32_t i = 0; i < registry_n_frontends(registry); i++) {
+		const struct snapshot_frontend *frontend = registry_frontend(registry, i);
+		if (frontend->state != SLOT_ACTIVE || frontend->pool != backend->pool)
 			continue;
-		if (dsr_check_start(self->check, i, number_of(candidate)) == 0)
+		const struct dsr_subject subject = {
+			.frontend = i,
+			.backend = number_of(candidate),
+			.vip = frontend->endpoint,
+			.backend_endpoint = backend->endpoint,
+			.is_health_checked = backend->pool_config->health_check != HEALTH_NONE,
+		};
+		if (dsr_check_start_subject(self->check, &subject) == 0)
 			candidate->n_awaited++;
 		else
 			candidate->n_failed++;
@@ -121,7 +135,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 static void log_failure(struct candidate *candidate, const struct dsr_result *result)
 {
 	const struct readiness *self = candidate->readiness;
-	const struct config *config = self->params.config;
+	const struct snapshot_backend *backend = backend_of(candidate);
+	const struct snapshot_frontend *frontend =
+		registry_frontend(self->params.registry, (uint32_t)result->frontend);
 	char seen[SEEN_MAX];
 	struct dsr_advice advice;
 	if (candidate->is_logged && candidate->logged_verdict == result->verdict &&
@@ -132,14 +148,14 @@ static void log_failure(struct candidate *candidate, const struct dsr_result *re
 	candidate->logged_frontend = result->frontend;
 	log_warn("dsr",
 		 "backend %s of pool %s is not ready for frontend %s and gets no traffic: %s",
-		 candidate->config->name, config->pools[candidate->pool].name,
-		 config->frontends[result->frontend].name,
+		 backend->config->name, backend->pool_config->name,
+		 frontend->config ? frontend->config->name : "(gone)",
 		 dsr_result_format(result, seen, sizeof(seen)));
 	dsr_result_explain(result, &advice);
 	if (advice.cause[0])
-		log_warn("dsr", "backend %s: %s", candidate->config->name, advice.cause);
+		log_warn("dsr", "backend %s: %s", backend_of(candidate)->config->name, advice.cause);
 	for (unsigned i = 0; i < advice.n_commands; i++)
-		log_warn("dsr", "backend %s:   %s", candidate->config->name, advice.commands[i]);
+		log_warn("dsr", "backend %s:   %s", backend_of(candidate)->config->name, advice.commands[i]);
 }
 
 static void on_result(void *arg, const struct dsr_result *result)
@@ -169,28 +185,22 @@ void readiness_take_health(void *readiness, size_t backend, bool is_up, const ch
 	} else {
 		// No change for the registry, so nobody else would say it.
 		log_info("dsr", "backend %s, which had not passed the readiness check, is down: %s",
-			 candidate->config->name, reason);
+			 backend_of(candidate)->config->name, reason);
 	}
 }
 
 static struct readiness *create(const struct readiness_params *params)
 {
-	size_t n = 0;
-	const struct config *config = params->config;
-	for (size_t i = 0; i < config->n_pools; i++)
-		n += config->pools[i].n_backends;
+	size_t n = registry_max_backends(params->registry);
 	struct readiness *self = calloc(1, sizeof(*self) + n * sizeof(self->candidates[0]));
 	if (!self)
 		return NULL;
 	self->params = *params;
-	for (size_t i = 0; i < config->n_pools; i++) {
-		for (size_t k = 0; k < config->pools[i].n_backends; k++) {
-			struct candidate *candidate = &self->candidates[self->n_candidates++];
-			candidate->readiness = self;
-			candidate->config = &config->pools[i].backends[k];
-			candidate->pool = i;
-			evtimer_assign(&candidate->timer, params->base, on_timer, candidate);
-		}
+	self->n_candidates = n;
+	for (size_t i = 0; i < n; i++) {
+		self->candidates[i].readiness = self;
+		evtimer_assign(&self->candidates[i].timer, params->base, on_timer,
+			       &self->candidates[i]);
 	}
 	return self;
 }
@@ -225,6 +235,14 @@ void readiness_close(struct readiness *readiness)
 	for (size_t i = 0; i < readiness->n_candidates; i++)
 		event_del(&readiness->candidates[i].timer);
 	free(readiness);
+}
+
+void readiness_forget(struct readiness *readiness, size_t backend)
+{
+	struct candidate *candidate = &readiness->candidates[backend];
+	stop_round(candidate);
+	candidate->is_up = false;
+	candidate->is_logged = false;
 }
 
 bool readiness_is_awaited(const struct readiness *readiness, size_t backend)

@@ -255,6 +255,12 @@ void engine_publish(struct engine *engine, struct snapshot *snapshot)
 	snapshot_destroy(old);
 }
 
+int engine_set_filter(struct engine *engine, const char *filter, struct err *err)
+{
+	const struct io_driver *driver = engine->driver;
+	return driver->set_filter ? driver->set_filter(engine->io, filter, err) : 0;
+}
+
 bool engine_is_finished(const struct engine *engine)
 {
 	return plan_is_set(&engine->is_finished);

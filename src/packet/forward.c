@@ -20,7 +20,9 @@ static uint32_t renew_flow(struct worker *worker, const struct packet *packet, u
 	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
 	// A client that begins anew has given up the old connection's last acknowledgement.
 	bool is_over = flow->class == CLASS_FINISHED || flow->state == FLOW_LAST_ACK;
-	bool is_reusable = snapshot_takes_new(backend) && (backend->snat_mask >> flow->snat & 1) &&
+	bool is_served = worker->snapshot->frontends[flow->frontend].state == SLOT_ACTIVE;
+	bool is_reusable = is_served && snapshot_takes_new(backend) &&
+			   (backend->snat_mask >> flow->snat & 1) &&
 			   flow_table_can_reopen(worker->flows, index, packet->view.seq);
 	bool is_waiting = flow->class == CLASS_HALF_OPEN ||
 			  (flow->proto == IPPROTO_UDP && backend->resets_on_down);

@@ -291,6 +291,15 @@ static uint64_t afpacket_kernel_drops(struct io *io)
 	return sum;
 }
 
+// The kernel puts one program in the place of the other at once.
+static int afpacket_set_filter(struct io *io, const char *filter, struct err *err)
+{
+	int code = 0;
+	for (uint32_t i = 0; i < io->n_links && !code; i++)
+		code = filter_attach(io->links[i].rx_fd, filter, err);
+	return code;
+}
+
 const struct io_driver io_afpacket = {
 	.name = "afpacket",
 	.open = afpacket_open,
@@ -298,5 +307,6 @@ const struct io_driver io_afpacket = {
 	.recv_burst = afpacket_recv_burst,
 	.wait = afpacket_wait,
 	.send_burst = afpacket_send_burst,
+	.set_filter = afpacket_set_filter,
 	.kernel_drops = afpacket_kernel_drops,
 };

@@ -428,3 +428,28 @@ Test(config_files, an_empty_result_can_be_destroyed)
 	config_errors_fini(&errors);
 	cr_assert_null(errors.list);
 }
+
+Test(config_mode, room_for_reloads_holds_the_file_itself)
+{
+	static const struct {
+		const char *text;
+		const char *message;
+	} files[] = {
+		{"[reload]\nmax_backends = 1\n" FRONTEND("192.0.2.1:80")
+			 BACKEND("198.51.100.1:80") "[backends.w.servers.t]\n"
+						    "addr = '198.51.100.2:80'\n",
+		 "max_backends: there is room for 1 backends, and the file has 2; write at least "
+		 "twice as many, or 0"},
+	};
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		struct config *config = NULL;
+		struct config_errors errors = {0};
+		cr_assert_lt(config_parse(files[i].text, strlen(files[i].text), SYNTAX_TOML,
+					  "a.toml", &config, &errors),
+			     0);
+		cr_assert_eq(errors.count, 1);
+		cr_expect_str_eq(errors.list[0].message, files[i].message);
+		cr_expect_eq(errors.list[0].line, 2);
+		config_errors_fini(&errors);
+	}
+}

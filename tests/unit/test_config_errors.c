@@ -68,6 +68,11 @@ Test(config_errors, values_that_are_not_what_their_key_takes)
 		{"[stats]\nlisten_addr = '127.0.0.1:80'\n" WEB, 2, 15,
 		 "listen_addr: \"127.0.0.1:80\" is not an address; write an IPv4 or IPv6 address, "
 		 "for example \"192.0.2.1\""},
+		{"[reload]\nmax_disruption = 1.5\n" WEB, 2, 18,
+		 "max_disruption: 1.5 is not a share; write a number from 0 to 1, such as 0.25"},
+		{"[reload]\nmax_disruption = 'all'\n" WEB, 2, 18,
+		 "max_disruption: \"all\" is not a share; write a number from 0 to 1, such as "
+		 "0.25"},
 		{"[api]\nsocket = 'api.sock'\n" WEB, 2, 10,
 		 "socket: \"api.sock\" is not a whole path; write \"off\" or a path that begins "
 		 "with \"/\""},

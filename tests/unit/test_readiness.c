@@ -10,11 +10,13 @@
 #include <string.h>
 
 #include "../support/lib/dsr_bench.h"
+#include "culvert/balance/registry.h"
 
 enum { ENOUGH_MS = 1500 }; // for a check that is answered, the claim of the source included
 
 struct test {
 	struct dsr_bench bench;
+	struct registry *registry;
 	struct readiness *readiness;
 	unsigned n_changes;
 	size_t backend;
@@ -42,6 +44,12 @@ static struct test *begin(void)
 	return test;
 }
 
+static struct registry *make_registry(struct test *test)
+{
+	cr_assert_eq(registry_create(&test->registry, &test->bench.config, 1, 1, NULL), 0);
+	return test->registry;
+}
+
 static void open_gate(struct test *test)
 {
 	struct err err = {0};
@@ -49,6 +57,7 @@ static void open_gate(struct test *test)
 		.base = test->bench.base,
 		.netwatch = test->bench.netwatch,
 		.config = &test->bench.config,
+		.registry = make_registry(test),
 		.on_change = on_change,
 		.arg = test,
 	};
@@ -58,6 +67,7 @@ static void open_gate(struct test *test)
 static void end(struct test *test)
 {
 	readiness_close(test->readiness);
+	registry_destroy(test->registry);
 	dsr_bench_fini(&test->bench);
 	free(test);
 }
@@ -197,6 +207,7 @@ Test(readiness, needs_a_source_to_check_from)
 		.base = test->bench.base,
 		.netwatch = test->bench.netwatch,
 		.config = &test->bench.config,
+		.registry = make_registry(test),
 		.on_change = on_change,
 		.arg = test,
 	};

@@ -6,47 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../support/lib/scene.h"
+#include "../support/lib/scene_words.h"
 #include "culvert/balance/registry.h"
 
 #define SECOND UINT64_C(1000000000)
 
 enum { DRAIN_S = 10, MAX_NAMED = 8 };
-
-// A configuration in a few words: "web=a:10.2.0.1,b:10.2.0.2*3 @10.1.0.1>web": pools with their
-// backends (a weight behind a star), frontends by address and pool.
-static void add_words(struct scene *scene, const char *words)
-{
-	char *text = strdup(words);
-	char *rest = text;
-	for (char *word; (word = strsep(&rest, " "));) {
-		char addr[64];
-		if (word[0] == '@') {
-			char *pool = strchr(word, '>');
-			*pool++ = '\0';
-			size_t number = 0;
-			while (strcmp(scene->config->pools[number].name, pool) != 0)
-				number++;
-			snprintf(addr, sizeof(addr), "%s:80", word + 1);
-			scene_add_frontend(scene, addr, number, HASH_5_TUPLE);
-			continue;
-		}
-		char *list = strchr(word, '=');
-		*list++ = '\0';
-		size_t pool = scene_add_pool(scene, word, IPPROTO_TCP);
-		for (char *item; (item = strsep(&list, ","));) {
-			char *at = strchr(item, ':');
-			*at++ = '\0';
-			char *star = strchr(at, '*');
-			if (star)
-				*star = '\0';
-			snprintf(addr, sizeof(addr), "%s:80", at);
-			scene_add_backend(scene, pool, item, addr,
-					  star ? (uint16_t)atoi(star + 1) : 1);
-		}
-	}
-	free(text);
-}
 
 struct bench {
 	struct scene scene;
@@ -59,7 +24,7 @@ static void open_room(struct bench *bench, const char *words, uint32_t max_backe
 {
 	*bench = (struct bench){.now_ns = SECOND};
 	scene_init(&bench->scene, "10.2.0.254");
-	add_words(&bench->scene, words);
+	scene_add_words(&bench->scene, words);
 	bench->scene.config->reload.max_backends = max_backends;
 	bench->scene.config->reload.drain_timeout_ms = DRAIN_S * 1000;
 	scene_build(&bench->scene);
@@ -75,7 +40,7 @@ static int apply(struct bench *bench, const char *words)
 {
 	struct scene scene;
 	scene_init(&scene, "10.2.0.254");
-	add_words(&scene, words);
+	scene_add_words(&scene, words);
 	scene.config->reload.drain_timeout_ms = DRAIN_S * 1000;
 	int code = registry_apply(bench->registry, scene.config, bench->now_ns, &bench->err);
 	config_unref(scene.config);

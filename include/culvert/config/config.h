@@ -200,6 +200,18 @@ struct config_reload {
 	uint32_t max_backends;     // room for as many; 0 (default): config_max_backends()
 	uint32_t max_frontends;    // likewise
 	uint32_t drain_timeout_ms; // what flows of a removed backend or frontend get; default 300 s
+	uint32_t max_disruption_permille; // of the slots that may move; default 1000
+	bool watch;                       // for changes of the file; default true
+};
+
+// What the command line says in place of the file, now and at every reload.
+struct config_overrides {
+	bool has_mode;
+	enum mode mode;
+	bool has_log_level;
+	enum log_level log_level;
+	struct ip_addr check_sources[CONFIG_MAX_CHECK_SOURCES]; // all zero: not given
+	const char *user;                                       // borrowed; NULL: not given
 };
 
 struct config_flow_log {
@@ -234,6 +246,7 @@ struct config {
 	enum log_output log_output;       // default stderr
 	struct config_flow_log flow_log;
 	char *service_user; // owned; NULL: whoever has started it
+	struct config_overrides overrides;
 };
 
 // What was wrong with a file: every finding, in the order of the file.
@@ -286,6 +299,8 @@ const struct ip_addr *config_check_source(const struct config *config, bool is_v
 int config_set_check_source(struct config *config, const struct ip_addr *addr);
 // In place of [service] user. 0 or -ENOMEM.
 int config_set_user(struct config *config, const char *user);
+// Let the command line's words stand in place of the file's. 0 or -ENOMEM.
+int config_override(struct config *config, const struct config_overrides *overrides);
 // Neither of a group, nor of this host alone, nor of a link alone (RFC 4291 section 2.5).
 bool config_is_client_addr(const struct ip_addr *addr);
 

@@ -117,6 +117,16 @@ void dsr_check_close(struct dsr_check *check); // NULL is legal; what is under w
 // Check whether `backend`, of the frontend's pool, is ready for that frontend: one result, at the
 // latest after some seconds for every 64 checks before it. 0 or -ENOMEM.
 int dsr_check_start(struct dsr_check *check, size_t frontend, size_t backend);
+// The same where both are no longer numbered as in the configuration: slots. -ENOENT when there was
+// no test source for the frontend's family.
+struct dsr_subject {
+	size_t frontend;
+	size_t backend;
+	struct endpoint vip;
+	struct endpoint backend_endpoint;
+	bool is_health_checked;
+};
+int dsr_check_start_subject(struct dsr_check *check, const struct dsr_subject *subject);
 // Drop every check of the backend that is under way or waits.
 void dsr_check_cancel(struct dsr_check *check, size_t backend);
 

@@ -58,6 +58,7 @@ void netwatch_destroy(struct netwatch *watch); // NULL is legal
 // (NTF_USE) now and again until it answers. Tracking twice is harmless. Synchronous: the route
 // is known on return; the neighbour may follow by on_change.
 int netwatch_track(struct netwatch *watch, const struct ip_addr *dst, struct err *err);
+void netwatch_untrack(struct netwatch *watch, const struct ip_addr *dst); // if it is tracked
 // False when `dst` is not tracked.
 bool netwatch_next_hop(const struct netwatch *watch, const struct ip_addr *dst,
 		       struct next_hop *hop);

@@ -13,12 +13,14 @@
 #include "culvert/control/netwatch.h"
 
 struct readiness;
+struct registry;
 
 // All borrowed; they outlive the object.
 struct readiness_params {
 	struct event_base *base;
 	struct netwatch *netwatch;
-	const struct config *config; // dsr.check_source is needed
+	const struct config *config; // of the start: dsr.check_source is needed
+	const struct registry *registry;
 	health_change_fn on_change;  // of what the two together say
 	void *arg;
 };
@@ -32,6 +34,9 @@ void readiness_close(struct readiness *readiness);
 // A change of health: health_start() may call this itself, with `readiness` as its argument. When a
 // backend goes down on_change follows before the return, when it was passed on as up.
 void readiness_take_health(void *readiness, size_t backend, bool is_up, const char *reason);
+
+// Forget the slot's backend.
+void readiness_forget(struct readiness *readiness, size_t backend);
 
 // Whether health has found the backend up, and the first round of checks since then is under way.
 bool readiness_is_awaited(const struct readiness *readiness, size_t backend);

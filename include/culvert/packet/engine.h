@@ -43,6 +43,9 @@ void engine_end_flows(struct engine *engine);
 // Decide by `snapshot` from now on, and free the one before when nobody holds it any more.
 void engine_publish(struct engine *engine, struct snapshot *snapshot);
 
+// Let another filter decide what comes in: io.h. 0 or -errno.
+int engine_set_filter(struct engine *engine, const char *filter, struct err *err);
+
 // Have all links said that nothing will come again, and has all of it gone through?
 bool engine_is_finished(const struct engine *engine);
 

@@ -39,6 +39,11 @@ struct io_driver {
 	// changed to DROP_TX_FULL or DROP_TX_ERROR. Called by: the transmitting thread.
 	void (*send_burst)(struct io *io, uint32_t link, struct packet *const *packets, uint32_t n);
 
+	// Let another pcap filter expression decide what comes in on all links from now on; nothing
+	// is lost in between. NULL: the driver has none. 0 or -errno; on failure some links may
+	// have it. Called by: control.
+	int (*set_filter)(struct io *io, const char *filter, struct err *err);
+
 	// Frames that came in and could not be queued, since the start. Called by: control.
 	uint64_t (*kernel_drops)(struct io *io);
 };

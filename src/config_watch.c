@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config_watch.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "culvert/base/clock.h"
+#include "culvert/base/log.h"
+
+enum {
+	SETTLE_MS = 200,      // a file that is written piece by piece is read once
+	SETTLE_MAX_MS = 2000, // and one that never rests is read too
+	EVENTS_BYTES = 16 * (sizeof(struct inotify_event) + NAME_MAX + 1),
+};
+
+struct config_watch {
+	char *path; // owned
+	void (*on_change)(void *arg);
+	void *arg;
+	int fd;                  // owned; inotify
+	struct event *on_events; // owned
+	struct event *settling;  // owned; pending since first_ns
+	uint64_t first_ns;
+	struct stat seen; // of what was at `path` when on_change was called, or at the start
+};
+
+// Not the time alone: a swapped link may lead to an older file.
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static void on_settled(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct config_watch *watch = arg;
+	struct stat now;
+	// Between two names it is nowhere: the next event comes with it.
+	if (stat(watch->path, &now) || is_same_file(&now, &watch->seen))
+		return;
+	watch->seen = now;
+	watch->on_change(watch->arg);
+}
+
+static void settle(struct config_watch *watch)
+{
+	static const struct timeval wait = {.tv_usec = (suseconds_t)SETTLE_MS * 1000};
+	uint64_t now_ns = clock_now_ns();
+	if (!event_pending(watch->settling, EV_TIMEOUT, NULL))
+		watch->first_ns = now_ns;
+	if (now_ns - watch->first_ns < SETTLE_MAX_MS * NS_PER_MS)
+		event_add(watch->settling, &wait);
+}
+
+// Which file of the directory it was does not matter: it may be a link on the way to ours.
+static void on_events(evutil_socket_t fd, short what, void *arg)
+{
+	(void)what;
+	struct config_watch *watch = arg;
+	_Alignas(struct inotify_event) char buffer[EVENTS_BYTES];
+	ssize_t n = read(fd, buffer, sizeof(buffer));
+	if (n <= 0)
+		return;
+	const struct inotify_event *event = (const struct inotify_event *)buffer;
+	if (event->mask & IN_IGNORED) {
+		log_warn("reload",
+			 "the directory of %s is gone, and changes of the file are not noticed any "
+			 "more; send SIGHUP after a change",
+			 watch->path);
+		event_del(watch->on_events);
+		return;
+	}
+	settle(watch);
+}
+
+static int watch_directory(struct config_watch *watch, struct err *err)
+{
+	char *copy = strdup(watch->path); // dirname() writes into it
+	if (!copy)
+		return err_set(err, -ENOMEM, "not enough memory to watch a file");
+	const char *directory = dirname(copy);
+	int code = inotify_add_watch(watch->fd, directory,
+				     IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_ATTRIB |
+					     IN_MODIFY | IN_ONLYDIR);
+	code = code < 0 ? err_sys(err, -errno, "cannot watch %s", directory) : 0;
+	free(copy);
+	return code;
+}
+
+static int open_all(struct config_watch *watch, struct event_base *base, struct err *err)
+{
+	watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (watch->fd < 0)
+		return err_sys(err, -errno, "cannot watch files");
+	watch->on_events = event_new(base, watch->fd, EV_READ | EV_PERSIST, on_events, watch);
+	watch->settling = evtimer_new(base, on_settled, watch);
+	if (!watch->path || !watch->on_events || !watch->settling ||
+	    event_add(watch->on_events, NULL))
+		return err_set(err, -ENOMEM, "not enough memory to watch a file");
+	int code = watch_directory(watch, err);
+	if (!code && stat(watch->path, &watch->seen))
+		watch->seen = (struct stat){0};
+	return code;
+}
+
+int config_watch_start(struct config_watch **watch, struct event_base *base, const char *path,
+		       void (*on_change)(void *arg), void *arg, struct err *err)
+{
+	struct config_watch *made = calloc(1, sizeof(*made));
+	if (!made)
+		return err_set(err, -ENOMEM, "not enough memory to watch a file");
+	*made = (struct config_watch){
+		.path = strdup(path),
+		.on_change = on_change,
+		.arg = arg,
+		.fd = -1,
+	};
+	int code = open_all(made, base, err);
+	if (code) {
+		config_watch_stop(made);
+		return code;
+	}
+	*watch = made;
+	return 0;
+}
+
+void config_watch_stop(struct config_watch *watch)
+{
+	if (!watch)
+		return;
+	if (watch->on_events)
+		event_free(watch->on_events);
+	if (watch->settling)
+		event_free(watch->settling);
+	if (watch->fd >= 0)
+		close(watch->fd);
+	free(watch->path);
+	free(watch);
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Notices that the configuration file is another one: written in place, renamed into place as
+// editors do, or reached by a symbolic link that was swapped, as Kubernetes does with mounted
+// ConfigMaps. Its directory is watched, for a watch of the file would stay with the old one.
+// Called by: control.
+#pragma once
+
+#include "culvert/base/err.h"
+
+struct config_watch;
+struct event_base;
+
+// `path` is borrowed for the call, `base` outlives the watch. on_change is called from the event
+// loop, a moment after the last of a burst of changes. 0 or -errno.
+int config_watch_start(struct config_watch **watch, struct event_base *base, const char *path,
+		       void (*on_change)(void *arg), void *arg, struct err *err);
+void config_watch_stop(struct config_watch *watch); // NULL is legal

@@ -1,0 +1,395 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration changes while culvert runs, in the packet modes."""
+
+import copy
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness import config, dsr_lab, http
+from harness.lab import VIP
+from harness.wait import await_condition
+
+ADDRS_EACH = 5
+SECOND_VIP = "10.0.0.9"
+
+
+def outcomes(culvert):
+    """Of the reloads so far: "ok", "unchanged", "refused"."""
+    return re.findall(r"reload: (ok|unchanged|refused|failed)", culvert.log())
+
+
+def reload(culvert, changed, outcome="ok", timeout=20):
+    """Write the file (a dictionary, or its text) under its name, and say so by signal."""
+    before = len(outcomes(culvert))
+    path = culvert.directory / "culvert.toml"
+    if changed is not None:
+        data = changed if isinstance(changed, (str, bytes)) else config.to_toml(changed)
+        draft = path.with_suffix(".draft")
+        draft.write_bytes(data if isinstance(data, bytes) else data.encode())
+        draft.rename(path)
+    culvert.process.send_signal(signal.SIGHUP)
+    await_condition(lambda: len(outcomes(culvert)) > before, "the reload", timeout)
+    assert outcomes(culvert)[-1] == outcome, culvert.log()[-3000:]
+
+
+def wanted(lab, mode, **overrides):
+    """By signal alone, so that a test knows what has caused what."""
+    overrides.setdefault("reload", {}).setdefault("watch", False)
+    made = config.passthrough if mode == "passthrough" else config.dsr
+    return made(lab, **({} if mode == "passthrough" else {"method": "l2"}), **overrides)
+
+
+@pytest.fixture(params=["passthrough", "dsr"])
+def mode(request):
+    return request.param
+
+
+@pytest.fixture
+def make_mode_lab(make_lab, mode):
+    """A lab whose backends can serve in the mode."""
+    def make(**options):
+        if mode == "passthrough":
+            return make_lab(**options)
+        lab = make_lab(direct=True, **options)
+        dsr_lab.open_path(lab)
+        dsr_lab.hold_vip(lab)
+        return lab
+    return make
+
+
+@pytest.fixture
+def mode_lab(make_mode_lab):
+    return make_mode_lab()
+
+
+def without(full, *names, pool="web"):
+    changed = copy.deepcopy(full)
+    for name in names:
+        del changed["backends"][pool]["servers"][name]
+    return changed
+
+
+# ---- under load ---------------------------------------------------------------------------------
+
+
+def many_servers(lab):
+    """ADDRS_EACH servers of each backend host, which has as many addresses."""
+    servers = {}
+    for number, host in enumerate(lab.backend_names()):
+        for k in range(ADDRS_EACH):
+            addr = f"10.0.0.{150 + number * ADDRS_EACH + k}"
+            lab.run(host, "ip", "addr", "add", f"{addr}/24", "dev", "eth0")
+            servers[f"s{len(servers)}"] = {"addr": f"{addr}:80"}
+    return servers
+
+
+def await_servers(culvert, count):
+    def n_up():
+        return sum(culvert.stats()["backends"]["web"]["servers"].values())
+    await_condition(lambda: n_up() == count, f"{count} servers are up", 30)
+
+
+class Wrk:
+    def __init__(self, lab, seconds):
+        self.process = lab.spawn("client", "wrk", "-t2", "-c200", f"-d{seconds}s", "--timeout", "20s",
+                                 f"http://{VIP}/", stdout=subprocess.PIPE, text=True)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        return self.process.communicate(timeout=60)[0]
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("rounds", [
+    pytest.param(50, id="50"), pytest.param(1000, id="1000", marks=pytest.mark.full)])
+def test_reloads_under_load_cost_no_connection(make_mode_lab, make_culvert, mode, tmp_path, rounds):
+    content = os.urandom(1 << 20)
+    (tmp_path / "file").write_bytes(content)
+    tmp_path.chmod(0o755)
+    lab = make_mode_lab(backends=4, files=tmp_path)
+    full = wanted(lab, mode)
+    full["backends"]["web"]["servers"] = many_servers(lab)
+    names = list(full["backends"]["web"]["servers"])
+    culvert = make_culvert(lab)
+    culvert.start(full)
+    await_servers(culvert, len(names))
+    wrk = Wrk(lab, 1000)
+    is_over = threading.Event()
+    fetched, errors = [], []
+
+    def fetch():
+        while not is_over.is_set():
+            try:
+                size, _ = http.download(lab, "/files/file", rate=len(content) / 4)
+                fetched.append(size)
+            except (OSError, AssertionError) as error:
+                errors.append(error)
+
+    downloads = 50 if rounds == 1000 else 20
+    fetchers = [threading.Thread(target=fetch, daemon=True) for _ in range(downloads)]
+    for fetcher in fetchers:
+        fetcher.start()
+    out = []
+    for number in range(rounds):
+        if number % 8 < 4:
+            out.append(names[number * 7 % len(names)])
+        else:
+            out.pop(0)
+        reload(culvert, without(full, *out))
+        time.sleep(0.05)
+    report = wrk.stop()
+    is_over.set()
+    for fetcher in fetchers:
+        fetcher.join(timeout=60)
+    assert not errors, errors
+    assert len(fetched) >= downloads
+    assert "Socket errors" not in report and "Non-2xx" not in report, report
+    assert outcomes(culvert) == ["ok"] * rounds
+
+
+# ---- what comes and goes ------------------------------------------------------------------------
+
+
+@pytest.mark.smoke
+def test_a_removed_backend_keeps_its_connections_and_gets_no_other(mode_lab, make_culvert, mode):
+    lab, culvert = mode_lab, make_culvert(mode_lab)
+    full = wanted(lab, mode)
+    culvert.start(full)
+    culvert.await_all_up()
+    kept = [http.connect(lab) for _ in range(30)]
+    before = [http.request(sock) for sock in kept]
+    assert set(before) == {"b1", "b2", "b3"}
+    reload(culvert, without(full, "b2"))
+    assert set(http.short_connections(lab, 60)) == {"b1", "b3"}
+    assert [http.request(sock) for sock in kept] == before
+    # It comes back before its connections have ended.
+    reload(culvert, full)
+    assert [http.request(sock) for sock in kept] == before
+    culvert.await_all_up()
+    assert set(http.short_connections(lab, 200)) == {"b1", "b2", "b3"}
+
+
+def test_connections_of_a_removed_backend_are_reset_after_drain_timeout(mode_lab, make_culvert, mode):
+    lab, culvert = mode_lab, make_culvert(mode_lab)
+    full = wanted(lab, mode, reload={"drain_timeout": 1}, timeouts={"tcp_reset": 2})
+    culvert.start(full)
+    culvert.await_all_up()
+    kept = {name: [] for name in lab.backend_names()}
+    for _ in range(30):
+        sock = http.connect(lab)
+        kept[http.request(sock)].append(sock)
+    reload(culvert, without(full, "b2"))
+    for sock in kept["b2"]:
+        sock.settimeout(20)
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+    for name in ("b1", "b3"):
+        for sock in kept[name]:
+            assert http.request(sock) == name
+    await_condition(lambda: culvert.log_lines("is gone"), "its slot is given back", 30)
+    assert "b2" not in culvert.stats()["backends"]["web"]["server_stats"]
+    # Whoever gets the slot has counters of its own, and so has the old one when it comes back.
+    reload(culvert, full)
+    culvert.await_all_up()
+    assert culvert.stats()["backends"]["web"]["server_stats"]["b2"]["total_connections"] == 0
+
+
+def test_an_added_backend_joins_after_its_first_good_check(mode_lab, make_culvert, mode):
+    lab, culvert = mode_lab, make_culvert(mode_lab)
+    full = wanted(lab, mode)
+    lab.stop("b3")
+    culvert.start(without(full, "b3"))
+    culvert.await_backend("b1")
+    culvert.await_backend("b2")
+    reload(culvert, full)
+    assert set(http.short_connections(lab, 60)) == {"b1", "b2"}
+    lab.start("b3")
+    culvert.await_all_up()
+    assert set(http.short_connections(lab, 200)) == {"b1", "b2", "b3"}
+
+
+def test_weights_and_pools_change(mode_lab, make_culvert, mode):
+    lab, culvert = mode_lab, make_culvert(mode_lab)
+    full = wanted(lab, mode)
+    culvert.start(full)
+    culvert.await_all_up()
+    full["backends"]["web"]["servers"]["b1"]["weight"] = 0
+    reload(culvert, full)
+    assert set(http.short_connections(lab, 60)) == {"b2", "b3"}
+    full["backends"]["other"] = copy.deepcopy(full["backends"]["web"])
+    full["backends"]["other"]["servers"] = {
+        "b1": {"addr": full["backends"]["web"]["servers"]["b1"]["addr"]}}
+    full["frontends"]["web"]["backend"] = "other"
+    kept = http.connect(lab)
+    before = http.request(kept)
+    reload(culvert, full)
+    culvert.await_backend("b1", pool="other")
+    assert set(http.short_connections(lab, 30)) == {"b1"}
+    assert http.request(kept) == before
+
+
+def test_frontends_come_go_and_move(mode_lab, make_culvert, mode):
+    lab, culvert = mode_lab, make_culvert(mode_lab)
+    full = wanted(lab, mode, reload={"drain_timeout": 1}, timeouts={"tcp_reset": 2})
+    lab.run("lb", "ip", "addr", "add", f"{SECOND_VIP}/32", "dev", "eth0")
+    if mode == "dsr":
+        for host in lab.backend_names():
+            lab.run(host, "ip", "addr", "add", f"{SECOND_VIP}/32", "dev", "lo")
+    culvert.start(full)
+    culvert.await_all_up()
+    traffic = http.Traffic(lab)
+    full["frontends"]["second"] = {"listen_addr": f"{SECOND_VIP}:80", "backend": "web"}
+    reload(culvert, full)
+    assert set(http.short_connections(lab, 60, addr=SECOND_VIP)) == {"b1", "b2", "b3"}
+    kept = http.connect(lab, addr=SECOND_VIP)
+    before = http.request(kept)
+    del full["frontends"]["second"]
+    reload(culvert, full)
+    assert http.request(kept) == before  # it drains
+    assert http.outcome(lab, addr=SECOND_VIP) == "ConnectionRefusedError"
+    kept.settimeout(20)
+    with pytest.raises(ConnectionResetError):
+        kept.recv(1)
+    await_condition(lambda: culvert.log_lines("frontend second has"), "its slot is given back", 30)
+    assert set(http.answers_of(traffic.stop())) == {"b1", "b2", "b3"}
+    # Moved: the same name at another address.
+    kept = http.connect(lab)
+    before = http.request(kept)
+    full["frontends"]["web"]["listen_addr"] = f"{SECOND_VIP}:80"
+    reload(culvert, full)
+    assert set(http.short_connections(lab, 60, addr=SECOND_VIP)) == {"b1", "b2", "b3"}
+    assert http.outcome(lab) == "ConnectionRefusedError"
+    assert "frontend moved" in culvert.log()
+
+
+# ---- how it is told -----------------------------------------------------------------------------
+
+
+def test_a_changed_file_is_noticed(lab, culvert):
+    full = config.passthrough(lab)
+    culvert.start(full)
+    culvert.await_all_up()
+    path = culvert.directory / "culvert.toml"
+    path.write_text(config.to_toml(without(full, "b1")))  # in place
+    await_condition(lambda: outcomes(culvert) == ["ok"], "the file was written in place", 20)
+    draft = culvert.directory / "draft"
+    draft.write_text(config.to_toml(full))
+    draft.rename(path)
+    await_condition(lambda: outcomes(culvert) == ["ok", "ok"], "another file was renamed", 20)
+    os.utime(path)  # another time, the same words
+    await_condition(lambda: outcomes(culvert)[2:] == ["unchanged"], "it was touched", 20)
+
+
+def test_a_swapped_link_is_noticed(lab, culvert, tmp_path):
+    """As Kubernetes mounts a ConfigMap: the file is a link to ..data/FILE, and ..data is swapped."""
+    full = config.passthrough(lab)
+    mount = tmp_path / "mount"
+    mount.mkdir()
+
+    def publish(number, text):
+        version = mount / f"..{number}"
+        version.mkdir()
+        (version / "culvert.toml").write_text(text)
+        (mount / "..data_tmp").symlink_to(version.name)
+        (mount / "..data_tmp").rename(mount / "..data")
+
+    publish(1, config.to_toml(full))
+    (mount / "culvert.toml").symlink_to("..data/culvert.toml")
+    culvert.write_config = lambda _: mount / "culvert.toml"
+    culvert.start(full)
+    culvert.await_all_up()
+    publish(2, config.to_toml(without(full, "b2")))
+    await_condition(lambda: outcomes(culvert) == ["ok"], "the link was swapped", 20)
+    assert set(http.short_connections(lab, 60)) == {"b1", "b3"}
+
+
+# ---- what is refused ----------------------------------------------------------------------------
+
+
+def broken_files(text):
+    """A hundred, each wrong in its way."""
+    lines = text.splitlines()
+    strings = [match.end() for match in re.finditer(' = "', text)]
+    for number in range(25):  # cut in the middle of a string
+        yield text[:strings[number % len(strings)] + number // len(strings) % 2]
+    for number in range(25):
+        yield os.urandom(64 + number)
+    for number in range(25):
+        wrong = list(lines)
+        at = [i for i, line in enumerate(lines) if " = " in line][number % 12]
+        wrong[at] = wrong[at].split(" = ")[0] + " = [[1]]"
+        yield "\n".join(wrong)
+    for number in range(24):
+        yield text + f"\n[section{number}]\nkey = 1\n"
+    yield ""
+
+
+def test_broken_files_change_nothing(mode_lab, make_culvert, mode):
+    lab, culvert = mode_lab, make_culvert(mode_lab)
+    full = wanted(lab, mode)
+    culvert.start(full)
+    culvert.await_all_up()
+    kept = http.connect(lab)
+    before = http.request(kept)
+    count = 0
+    for data in broken_files(config.to_toml(full)):
+        n_lines = len(culvert.log_lines("error reload"))
+        reload(culvert, data, outcome="refused")
+        said = culvert.log_lines("error reload")[n_lines + 1:]
+        assert said, culvert.log()[-2000:]
+        place = r"culvert\.toml:\d+:\d+: " if data else r"culvert\.toml(:\d+:\d+)?: "
+        assert all(re.search(place, line) for line in said), said
+        count += 1
+    assert count == 100
+    assert http.request(kept) == before
+    assert set(http.short_connections(lab, 60)) == {"b1", "b2", "b3"}
+    reload(culvert, full, outcome="unchanged")
+
+
+def test_what_only_a_restart_can_change_is_named(mode_lab, make_culvert, mode):
+    lab, culvert = mode_lab, make_culvert(mode_lab)
+    full = wanted(lab, mode)
+    culvert.start(full)
+    culvert.await_all_up()
+    changed = without(full, "b1")
+    changed["passthrough"]["connection_tracker_capacity"] = 4096
+    changed["timeouts"] = {"tcp_syn": 7}
+    reload(culvert, changed, outcome="refused")
+    log = culvert.log()
+    assert "passthrough.connection_tracker_capacity cannot change from 1048576 to 4096" in log
+    assert "timeouts.tcp_syn cannot change from 120 to 7" in log
+    assert set(http.short_connections(lab, 60)) == {"b1", "b2", "b3"}
+
+
+def test_an_address_that_is_not_here_is_refused_by_line(mode_lab, make_culvert, mode):
+    lab, culvert = mode_lab, make_culvert(mode_lab)
+    full = wanted(lab, mode)
+    culvert.start(full)
+    changed = copy.deepcopy(full)
+    changed["frontends"]["far"] = {"listen_addr": "192.0.2.77:80", "backend": "web"}
+    reload(culvert, changed, outcome="refused")
+    assert re.search(r"culvert\.toml:\d+:\d+: frontend far: no interface", culvert.log())
+    changed = copy.deepcopy(full)
+    changed["backends"]["web"]["servers"]["self"] = {"addr": f"{lab.backend_facing_addr()}:80"}
+    reload(culvert, changed, outcome="refused")
+    assert re.search(r"culvert\.toml:\d+:\d+: backend .* is an address of this host", culvert.log())
+
+
+def test_too_much_disruption_is_refused(mode_lab, make_culvert, mode):
+    lab, culvert = mode_lab, make_culvert(mode_lab)
+    full = wanted(lab, mode, reload={"max_disruption": 0.4})
+    culvert.start(full)
+    culvert.await_all_up()
+    reload(culvert, without(full, "b1", "b2"), outcome="refused")
+    assert "max_disruption allows 40.0 %" in culvert.log()
+    reload(culvert, without(full, "b1"))
+    changed = without(full, "b1", "b2")
+    changed["reload"]["max_disruption"] = 1.0
+    reload(culvert, changed)
+    assert set(http.short_connections(lab, 30)) == {"b3"}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+// The packet path while configurations take each other's place: flows of what was removed go on,
+// are ended when the time is over, and leave nothing to who gets the slot.
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../support/lib/frame.h"
+#include "../support/lib/mem_io.h"
+#include "../support/lib/rig.h"
+#include "../support/lib/scene_words.h"
+#include "culvert/packet/engine.h"
+
+#define SECOND UINT64_C(1000000000)
+
+enum { CLIENT = 0x0a030000, VIP = 0x0a010001, OTHER_VIP = 0x0a010002, LOCAL = 0x0a020001 };
+
+static const int layouts[] = {WORKERS_INLINE, 1, 3};
+
+struct bench {
+	struct scene scene;
+	struct rig rig;
+	struct err err;
+};
+
+static void set_up(struct scene *scene, const char *words, int workers)
+{
+	scene_init(scene, "10.2.0.1");
+	scene_add_words(scene, words);
+	scene->config->passthrough.workers = workers;
+	scene->config->passthrough.nat_port_min = 20000;
+	scene->config->passthrough.nat_port_max = 29999;
+	scene->config->passthrough.connection_tracker_capacity = 20000;
+	scene->config->reload.drain_timeout_ms = 10000;
+}
+
+static void begin(struct bench *bench, const char *words, int workers)
+{
+	set_up(&bench->scene, words, workers);
+	scene_build(&bench->scene);
+	rig_start(&bench->rig, &bench->scene);
+}
+
+static void end(struct bench *bench)
+{
+	const char *wrong = rig_stop(&bench->rig);
+	cr_expect_null(wrong, "%s", wrong);
+	scene_fini(&bench->scene);
+}
+
+// What is new can be reached, and is up.
+static void reload(struct bench *bench, const char *words)
+{
+	struct scene next;
+	struct registry *registry = bench->scene.registry;
+	set_up(&next, words, WORKERS_INLINE);
+	cr_assert_eq(registry_apply(registry, next.config, SECOND, &bench->err), 0, "%s",
+		     bench->err.message);
+	config_unref(next.config);
+	for (uint32_t i = 0; i < registry_n_backends(registry); i++) {
+		const struct snapshot_backend *backend = registry_backend(registry, i);
+		if (!backend->config || backend->hop.state == HOP_READY)
+			continue;
+		struct snapshot_hop hop = {
+			.state = HOP_READY,
+			.link = SCENE_BACK,
+			.mac = frame_mac_of(&backend->endpoint.addr),
+		};
+		registry_set_hop(registry, i, &hop, 1);
+		registry_set_up(registry, i, true);
+	}
+	rig_publish(&bench->rig);
+}
+
+static void push(struct bench *bench, uint32_t link, const struct frame_spec *spec)
+{
+	uint8_t frame[256];
+	struct virtio_net_hdr vnet;
+	struct frame_spec sent = *spec;
+	sent.dst_mac = bench->scene.link_macs[link];
+	uint32_t len = frame_build(&sent, frame, &vnet);
+	rig_push(&bench->rig, link, frame, len, &vnet);
+}
+
+static void push_client(struct bench *bench, uint32_t number, uint32_t vip, uint8_t flags)
+{
+	struct frame_spec spec = {
+		.src = frame_v4(CLIENT + number),
+		.dst = frame_v4(vip),
+		.proto = IPPROTO_TCP,
+		.ttl = 64,
+		.src_port = 1000,
+		.dst_port = 80,
+		.flags = flags,
+		.seq = flags & TCP_FLAG_SYN ? 100 : 101,
+		.ack = flags & TCP_FLAG_SYN ? 0 : 5001,
+	};
+	push(bench, SCENE_FRONT, &spec);
+}
+
+static uint32_t get32(const uint8_t *at)
+{
+	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static void answer_syn(struct bench *bench, const struct mem_frame *syn)
+{
+	struct frame_spec answer = {
+		.src = frame_v4(get32(syn->bytes + 30)),
+		.dst = frame_v4(LOCAL),
+		.proto = IPPROTO_TCP,
+		.ttl = 64,
+		.src_port = 80,
+		.dst_port = (uint16_t)(syn->bytes[34] << 8 | syn->bytes[35]),
+		.flags = TCP_FLAG_SYN | TCP_FLAG_ACK,
+		.seq = 5000,
+		.ack = 101,
+	};
+	push(bench, SCENE_BACK, &answer);
+}
+
+// Those from `first` on, established.
+static void establish(struct bench *bench, uint32_t first, uint32_t n, uint32_t vip)
+{
+	struct mem_frame *sent;
+	for (uint32_t i = first; i < first + n; i++)
+		push_client(bench, i, vip, TCP_FLAG_SYN);
+	rig_settle(&bench->rig);
+	while ((sent = mem_io_take(bench->rig.io))) {
+		answer_syn(bench, sent);
+		free(sent);
+	}
+	rig_settle(&bench->rig);
+	for (uint32_t i = first; i < first + n; i++)
+		push_client(bench, i, vip, TCP_FLAG_ACK);
+	rig_settle(&bench->rig);
+	while ((sent = mem_io_take(bench->rig.io)))
+		free(sent);
+}
+
+static struct traffic backend_traffic(struct bench *bench, uint32_t slot)
+{
+	struct packet_stats stats;
+	cr_assert_eq(engine_stats(bench->rig.engine, &stats), 0);
+	struct traffic traffic = stats.backends[slot];
+	packet_stats_fini(&stats);
+	return traffic;
+}
+
+static uint64_t count_verdict(struct bench *bench, enum verdict verdict)
+{
+	struct packet_stats stats;
+	cr_assert_eq(engine_stats(bench->rig.engine, &stats), 0);
+	uint64_t n = stats.verdicts[verdict];
+	packet_stats_fini(&stats);
+	return n;
+}
+
+static uint64_t live_of(struct bench *bench, uint32_t backend)
+{
+	return backend_traffic(bench, backend).current_connections;
+}
+
+static uint64_t users_of(struct bench *bench, uint32_t backend)
+{
+	return engine_backend_users(bench->rig.engine, backend);
+}
+
+// Publishing wakes the worker, however long it takes to come to it.
+static void await_count(struct bench *bench, uint64_t (*count)(struct bench *, uint32_t),
+			uint32_t backend, uint64_t n)
+{
+	static const struct timespec pause = {.tv_nsec = 1000000};
+	for (int i = 0; i < 30000 && count(bench, backend) != n; i++) {
+		rig_publish(&bench->rig);
+		nanosleep(&pause, NULL);
+	}
+	cr_assert_eq(count(bench, backend), n);
+}
+
+// All but `n` flows are ended, and those that were reset have lingered.
+static void await_users(struct bench *bench, uint32_t backend, uint64_t n)
+{
+	await_count(bench, live_of, backend, n);
+	rig_move_clock(&bench->rig, 11);
+	await_count(bench, users_of, backend, n);
+}
+
+Test(engine_reload, a_removed_backend_keeps_its_flows_and_gets_no_other, .timeout = 120)
+{
+	enum { N = 100 };
+	for (size_t i = 0; i < 3; i++) {
+		struct bench bench = {0};
+		begin(&bench, "web=a:10.2.0.21,b:10.2.0.22 @10.1.0.1>web", layouts[i]);
+		establish(&bench, 0, N, VIP);
+		uint64_t n_kept = backend_traffic(&bench, 0).current_connections;
+		cr_expect_gt(n_kept, 0);
+		reload(&bench, "web=b:10.2.0.22,c:10.2.0.23 @10.1.0.1>web");
+		establish(&bench, N, N, VIP);
+		cr_expect_eq(backend_traffic(&bench, 0).total_connections, n_kept);
+		cr_expect_gt(backend_traffic(&bench, 2).total_connections, 0);
+		uint64_t n_forwarded = count_verdict(&bench, VERDICT_FORWARDED);
+		for (uint32_t k = 0; k < N; k++)
+			push_client(&bench, k, VIP, TCP_FLAG_ACK);
+		rig_settle(&bench.rig);
+		cr_expect_eq(count_verdict(&bench, VERDICT_FORWARDED), n_forwarded + N);
+		cr_expect_eq(engine_backend_users(bench.rig.engine, 0), n_kept);
+		end(&bench);
+	}
+}
+
+Test(engine_reload, when_its_time_is_over_its_clients_are_reset, .timeout = 120)
+{
+	enum { N = 300 };
+	for (size_t i = 0; i < 3; i++) {
+		struct bench bench = {0};
+		struct registry *registry;
+		begin(&bench, "web=a:10.2.0.21,b:10.2.0.22 @10.1.0.1>web", layouts[i]);
+		registry = bench.scene.registry;
+		establish(&bench, 0, N, VIP);
+		for (uint32_t k = N; k < N + 50; k++) // some are in the handshake
+			push_client(&bench, k, VIP, TCP_FLAG_SYN);
+		rig_settle(&bench.rig);
+		uint64_t n_live = engine_backend_users(bench.rig.engine, 0);
+		reload(&bench, "web=b:10.2.0.22 @10.1.0.1>web");
+		cr_assert(registry_end_drains(registry, 100 * SECOND));
+		rig_publish(&bench.rig);
+		await_users(&bench, 0, 0);
+		cr_expect_gt(n_live, 0);
+		struct packet_stats stats;
+		cr_assert_eq(engine_stats(bench.rig.engine, &stats), 0);
+		cr_expect_gt(stats.generated, 0);
+		packet_stats_fini(&stats);
+		// Another gets the slot, and begins to count.
+		cr_expect_gt(backend_traffic(&bench, 0).total_connections, 0);
+		engine_forget_backend(bench.rig.engine, 0);
+		registry_give_back_backend(registry, 0);
+		reload(&bench, "web=b:10.2.0.22,n:10.2.0.24 @10.1.0.1>web");
+		cr_expect_str_eq(registry_backend(registry, 0)->config->name, "n");
+		struct traffic traffic = backend_traffic(&bench, 0);
+		cr_expect_eq(traffic.total_connections + traffic.bytes_tx + traffic.packets_rx, 0);
+		establish(&bench, 1000, 100, VIP);
+		traffic = backend_traffic(&bench, 0);
+		cr_expect(traffic.total_connections > 0 && traffic.total_connections < 100);
+		end(&bench);
+	}
+}
+
+Test(engine_reload, a_removed_frontend_keeps_its_flows_until_its_time_is_over, .timeout = 120)
+{
+	enum { N = 100 };
+	for (size_t i = 0; i < 3; i++) {
+		struct bench bench = {0};
+		struct registry *registry;
+		begin(&bench, "web=a:10.2.0.21 @10.1.0.1>web @10.1.0.2>web", layouts[i]);
+		registry = bench.scene.registry;
+		establish(&bench, 0, N, VIP);
+		establish(&bench, N, N, OTHER_VIP);
+		reload(&bench, "web=a:10.2.0.21 @10.1.0.1>web");
+		uint64_t n_refused = count_verdict(&bench, VERDICT_DROP_NO_BACKEND);
+		push_client(&bench, 2 * N, OTHER_VIP, TCP_FLAG_SYN);
+		push_client(&bench, N, OTHER_VIP, TCP_FLAG_ACK);
+		rig_settle(&bench.rig);
+		cr_expect_eq(count_verdict(&bench, VERDICT_DROP_NO_BACKEND), n_refused + 1);
+		cr_expect_eq(engine_frontend_users(bench.rig.engine, 1), N);
+		cr_assert(registry_end_drains(registry, 100 * SECOND));
+		rig_publish(&bench.rig);
+		await_users(&bench, 0, N);
+		cr_expect_eq(engine_frontend_users(bench.rig.engine, 1), 0);
+		cr_expect_eq(engine_frontend_users(bench.rig.engine, 0), N);
+		uint64_t n_passed = count_verdict(&bench, VERDICT_PASSED);
+		push_client(&bench, N, OTHER_VIP, TCP_FLAG_ACK);
+		rig_settle(&bench.rig);
+		cr_expect_eq(count_verdict(&bench, VERDICT_PASSED), n_passed + 1, "the kernel's");
+		end(&bench);
+	}
+}
+
+// Nobody looks at what others have freed.
+Test(engine_reload, configurations_follow_each_other_under_traffic, .timeout = 120)
+{
+	static const char *const words[] = {
+		"web=a:10.2.0.21,b:10.2.0.22 @10.1.0.1>web",
+		"web=b:10.2.0.22 @10.1.0.1>web @10.1.0.2>web",
+		"other=c:10.2.0.23 web=b:10.2.0.22,a:10.2.0.21 @10.1.0.1>other",
+	};
+	for (size_t i = 0; i < 3; i++) {
+		struct bench bench = {0};
+		begin(&bench, words[0], layouts[i]);
+		bench.scene.config->frontends[0].scheduler = SCHEDULER_ROUND_ROBIN;
+		for (uint32_t round = 0; round < 300; round++) {
+			for (uint32_t k = 0; k < 10; k++)
+				push_client(&bench, round * 10 + k, VIP, TCP_FLAG_SYN);
+			reload(&bench, words[round % 3]);
+			if (round % 7 == 0 &&
+			    registry_end_drains(bench.scene.registry, 100 * SECOND))
+				rig_publish(&bench.rig);
+		}
+		rig_settle(&bench.rig);
+		cr_expect_gt(count_verdict(&bench, VERDICT_FORWARDED), 0);
+		end(&bench);
+	}
+}
