@@ -20,6 +20,7 @@
 #include "culvert/packet/filter.h"
 #include "flow_writer.h"
 #include "guard.h"
+#include "inquiry.h"
 #include "passive.h"
 #include "service.h"
 #include "settling.h"
@@ -39,6 +40,7 @@ struct packet_mode {
 	struct guard guard;
 	struct engine *engine;
 	struct flow_writer *flow_writer; // NULL: no flow log
+	struct inquiry *inquiry;
 	struct readiness *readiness;     // NULL: what is healthy gets traffic
 	struct passive *passive;
 	struct settling *settling; // NULL in other modes than DSR
@@ -249,6 +251,26 @@ static int follow_config(void *arg, struct err *err)
 {
 	struct packet_mode *self = arg;
 	return topology_follow(&self->topology, err);
+}
+
+static void list_flows(void *arg, const struct api_flow_query *query, struct api_request *request)
+{
+	struct packet_mode *self = arg;
+	inquiry_flows(self->inquiry, query, request);
+}
+
+static void explain_client(void *arg, const struct api_explain_query *query,
+			   struct api_request *request)
+{
+	struct packet_mode *self = arg;
+	inquiry_explain(self->inquiry, query, request);
+}
+
+static void sample_drops(void *arg, const struct api_sample_query *query,
+			 struct api_request *request)
+{
+	struct packet_mode *self = arg;
+	inquiry_sample(self->inquiry, query, request);
 }
 
 static void on_totals(evutil_socket_t fd, short what, void *arg)
@@ -472,6 +494,8 @@ static int open_all(struct packet_mode *self, struct err *err)
 	if (!code)
 		code = open_health(self, err);
 	if (!code)
+		code = inquiry_open_packet(&self->inquiry, &self->service, self->engine, err);
+	if (!code)
 		code = service_open_api(&self->service, err);
 	if (!code)
 		code = service_open_reload(&self->service, err);
@@ -500,9 +524,11 @@ static void close_all(struct packet_mode *self)
 {
 	settling_stop(self->settling);
 	passive_stop(self->passive);
+	inquiry_forget(self->inquiry);
 	service_close_outward(&self->service);
 	readiness_close(self->readiness);
 	close_packet_path(self);
+	inquiry_close(self->inquiry);
 	guard_close(&self->guard);
 	cover_fini(&self->cover);
 	netwatch_destroy(self->netwatch);
@@ -597,6 +623,9 @@ int packet_mode_run(struct config *config)
 				.set_state = set_state,
 				.set_weight = set_weight,
 				.reload = answer_reload,
+				.flows = list_flows,
+				.explain = explain_client,
+				.sample = sample_drops,
 			},
 	};
 	struct packet_mode self = {.config = config, .instance_fd = -1};

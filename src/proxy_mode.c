@@ -18,6 +18,7 @@
 #include "culvert/control/instance.h"
 #include "culvert/proxy/proxy.h"
 #include "flow_writer.h"
+#include "inquiry.h"
 #include "privileges.h"
 #include "service.h"
 
@@ -28,6 +29,7 @@ struct proxy_mode {
 	struct service service;
 	struct proxy *proxy;
 	struct flow_writer *flow_writer; // NULL: no flow log
+	struct inquiry *inquiry;
 	struct event *alarm;             // the data path suspects a backend
 	struct event *steering;          // every minute
 	struct event *draining;          // while sessions are let finish
@@ -207,6 +209,19 @@ static int follow_config(void *arg, struct err *err)
 	return 0;
 }
 
+static void list_flows(void *arg, const struct api_flow_query *query, struct api_request *request)
+{
+	struct proxy_mode *self = arg;
+	inquiry_flows(self->inquiry, query, request);
+}
+
+static void explain_client(void *arg, const struct api_explain_query *query,
+			   struct api_request *request)
+{
+	struct proxy_mode *self = arg;
+	inquiry_explain(self->inquiry, query, request);
+}
+
 static void on_alarm(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -291,6 +306,8 @@ static int open_all(struct proxy_mode *self, struct err *err)
 	if (!code)
 		code = service_open_health(&self->service, err);
 	if (!code)
+		code = inquiry_open_proxy(&self->inquiry, &self->service, self->proxy, err);
+	if (!code)
 		code = service_open_api(&self->service, err);
 	if (!code)
 		code = service_open_reload(&self->service, err);
@@ -299,6 +316,7 @@ static int open_all(struct proxy_mode *self, struct err *err)
 
 static void close_all(struct proxy_mode *self)
 {
+	inquiry_forget(self->inquiry);
 	service_close_outward(&self->service);
 	if (self->draining)
 		event_free(self->draining);
@@ -310,6 +328,7 @@ static void close_all(struct proxy_mode *self)
 		proxy_stop(self->proxy); // the last sessions end
 	flow_writer_stop(self->flow_writer);
 	proxy_destroy(self->proxy);
+	inquiry_close(self->inquiry);
 	service_close(&self->service);
 }
 
@@ -417,6 +436,8 @@ int proxy_mode_run(struct config *config)
 				.set_state = set_state,
 				.set_weight = set_weight,
 				.reload = answer_reload,
+				.flows = list_flows,
+				.explain = explain_client,
 			},
 	};
 	struct proxy_mode self = {.config = config};

@@ -12,7 +12,7 @@
 #include "culvert/base/notify.h"
 #include "service.h"
 
-enum { LINE_MAX_BYTES = 1024 };
+enum { LINE_MAX_BYTES = ERR_MESSAGE_MAX + 512 };
 
 struct reload {
 	struct service *service; // borrowed

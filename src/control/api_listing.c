@@ -11,6 +11,7 @@
 #include "control/api_server.h"
 #include "control/api_view.h"
 #include "culvert/base/clock.h"
+#include "culvert/control/api_json.h"
 
 static json_t *pair_to_json(uint64_t rx, uint64_t tx)
 {
@@ -96,23 +97,6 @@ static const char *link_name(struct link_names *links, const struct snapshot_hop
 	return *name ? name : NULL;
 }
 
-static json_t *hop_to_json(const struct snapshot_hop *hop, struct link_names *links)
-{
-	static const char *const states[] = {
-		[HOP_NO_ROUTE] = "no_route",
-		[HOP_UNRESOLVED] = "unresolved",
-		[HOP_READY] = "ready",
-	};
-	char mac[MAC_ADDR_TEXT_MAX];
-	char source[IP_ADDR_TEXT_MAX];
-	bool has_route = hop->state != HOP_NO_ROUTE;
-	bool is_ready = hop->state == HOP_READY;
-	return json_pack("{s:s, s:s?, s:s?, s:s?}", "state", states[hop->state], "interface",
-			 has_route ? link_name(links, hop) : NULL, "mac",
-			 is_ready ? mac_addr_format(&hop->mac, mac) : NULL, "source",
-			 has_route ? ip_addr_format(&hop->source, source) : NULL);
-}
-
 static json_t *weight_to_json(const struct backend_view *view)
 {
 	json_t *set = view->weight_set < 0 ? json_null() : json_integer(view->weight_set);
@@ -138,7 +122,8 @@ static json_t *backend_to_json(const struct backend_view *view, double share, en
 	json_t *object = json_pack("{s:s, s:s, s:s, s:s}", "name", name, "pool", view->pool->name,
 				   "server", view->config->name, "address",
 				   config_backend_format(view->config, address));
-	json_t *hop = mode == MODE_PROXY ? json_null() : hop_to_json(&view->state->hop, links);
+	const struct snapshot_hop *to = &view->state->hop;
+	json_t *hop = mode == MODE_PROXY ? json_null() : api_hop_to_json(to, link_name(links, to));
 	free(name);
 	bool has_state = object && put_state(object, view);
 	bool has_hop = put(object, "hop", hop);

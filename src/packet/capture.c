@@ -18,6 +18,7 @@ static uint32_t receive(struct capture *capture, uint32_t link, struct packet **
 static void end(struct capture *capture, struct packet *packet)
 {
 	counter_add(&capture->ledger.verdicts[packet->verdict], 1);
+	sample_packet(&capture->tap, packet, (enum verdict)packet->verdict);
 	packet_pool_give_back(&capture->pool, &packet, 1);
 }
 

@@ -8,6 +8,7 @@
 #include "packet/fragments.h"
 #include "packet/ledger.h"
 #include "packet/packet_pool.h"
+#include "packet/sample.h"
 #include "packet/steer.h"
 
 struct capture {
@@ -18,6 +19,7 @@ struct capture {
 	struct fragments fragments; // owned
 	uint64_t (*now_ns)(void);   // only asked for fragments
 	struct ledger ledger;
+	struct sample_tap tap;
 	uint32_t finished; // bit i: link i will never bring anything again
 };
 

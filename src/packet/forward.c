@@ -13,26 +13,36 @@ enum { V4_AND_TCP_HEADER_LEN = 40, V6_AND_TCP_HEADER_LEN = 60 };
 
 // A flow that has been found can still be of no use: its connection is over and a new one begins
 // (by the same backend and port if they can be used), or it waits for a backend that went down.
-// Returns the flow to go on with, or 0 for a new one.
-static uint32_t renew_flow(struct worker *worker, const struct packet *packet, uint32_t index)
+enum flow_prospect forward_prospect(const struct worker *worker, uint32_t index, uint32_t seq)
 {
-	struct flow *flow = &worker->flows->flows[index];
+	const struct flow *flow = &worker->flows->flows[index];
 	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
 	// A client that begins anew has given up the old connection's last acknowledgement.
 	bool is_over = flow->class == CLASS_FINISHED || flow->state == FLOW_LAST_ACK;
 	bool is_served = worker->snapshot->frontends[flow->frontend].state == SLOT_ACTIVE;
 	bool is_reusable = is_served && snapshot_takes_new(backend) &&
 			   (backend->snat_mask >> flow->snat & 1) &&
-			   flow_table_can_reopen(worker->flows, index, packet->view.seq);
+			   flow_table_can_reopen(worker->flows, index, seq);
 	bool is_waiting = flow->class == CLASS_HALF_OPEN ||
 			  (flow->proto == IPPROTO_UDP && backend->resets_on_down);
+	if (is_over)
+		return is_reusable ? FLOW_BEGINS_AGAIN : FLOW_IS_REPLACED;
+	return is_waiting && !backend->is_up ? FLOW_IS_REPLACED : FLOW_GOES_ON;
+}
+
+// Returns the flow to go on with, or 0 for a new one.
+static uint32_t renew_flow(struct worker *worker, const struct packet *packet, uint32_t index)
+{
+	uint32_t seq = packet->view.seq;
 	if (!forward_opens_connection(&packet->view))
 		return index;
-	if (is_over && is_reusable) {
-		flow_table_reopen(worker->flows, index, packet->view.seq);
-		return index;
-	}
-	if (is_over || (is_waiting && !backend->is_up)) {
+	switch (forward_prospect(worker, index, seq)) {
+	case FLOW_GOES_ON:
+		break;
+	case FLOW_BEGINS_AGAIN:
+		flow_table_reopen(worker->flows, index, seq);
+		break;
+	case FLOW_IS_REPLACED:
 		flow_table_end(worker->flows, index, FLOW_RENEWED);
 		return 0;
 	}
@@ -114,6 +124,7 @@ void forward_refuse(struct worker *worker, struct packet *packet, enum verdict v
 {
 	const struct mac_addr *mac = &worker->snapshot->links[packet->rx_link].mac;
 	packet_drop(packet, verdict);
+	sample_before_answer(&worker->tap, packet);
 	if (answer_may_be_due(packet) && has_answer_left(worker, worker->answers_left) &&
 	    answer_refuse(&worker->templates, packet, mac))
 		worker->answers_left--;
@@ -137,6 +148,7 @@ static void refuse_as_router(struct worker *worker, struct packet *packet, enum 
 {
 	uint32_t *left = mtu ? &worker->lengths_left : &worker->answers_left;
 	packet_drop(packet, verdict);
+	sample_before_answer(&worker->tap, packet);
 	if (packet->view.is_icmp_error || packet_is_later_fragment(packet) ||
 	    !has_answer_left(worker, *left))
 		return;

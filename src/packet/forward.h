@@ -55,6 +55,9 @@ static inline void forward_remember_path(struct flow *flow, const struct packet 
 	memcpy(flow->client_mac.bytes, packet->frame + 6, sizeof(flow->client_mac.bytes));
 }
 
+// What the flow is to a SYN of its client with the number `seq`, or to a datagram.
+enum flow_prospect forward_prospect(const struct worker *worker, uint32_t index, uint32_t seq);
+
 // The flow of a packet from the client, or 0. One that is over or has lost its backend is renewed
 // or ended when the packet begins anew, and marked an orphan when it does not.
 uint32_t forward_find_flow(struct worker *worker, const struct packet *packet);

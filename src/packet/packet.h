@@ -41,6 +41,7 @@ struct packet {
 	uint8_t from;      // enum flow_dir: which half of a flow it is on
 	uint8_t verdict;   // enum verdict
 	bool is_to_send;   // transmit it: forwarded, or turned into an answer
+	bool is_sampled;   // as it was before an answer took its place: sample.h
 	bool is_spare;     // empty buffer for a worker's own packets: stands for no received frame
 	uint16_t frontend; // from the client: which VIP
 	uint32_t nat_pool; // from the backend: its pool

@@ -79,6 +79,8 @@ static void hand_over(struct engine *engine, struct plan_worker *to, struct pack
 	uint32_t taken = push(to->in, packets, n);
 	doorbell_ring(&to->bell);
 	counter_add(&engine->capture.ledger.verdicts[VERDICT_DROP_RING_FULL], n - taken);
+	for (uint32_t i = taken; i < n; i++)
+		sample_packet(&engine->capture.tap, packets[i], VERDICT_DROP_RING_FULL);
 	packet_pool_give_back(&engine->capture.pool, packets + taken, n - taken);
 }
 

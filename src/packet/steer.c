@@ -77,15 +77,26 @@ struct client_key {
 	uint16_t frontend;
 };
 
+struct steer_client steering_of_client(const struct steering *steering, const struct ip_addr *client,
+				       uint16_t port_be, uint16_t frontend)
+{
+	struct client_key key = {*client, port_be, frontend};
+	uint64_t hash = XXH3_64bits_withSeed(&key, sizeof(key), steering->secret);
+	return (struct steer_client){
+		.hash = (uint32_t)hash,
+		.worker = (uint8_t)((hash >> 32) * steering->n_workers >> 32),
+	};
+}
+
 static void steer_from_client(const struct steering *steering, struct packet *packet,
 			      const struct endpoint *client, uint16_t frontend)
 {
-	struct client_key key = {client->addr, client->port_be, frontend};
-	uint64_t hash = XXH3_64bits_withSeed(&key, sizeof(key), steering->secret);
+	struct steer_client to =
+		steering_of_client(steering, &client->addr, client->port_be, frontend);
 	packet->from = FROM_CLIENT;
 	packet->frontend = frontend;
-	packet->hash = (uint32_t)hash;
-	packet->worker = (uint8_t)((hash >> 32) * steering->n_workers >> 32);
+	packet->hash = to.hash;
+	packet->worker = to.worker;
 }
 
 // The reply must come from a backend's endpoint to one of our source addresses and NAT ports; that
@@ -132,6 +143,7 @@ void steer_packet(const struct steering *steering, const struct snapshot *snapsh
 		  struct packet *packet)
 {
 	packet->is_to_send = false;
+	packet->is_sampled = false;
 	packet->is_fragment = false;
 	packet->verdict = VERDICT_DROP_TRUNCATED;
 	if (packet->len > PACKET_FRAME_MAX)

@@ -15,12 +15,15 @@ static void send_link(struct transmit *transmit, uint32_t link, struct packet *c
 }
 
 // A packet that the driver could not send has lost its is_to_send.
-static void enter(struct ledger *ledger, const struct packet *packet)
+static void enter(struct transmit *transmit, const struct packet *packet)
 {
+	struct ledger *ledger = &transmit->ledger;
 	if (packet->is_to_send && packet->verdict != VERDICT_FORWARDED)
 		counter_add(&ledger->generated, 1);
-	if (!packet->is_spare)
-		counter_add(&ledger->verdicts[packet->verdict], 1);
+	if (packet->is_spare)
+		return;
+	counter_add(&ledger->verdicts[packet->verdict], 1);
+	sample_packet(&transmit->tap, packet, (enum verdict)packet->verdict);
 }
 
 void transmit_burst(struct transmit *transmit, struct packet *const *packets, uint32_t n)
@@ -28,5 +31,5 @@ void transmit_burst(struct transmit *transmit, struct packet *const *packets, ui
 	for (uint32_t link = 0; link < transmit->n_links; link++)
 		send_link(transmit, link, packets, n);
 	for (uint32_t i = 0; i < n; i++)
-		enter(&transmit->ledger, packets[i]);
+		enter(transmit, packets[i]);
 }

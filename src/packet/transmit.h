@@ -7,12 +7,14 @@
 #include "culvert/packet/io.h"
 #include "packet/ledger.h"
 #include "packet/packet.h"
+#include "packet/sample.h"
 
 struct transmit {
 	const struct io_driver *driver; // borrowed
 	struct io *io;                  // borrowed
 	uint32_t n_links;
 	struct ledger ledger;
+	struct sample_tap tap;
 };
 
 // At most PACKET_BURST packets.

@@ -8,6 +8,7 @@
 #include "packet/forward.h"
 #include "packet/fragments.h"
 #include "packet/purge.h"
+#include "packet/query.h"
 #include "packet/sweep.h"
 
 enum {
@@ -68,11 +69,13 @@ void worker_begin(struct worker *worker, const struct snapshot *snapshot, uint64
 	}
 	sweep(worker);
 	purge(worker);
+	query_answer(worker);
 }
 
 bool worker_is_busy(const struct worker *worker)
 {
-	return worker->has_expiry_left || worker->n_to_sweep || worker->purge_next;
+	return worker->has_expiry_left || worker->n_to_sweep || worker->purge_next ||
+	       query_box_look(&worker->questions);
 }
 
 // Cache lines on their way while the packets before are worked on.

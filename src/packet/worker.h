@@ -5,10 +5,12 @@
 
 #include "culvert/balance/generation.h"
 #include "culvert/flow/flow_table.h"
+#include "culvert/flow/query.h"
 #include "packet/answer.h"
 #include "packet/flow_log.h"
 #include "packet/ip_ids.h"
 #include "packet/packet.h"
+#include "packet/sample.h"
 
 enum { WORKER_SPARES = PACKET_BURST }; // a batch may need one for every packet
 
@@ -59,6 +61,9 @@ struct worker {
 	struct packet *made[WORKER_SPARES];
 	uint32_t n_spares;
 	uint32_t n_made;
+
+	struct query_box questions; // of control about the flows: query.h
+	struct sample_tap tap;
 
 	counter_t suppressed; // w: worker, r: any; answers not given for want of answers_left
 };

@@ -7,6 +7,7 @@
 #include "culvert/balance/grace.h"
 #include "culvert/base/clock.h"
 #include "proxy/listener.h"
+#include "proxy/query.h"
 #include "proxy/session.h"
 #include "proxy/thread.h"
 
@@ -36,7 +37,8 @@ static bool has_more_to_accept(const struct proxy_thread *thread)
 // How long to sleep when nothing happens. A thread without sessions does not wake up at all.
 static int wait_ms(const struct proxy_thread *thread)
 {
-	if (thread->resumed_head || has_more_to_accept(thread))
+	if (thread->resumed_head || has_more_to_accept(thread) ||
+	    query_box_look(&thread->questions))
 		return 0;
 	if (thread->n_brisk || is_paused(thread) ||
 	    (counter_read(&thread->n_sessions) && thread->is_brisk_config))
@@ -172,6 +174,7 @@ static void run_round(struct proxy_thread *thread)
 			      TIMERS_AT_ONCE);
 	accept_again(thread, thread->is_woken || thread->tick != tick);
 	free_ended(thread);
+	query_answer_sessions(thread);
 }
 
 void *loop_run(void *arg)

@@ -118,7 +118,7 @@ static uint32_t patience_of(const struct proxy_thread *thread, const struct sess
 }
 
 // One tick more, for the one that has begun already.
-static uint32_t deadline_of(const struct proxy_thread *thread, const struct session *session)
+uint32_t session_deadline(const struct proxy_thread *thread, const struct session *session)
 {
 	if (session->awaits_room)
 		return session->active + 1;
@@ -131,7 +131,7 @@ static void rearm(struct proxy_thread *thread, uint32_t index)
 {
 	struct session *session = &thread->sessions[index];
 	leave_timers(thread, index);
-	wheel_add(&thread->timers, index, deadline_of(thread, session));
+	wheel_add(&thread->timers, index, session_deadline(thread, session));
 	session->is_armed = true;
 }
 
@@ -161,7 +161,7 @@ void session_on_timer(void *arg, uint32_t index)
 	struct proxy_thread *thread = arg;
 	struct session *session = &thread->sessions[index];
 	session->is_armed = false;
-	if ((int32_t)(deadline_of(thread, session) - thread->tick) > 0)
+	if ((int32_t)(session_deadline(thread, session) - thread->tick) > 0)
 		rearm(thread, index);
 	else
 		time_out(thread, index);

@@ -60,5 +60,8 @@ void session_on_timer(void *thread, uint32_t index);
 void session_note_refused(struct proxy_thread *thread, uint16_t frontend,
 			  const struct endpoint *client);
 
+// The tick at which it ends if nothing happens; sooner, it looks again.
+uint32_t session_deadline(const struct proxy_thread *thread, const struct session *session);
+
 // Close both ends, by reset unless both sides have said their end, and count how it ended.
 void session_end(struct proxy_thread *thread, uint32_t index, enum session_end end);

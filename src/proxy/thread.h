@@ -11,6 +11,7 @@
 #include "culvert/config/config.h"
 #include "culvert/flow/flow_journal.h"
 #include "culvert/flow/proxy_stats.h"
+#include "culvert/flow/query.h"
 #include "culvert/flow/session_end.h"
 #include "culvert/flow/traffic.h"
 #include "proxy/listener.h"
@@ -82,6 +83,8 @@ struct proxy_thread { // one after another in memory, and none in the lines of t
 	struct wheel timers;
 	counter_t n_sessions; // w: the thread, r: any
 	uint32_t n_brisk;     // in a phase whose time is counted in ticks, not in minutes
+
+	struct query_box questions; // of control about the sessions: query.h
 
 	uint64_t swept_version; // of the snapshot that the next two are of
 	bool *was_up;           // owned; by backend

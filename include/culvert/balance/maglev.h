@@ -43,8 +43,14 @@ struct maglev_turn {
 // used up.
 void maglev_populate(uint16_t *slots, uint32_t size, struct maglev_turn *turns, size_t n);
 
-// The slot of a well-mixed 32-bit hash. maglev->size must not be 0.
+// The place of a well-mixed 32-bit hash in the table.
+static inline uint32_t maglev_place(const struct maglev *maglev, uint32_t hash)
+{
+	return (uint32_t)((uint64_t)hash * maglev->size >> 32);
+}
+
+// What is there. maglev->size must not be 0.
 static inline uint16_t maglev_lookup(const struct maglev *maglev, uint32_t hash)
 {
-	return maglev->slots[(uint64_t)hash * maglev->size >> 32];
+	return maglev->slots[maglev_place(maglev, hash)];
 }

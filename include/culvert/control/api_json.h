@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parts of the API's answers, for those who answer from outside.
+// Called by: control. New references; NULL when memory is short.
+#pragma once
+
+#include <jansson.h>
+
+#include "culvert/balance/registry.h"
+#include "culvert/flow/query.h"
+
+// `interface` is its link's name, or NULL.
+json_t *api_hop_to_json(const struct snapshot_hop *hop, const char *interface);
+
+// NULL as well when its frontend or backend has been given back since: the flow is no more.
+json_t *api_flow_to_json(const struct registry *registry, const struct flow_row *row);
+
+// A backend's full name, "POOL/SERVER".
+json_t *api_name_of_backend(const struct snapshot_backend *backend);

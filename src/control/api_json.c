@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "culvert/control/api_json.h"
+
+#include <netinet/in.h>
+
+enum { MS_PER_S = 1000 };
+
+json_t *api_hop_to_json(const struct snapshot_hop *hop, const char *interface)
+{
+	static const char *const states[] = {
+		[HOP_NO_ROUTE] = "no_route",
+		[HOP_UNRESOLVED] = "unresolved",
+		[HOP_READY] = "ready",
+	};
+	char mac[MAC_ADDR_TEXT_MAX];
+	char source[IP_ADDR_TEXT_MAX];
+	bool has_route = hop->state != HOP_NO_ROUTE;
+	bool is_ready = hop->state == HOP_READY;
+	return json_pack("{s:s, s:s?, s:s?, s:s?}", "state", states[hop->state], "interface",
+			 has_route ? interface : NULL, "mac",
+			 is_ready ? mac_addr_format(&hop->mac, mac) : NULL, "source",
+			 has_route ? ip_addr_format(&hop->source, source) : NULL);
+}
+
+json_t *api_name_of_backend(const struct snapshot_backend *backend)
+{
+	return json_sprintf("%s/%s", backend->pool_config->name, backend->config->name);
+}
+
+static json_t *backend_of(const struct registry *registry, const struct flow_row *row)
+{
+	if (row->backend == QUERY_ANY)
+		return json_null();
+	const struct snapshot_backend *backend =
+		registry_backend(registry, (uint32_t)row->backend);
+	return backend->config ? api_name_of_backend(backend) : NULL;
+}
+
+json_t *api_flow_to_json(const struct registry *registry, const struct flow_row *row)
+{
+	char client[ENDPOINT_TEXT_MAX];
+	char nat[ENDPOINT_TEXT_MAX];
+	const struct snapshot_frontend *frontend = registry_frontend(registry, row->frontend);
+	json_t *backend = backend_of(registry, row);
+	if (!frontend->config || !backend) {
+		json_decref(backend);
+		return NULL;
+	}
+	json_t *object = json_pack(
+		"{s:s, s:s, s:s, s:o, s:s, s:f, s:f, s:{s:I, s:I}}", "protocol",
+		row->client.proto == IPPROTO_UDP ? "udp" : "tcp", "client",
+		endpoint_format(&row->client, client), "frontend", frontend->config->name,
+		"backend", backend, "state", row->state, "idle", (double)row->idle_ms / MS_PER_S,
+		"expires_in", (double)row->expires_ms / MS_PER_S, "bytes", "rx",
+		(json_int_t)row->bytes_rx, "tx", (json_int_t)row->bytes_tx);
+	if (object && row->nat.port_be &&
+	    json_object_set_new(object, "nat", json_string(endpoint_format(&row->nat, nat)))) {
+		json_decref(object);
+		return NULL;
+	}
+	return object;
+}
