@@ -45,3 +45,12 @@ int32_t scheduler_pick(struct scheduler *scheduler, const struct scheduler_pick 
 {
 	return scheduler->ops->pick(scheduler, pick);
 }
+
+int32_t scheduler_pick_by_hash(const struct scheduler_pick *pick)
+{
+	struct scheduler stateless = {
+		.ops = &sched_maglev,
+		.n_members = pick->snapshot->pools[pick->pool].n_members,
+	};
+	return scheduler_pick(&stateless, pick);
+}

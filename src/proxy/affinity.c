@@ -16,7 +16,7 @@ enum { SLACK = 8, SLACK_SHARED = 48 };
 static int processor_of(const struct proxy *proxy, uint32_t number)
 {
 	cpu_set_t usable;
-	if (!proxy->config->proxy.pin_threads || sched_getaffinity(0, sizeof(usable), &usable) ||
+	if (!proxy->pins_threads || sched_getaffinity(0, sizeof(usable), &usable) ||
 	    CPU_COUNT(&usable) != (int)proxy->n_threads)
 		return -1;
 	uint32_t n_before = 0;
@@ -29,7 +29,7 @@ static int processor_of(const struct proxy *proxy, uint32_t number)
 
 // "The socket of the thread of the processor that is at it"; for others a number that no socket
 // has, which means: by hash (socket(7), SO_ATTACH_REUSEPORT_CBPF).
-static int attach(const struct proxy *proxy, int fd)
+void affinity_attach(const struct proxy *proxy, int fd)
 {
 	struct sock_filter code[2 * CONFIG_MAX_WORKERS + 2];
 	uint16_t n = 0;
@@ -42,18 +42,50 @@ static int attach(const struct proxy *proxy, int fd)
 	}
 	code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, proxy->n_threads);
 	struct sock_fprog program = {.len = n, .filter = code};
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program));
+	// Where it cannot be had, the kernel's hash does the work.
+	(void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program));
 }
 
-void affinity_steer(struct proxy *proxy)
+static void detach(int fd)
 {
-	if (proxy->n_threads < 2 || processor_of(proxy, 0) < 0 ||
-	    atomic_load_explicit(&proxy->is_steered, memory_order_relaxed) ||
-	    atomic_load_explicit(&proxy->is_draining, memory_order_relaxed))
+	static const int unused = 0;
+	(void)setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused, sizeof(unused));
+}
+
+static bool can_steer(const struct proxy *proxy)
+{
+	return proxy->n_threads > 1 && processor_of(proxy, 0) >= 0;
+}
+
+void affinity_start(struct proxy *proxy)
+{
+	atomic_store_explicit(&proxy->is_steered, can_steer(proxy), memory_order_relaxed);
+}
+
+void affinity_ask(struct proxy *proxy)
+{
+	if (!can_steer(proxy) || atomic_load_explicit(&proxy->is_steered, memory_order_relaxed))
 		return;
-	// Where it cannot be had, the kernel's hash does the work.
-	for (size_t i = 0; i < proxy->config->n_frontends; i++)
-		(void)attach(proxy, proxy->threads[0].listeners[i].fd);
+	atomic_store_explicit(&proxy->should_steer, true, memory_order_relaxed);
+	proxy_thread_wake(&proxy->threads[0]);
+}
+
+void affinity_follow(const struct proxy_thread *thread, int fd)
+{
+	if (!atomic_load_explicit(&thread->proxy->is_steered, memory_order_relaxed))
+		detach(fd);
+}
+
+void affinity_take_order(struct proxy_thread *thread)
+{
+	struct proxy *proxy = thread->proxy;
+	if (thread->number != 0 || thread->is_drained ||
+	    !atomic_exchange_explicit(&proxy->should_steer, false, memory_order_relaxed))
+		return;
+	for (uint32_t i = 0; i < thread->n_listeners; i++) {
+		if (thread->listeners[i].fd >= 0)
+			affinity_attach(proxy, thread->listeners[i].fd);
+	}
 	atomic_store_explicit(&proxy->is_steered, true, memory_order_relaxed);
 }
 
@@ -71,14 +103,14 @@ void affinity_pin(const struct proxy *proxy, uint32_t number)
 
 static void stop_steering(struct proxy_thread *thread)
 {
-	static const int unused = 0;
 	struct proxy *proxy = thread->proxy;
 	// Only one of the threads gets to see `true`.
 	if (!atomic_exchange_explicit(&proxy->is_steered, false, memory_order_relaxed))
 		return;
-	for (size_t i = 0; i < proxy->config->n_frontends; i++)
-		(void)setsockopt(thread->listeners[i].fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF,
-				 &unused, sizeof(unused));
+	for (uint32_t i = 0; i < thread->n_listeners; i++) {
+		if (thread->listeners[i].fd >= 0)
+			detach(thread->listeners[i].fd);
+	}
 	log_debug("proxy",
 		  "connections arrive on few processors: all threads take them for a while");
 }

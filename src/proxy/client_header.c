@@ -123,8 +123,9 @@ static size_t write_header(const struct session *session, enum send_proxy versio
 
 int client_header_send(const struct proxy_thread *thread, struct session *session)
 {
-	const struct snapshot_backend *backend = &thread->snapshot->backends[session->backend];
-	enum send_proxy version = backend->pool_config->send_proxy;
+	uint16_t number = proxy_thread_pool(thread, session->frontend);
+	const struct config_pool *pool = thread->snapshot->pools[number].config;
+	enum send_proxy version = pool ? pool->send_proxy : SEND_PROXY_NONE;
 	uint8_t header[PROXY_HEADER_V1_MAX];
 	if (version == SEND_PROXY_NONE)
 		return 0;

@@ -187,7 +187,7 @@ static int connect_from(int fd, const struct ip_addr *source, const struct endpo
 static int connect_tcp(struct proxy_thread *thread, int fd, const struct endpoint *to,
 		       struct stream *early)
 {
-	const struct config_proxy *proxy = &thread->proxy->config->proxy;
+	const struct config_proxy *proxy = proxy_thread_settings(thread);
 	bool is_v4 = ip_addr_is_v4(&to->addr);
 	int error = set_options(fd, proxy);
 	bool has_source = false;
@@ -273,15 +273,17 @@ static int32_t pick(struct proxy_thread *thread, const struct session *session)
 	const struct snapshot_frontend *frontend = &thread->snapshot->frontends[session->frontend];
 	struct scheduler_pick pick = {
 		.snapshot = thread->snapshot,
-		.pool = frontend->pool,
+		.pool = proxy_thread_pool(thread, session->frontend),
 		.hash = choice_hash(frontend->hash, &session->client, &session->local),
 		.load = load_of,
 		.load_arg = thread->proxy,
 		.tried = session->tried,
 		.n_tried = session->n_tried,
 	};
-	if (session->n_tried > thread->proxy->config->proxy.retries)
+	if (session->n_tried > proxy_thread_settings(thread)->retries)
 		return SCHEDULER_NO_BACKEND;
+	if (frontend->state != SLOT_ACTIVE) // its scheduler went with it
+		return scheduler_pick_by_hash(&pick);
 	struct scheduler *scheduler =
 		generation_scheduler(thread->snapshot, thread->number, session->frontend);
 	return scheduler_pick(scheduler, &pick);
@@ -309,6 +311,12 @@ void connect_start(struct proxy_thread *thread, uint32_t index)
 		    is_lacking         ? SESSION_END_RESOURCES
 		    : session->n_tried ? SESSION_END_CONNECT_FAILED
 				       : SESSION_END_NO_BACKEND);
+}
+
+void connect_elsewhere(struct proxy_thread *thread, uint32_t index)
+{
+	finish_failed(thread, index, CONNECT_ABANDONED);
+	connect_start(thread, index);
 }
 
 // ---- the answer --------------------------------------------------------------------------------
@@ -361,7 +369,7 @@ bool connect_on_event(struct proxy_thread *thread, uint32_t index, uint32_t even
 
 static bool is_over(const struct proxy_thread *thread, const struct session *session)
 {
-	uint64_t timeout_ns = thread->proxy->config->proxy.connect_timeout_ms * NS_PER_MS;
+	uint64_t timeout_ns = proxy_thread_settings(thread)->connect_timeout_ms * NS_PER_MS;
 	return thread->now_ns - session->connect_ns >= timeout_ns;
 }
 

@@ -16,6 +16,9 @@ bool connect_on_event(struct proxy_thread *thread, uint32_t index, uint32_t even
 // connect_timeout has passed: try another; or it is time to ask again.
 void connect_on_timeout(struct proxy_thread *thread, uint32_t index);
 
+// The backend that it connects to is not to be used any more: try another.
+void connect_elsewhere(struct proxy_thread *thread, uint32_t index);
+
 // The session ends while its connect is under way.
 void connect_abandon(struct proxy_thread *thread, uint32_t index);
 

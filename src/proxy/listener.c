@@ -28,9 +28,7 @@ static int set_flag(int fd, int level, int name)
 	return setsockopt(fd, level, name, &on, sizeof(on)) ? -errno : 0;
 }
 
-// [::] takes IPv4 too, unless 0.0.0.0 of that port is there for it. Single addresses go first
-// anyway.
-static bool is_v6_only(const struct config *config, uint16_t frontend)
+bool listener_is_v6_only(const struct config *config, size_t frontend)
 {
 	const struct endpoint *own = &config->frontends[frontend].endpoint;
 	for (size_t i = 0; i < config->n_frontends; i++) {
@@ -43,7 +41,7 @@ static bool is_v6_only(const struct config *config, uint16_t frontend)
 }
 
 // Everything that connections inherit from their listener.
-static int set_options(int fd, const struct config *config, uint16_t frontend)
+static int set_options(int fd, const struct config *config, size_t frontend)
 {
 	const struct config_proxy *proxy = &config->proxy;
 	int keepalive_s = (int)proxy->tcp_keepalive_s;
@@ -54,7 +52,7 @@ static int set_options(int fd, const struct config *config, uint16_t frontend)
 	if (!code)
 		code = set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
 	if (!code && !ip_addr_is_v4(&config->frontends[frontend].endpoint.addr)) {
-		int v6_only = is_v6_only(config, frontend);
+		int v6_only = listener_is_v6_only(config, frontend);
 		code = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only)) ? -errno
 											    : 0;
 	}
@@ -92,8 +90,8 @@ static int explain(int code, const struct config_frontend *frontend, struct err 
 	return err_sys(err, code, "frontend %s: cannot listen on %s", frontend->name, text);
 }
 
-static int open_socket(const struct config *config, uint16_t frontend, bool is_shared,
-		       struct err *err)
+int listener_open(const struct config *config, size_t frontend, enum listener_use use,
+		  struct err *err)
 {
 	const struct config_frontend *from = &config->frontends[frontend];
 	struct sockaddr_storage addr;
@@ -102,11 +100,11 @@ static int open_socket(const struct config *config, uint16_t frontend, bool is_s
 	if (fd < 0)
 		return explain(-errno, from, err);
 	int code = set_options(fd, config, frontend);
-	if (!code && is_shared)
+	if (!code && use != LISTENER_PROBE)
 		code = set_flag(fd, SOL_SOCKET, SO_REUSEPORT);
 	if (!code && bind(fd, (const struct sockaddr *)&addr, size))
 		code = -errno;
-	if (!code && listen(fd, BACKLOG))
+	if (!code && use == LISTENER_LISTEN && listen(fd, BACKLOG))
 		code = -errno;
 	if (!code)
 		return fd;
@@ -114,48 +112,56 @@ static int open_socket(const struct config *config, uint16_t frontend, bool is_s
 	return explain(code, from, err);
 }
 
-int listener_probe(const struct config *config, uint16_t frontend, struct err *err)
+// None of it can fail for a reason that matters here: what is set has been set before, or its
+// opposite.
+void listener_follow(const struct listener *listener, const struct config_proxy *config)
 {
-	int fd = open_socket(config, frontend, false, err);
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
-}
-
-int listener_open(struct listener *listener, const struct config *config, uint16_t frontend,
-		  struct err *err)
-{
-	int fd = open_socket(config, frontend, true, err);
-	if (fd < 0)
-		return fd;
-	*listener = (struct listener){.fd = fd, .frontend = frontend};
-	return 0;
+	int keepalive_s = (int)config->tcp_keepalive_s;
+	int is_kept_alive = keepalive_s > 0;
+	int queue = config->tcp_fast_open ? FAST_OPEN_QUEUE : 0;
+	(void)setsockopt(listener->fd, SOL_SOCKET, SO_KEEPALIVE, &is_kept_alive,
+			 sizeof(is_kept_alive));
+	if (is_kept_alive)
+		(void)setsockopt(listener->fd, IPPROTO_TCP, TCP_KEEPIDLE, &keepalive_s,
+				 sizeof(keepalive_s));
+	(void)setsockopt(listener->fd, IPPROTO_TCP, TCP_FASTOPEN, &queue, sizeof(queue));
 }
 
 void listener_close(struct listener *listener)
 {
 	if (listener->fd >= 0)
 		close(listener->fd);
-	listener->fd = -1;
-	listener->has_more = listener->is_paused = false;
+	*listener = (struct listener){.fd = -1};
 }
 
 // ---- accepting ---------------------------------------------------------------------------------
+
+static bool may_wait(const struct proxy_thread *thread)
+{
+	return thread->snapshot->config->proxy.on_full == ON_FULL_WAIT;
+}
 
 // That of the frontend or that of all; both are named, since either may have been full when it was
 // asked for.
 static void log_full(const struct proxy_thread *thread, const struct listener *listener)
 {
-	const struct config *config = thread->proxy->config;
-	const struct config_frontend *frontend = &config->frontends[listener->frontend];
+	const struct config_frontend *frontend =
+		thread->snapshot->frontends[listener->frontend].config;
 	static struct log_limit limit = LOG_LIMIT(1);
 	const struct log_field fields[] = {{"frontend", frontend->name}, {NULL, NULL}};
 	log_limited(&limit, LOG_WARN, "proxy", fields,
 		    "frontend %s has no room for more clients, who %s: max_connections is %u of "
 		    "the frontend (0: no limit of its own), %u in all",
-		    frontend->name, config->proxy.on_full == ON_FULL_WAIT ? "wait" : "are refused",
+		    frontend->name, may_wait(thread) ? "wait" : "are refused",
 		    frontend->max_connections, proxy_max_sessions(thread->proxy));
+}
+
+// Nobody is taken yet whom the first checks of new backends would serve in a moment.
+static bool is_held(const struct proxy_thread *thread, const struct listener *listener)
+{
+	return atomic_load_explicit(&thread->proxy->is_held[listener->frontend],
+				    memory_order_relaxed) &&
+	       thread->snapshot->frontends[listener->frontend].state == SLOT_ACTIVE;
 }
 
 static void pause_accepting(struct proxy_thread *thread, struct listener *listener)
@@ -167,8 +173,7 @@ static void pause_accepting(struct proxy_thread *thread, struct listener *listen
 
 static bool take_quota(struct proxy_thread *thread, struct quota *quota)
 {
-	bool may_wait = thread->proxy->config->proxy.on_full == ON_FULL_WAIT;
-	return may_wait ? quota_take_or_wait(thread, quota) : quota_take(quota);
+	return may_wait(thread) ? quota_take_or_wait(thread, quota) : quota_take(quota);
 }
 
 // That of the frontend comes first: a place among all is not to be taken, and given to the next who
@@ -240,13 +245,12 @@ static bool handle_error(struct proxy_thread *thread, struct listener *listener,
 
 static bool accept_one(struct proxy_thread *thread, struct listener *listener)
 {
-	struct proxy *proxy = thread->proxy;
 	struct sockaddr_storage addr;
 	socklen_t size = sizeof(addr);
 	bool is_admitted = take_quotas(thread, listener->frontend);
 	if (!is_admitted)
 		log_full(thread, listener);
-	if (!is_admitted && proxy->config->proxy.on_full == ON_FULL_WAIT) {
+	if (!is_admitted && may_wait(thread)) {
 		pause_accepting(thread, listener);
 		return false;
 	}
@@ -273,6 +277,10 @@ static bool accept_one(struct proxy_thread *thread, struct listener *listener)
 void listener_accept(struct proxy_thread *thread, struct listener *listener)
 {
 	listener->has_more = false;
+	if (is_held(thread, listener)) {
+		listener->is_paused = true;
+		return;
+	}
 	for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
 		if (!accept_one(thread, listener))
 			return;

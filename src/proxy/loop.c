@@ -6,6 +6,8 @@
 
 #include "culvert/balance/grace.h"
 #include "culvert/base/clock.h"
+#include "proxy/affinity.h"
+#include "proxy/follow.h"
 #include "proxy/listener.h"
 #include "proxy/query.h"
 #include "proxy/session.h"
@@ -16,10 +18,16 @@ enum {
 	LAZY_WAIT_MS = 1000, // while only minutes are counted
 };
 
-static bool is_paused(const struct proxy_thread *thread)
+// Nothing will tell that there is a connection, or room for it.
+static bool must_be_asked(const struct listener *listener)
 {
-	for (size_t i = 0; i < thread->proxy->config->n_frontends; i++) {
-		if (thread->listeners[i].is_paused)
+	return listener->is_paused || listener->is_unwatched;
+}
+
+static bool must_ask(const struct proxy_thread *thread)
+{
+	for (size_t i = 0; i < thread->n_listeners; i++) {
+		if (must_be_asked(&thread->listeners[i]))
 			return true;
 	}
 	return false;
@@ -27,20 +35,21 @@ static bool is_paused(const struct proxy_thread *thread)
 
 static bool has_more_to_accept(const struct proxy_thread *thread)
 {
-	for (size_t i = 0; i < thread->proxy->config->n_frontends; i++) {
+	for (size_t i = 0; i < thread->n_listeners; i++) {
 		if (thread->listeners[i].has_more)
 			return true;
 	}
 	return false;
 }
 
-// How long to sleep when nothing happens. A thread without sessions does not wake up at all.
+// How long to sleep when nothing happens: not before the first snapshot has been looked at. A
+// thread without sessions does not wake up at all.
 static int wait_ms(const struct proxy_thread *thread)
 {
-	if (thread->resumed_head || has_more_to_accept(thread) ||
+	if (!thread->snapshot || thread->resumed_head || has_more_to_accept(thread) ||
 	    query_box_look(&thread->questions))
 		return 0;
-	if (thread->n_brisk || is_paused(thread) ||
+	if (thread->n_brisk || must_ask(thread) ||
 	    (counter_read(&thread->n_sessions) && thread->is_brisk_config))
 		return MS_PER_TICK;
 	return counter_read(&thread->n_sessions) ? LAZY_WAIT_MS : -1;
@@ -57,49 +66,6 @@ static int wait_for_events(struct proxy_thread *thread, struct epoll_event *even
 	thread->now_ns = clock_now_ns();
 	thread->tick = (uint32_t)(thread->now_ns / (MS_PER_TICK * NS_PER_MS));
 	return n > 0 ? n : 0;
-}
-
-// on_backend_down = "reset": who is connected to a backend that has just gone down is told.
-static void reset_sessions(struct proxy_thread *thread, const bool *has_gone_down)
-{
-	for (uint32_t i = 1; i < thread->n_touched; i++) {
-		const struct session *session = &thread->sessions[i];
-		if (session->phase == SESSION_RELAYING && has_gone_down[session->backend])
-			session_end(thread, i, SESSION_END_BACKEND_DOWN);
-	}
-}
-
-// What a new snapshot means for sessions that there are already.
-static void sweep(struct proxy_thread *thread)
-{
-	const struct snapshot *snapshot = thread->snapshot;
-	bool any = false;
-	if (snapshot->version == thread->swept_version)
-		return;
-	thread->swept_version = snapshot->version;
-	for (uint32_t i = 0; i < snapshot->n_backends; i++) {
-		const struct snapshot_backend *backend = &snapshot->backends[i];
-		bool was_up = thread->was_up[i];
-		thread->was_up[i] = backend->is_up;
-		thread->has_gone_down[i] = was_up && !backend->is_up && backend->resets_on_down;
-		any = any || thread->has_gone_down[i];
-	}
-	if (any)
-		reset_sessions(thread, thread->has_gone_down);
-}
-
-static void drain(struct proxy_thread *thread)
-{
-	for (size_t i = 0; i < thread->proxy->config->n_frontends; i++) {
-		struct listener *listener = &thread->listeners[i];
-		do
-			listener_accept(thread, listener);
-		while (listener->has_more);
-		listener_close(listener);
-	}
-	thread->is_drained = true;
-	// Pairs with the acquire in proxy_is_drained(): what was taken counts as sessions by now.
-	atomic_fetch_add_explicit(&thread->proxy->n_drained, 1, memory_order_release);
 }
 
 static void handle_event(struct proxy_thread *thread, const struct epoll_event *event)
@@ -125,11 +91,11 @@ static void handle_event(struct proxy_thread *thread, const struct epoll_event *
 // Listeners that could not take what was there when they were told of it, each first in turn.
 static void accept_again(struct proxy_thread *thread, bool has_room)
 {
-	size_t n_frontends = thread->proxy->config->n_frontends;
-	for (size_t i = 0; i < n_frontends; i++) {
-		size_t at = (thread->next_listener + i) % n_frontends;
+	uint32_t n = thread->n_listeners;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t at = (thread->next_listener + i) % n;
 		struct listener *listener = &thread->listeners[at];
-		if (listener->has_more || (listener->is_paused && has_room))
+		if (listener->has_more || (must_be_asked(listener) && has_room))
 			listener_accept(thread, listener);
 	}
 	thread->next_listener++;
@@ -165,7 +131,9 @@ static void run_round(struct proxy_thread *thread)
 	int n = wait_for_events(thread, events);
 	// Pairs with the release in proxy_publish().
 	thread->snapshot = atomic_load_explicit(&thread->proxy->snapshot, memory_order_acquire);
-	sweep(thread);
+	follow_snapshot(thread);
+	if (thread->is_woken)
+		affinity_take_order(thread);
 	for (int i = 0; i < n; i++)
 		handle_event(thread, &events[i]);
 	resume(thread);
@@ -187,7 +155,7 @@ void *loop_run(void *arg)
 		run_round(thread);
 		if (!thread->is_drained &&
 		    atomic_load_explicit(&proxy->is_draining, memory_order_acquire))
-			drain(thread);
+			follow_drain(thread);
 		grace_quiescent();
 	}
 	for (uint32_t i = 1; i < thread->n_touched; i++) {

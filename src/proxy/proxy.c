@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,18 +14,12 @@
 #include "culvert/base/thread.h"
 #include "culvert/net/sockaddr.h"
 #include "proxy/affinity.h"
+#include "proxy/limits.h"
 #include "proxy/loop.h"
 #include "proxy/thread.h"
 
-enum {
-	DESCRIPTORS_APART = 64, // for everything that is no session: log, control, statistics
-	DESCRIPTORS_PER_SESSION = 2,
-	PIPE_SHARE = 8, // a pipe for one session in so many
-	SESSIONS_MIN = 16,
-	SESSIONS_MAX = 10 * 1000 * 1000,
-};
-
-// ---- limits ------------------------------------------------------------------------------------
+// ---- the host
+// ------------------------------------------------------------------------------------
 
 uint32_t proxy_count_threads(const struct config *config)
 {
@@ -37,47 +30,6 @@ uint32_t proxy_count_threads(const struct config *config)
 		return 1;
 	int n = CPU_COUNT(&usable);
 	return n < CONFIG_MAX_WORKERS ? (uint32_t)n : CONFIG_MAX_WORKERS;
-}
-
-// Descriptors that are there for sessions and their pipes, when health checks and listeners have
-// had theirs.
-static uint64_t count_descriptors(const struct proxy *proxy)
-{
-	struct rlimit limit;
-	uint64_t apart = DESCRIPTORS_APART + config_n_backends(proxy->config) +
-			 proxy->n_threads * (proxy->config->n_frontends + 2);
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return 0;
-	return limit.rlim_cur > apart ? limit.rlim_cur - apart : 0;
-}
-
-static int set_limits(struct proxy *proxy, struct err *err)
-{
-	uint32_t wanted = proxy->config->proxy.max_connections;
-	uint64_t n_descriptors = count_descriptors(proxy);
-	// Per eight sessions: two descriptors each, and those of a pipe.
-	uint64_t possible = n_descriptors * PIPE_SHARE / (PIPE_SHARE * DESCRIPTORS_PER_SESSION + 2);
-	if (possible > SESSIONS_MAX)
-		possible = SESSIONS_MAX;
-	if (wanted > possible)
-		return err_set(err, -EMFILE,
-			       "[proxy] max_connections = %u needs about %u open files, and the "
-			       "limit allows %llu connections; raise it (LimitNOFILE=, ulimit -n), "
-			       "or lower max_connections",
-			       wanted, wanted * 2 + wanted / 4 + DESCRIPTORS_APART,
-			       (unsigned long long)possible);
-	if (possible < SESSIONS_MIN)
-		return err_set(err, -EMFILE,
-			       "the limit of open files leaves room for %llu connections only; "
-			       "raise it (LimitNOFILE=, ulimit -n)",
-			       (unsigned long long)possible);
-	proxy->all.max = wanted ? wanted : (uint32_t)possible;
-	proxy->max_pipes = proxy->all.max / PIPE_SHARE / proxy->n_threads + 1;
-	for (size_t i = 0; i < proxy->config->n_frontends; i++) {
-		uint32_t own = proxy->config->frontends[i].max_connections;
-		proxy->frontends[i].max = own ? own : proxy->all.max;
-	}
-	return 0;
 }
 
 // A connection from an address that is not here would fail, as if it lacked a port.
@@ -129,16 +81,23 @@ static int allocate_stats(const struct proxy *proxy, struct proxy_stats *stats)
 	return -ENOMEM;
 }
 
+static bool allocate_slots(struct proxy *proxy)
+{
+	uint32_t n_frontends = proxy->max_frontends + 1;
+	proxy->frontends = calloc(n_frontends, sizeof(*proxy->frontends));
+	proxy->listening = calloc(n_frontends, sizeof(*proxy->listening));
+	proxy->n_listening = calloc(n_frontends, sizeof(*proxy->n_listening));
+	proxy->is_held = calloc(n_frontends, sizeof(*proxy->is_held));
+	proxy->n_failures = calloc(proxy->max_backends + 1, sizeof(*proxy->n_failures));
+	return proxy->frontends && proxy->listening && proxy->n_listening && proxy->is_held &&
+	       proxy->n_failures;
+}
+
 static int allocate(struct proxy *proxy, struct err *err)
 {
-	proxy->max_frontends = config_max_frontends(proxy->config);
-	proxy->max_backends = config_max_backends(proxy->config);
-	proxy->frontends = calloc(proxy->max_frontends + 1, sizeof(*proxy->frontends));
-	proxy->n_failures = calloc(proxy->max_backends + 1, sizeof(*proxy->n_failures));
 	proxy->threads =
 		aligned_alloc(PROXY_CACHE_LINE, proxy->n_threads * sizeof(*proxy->threads));
-	if (!proxy->frontends || !proxy->n_failures || !proxy->threads ||
-	    allocate_stats(proxy, &proxy->before))
+	if (!allocate_slots(proxy) || !proxy->threads || allocate_stats(proxy, &proxy->before))
 		return err_set(err, -ENOMEM, "not enough memory for %u threads", proxy->n_threads);
 	for (uint32_t i = 0; i < proxy->n_threads; i++)
 		proxy->threads[i] = (struct proxy_thread){.epoll_fd = -1, .wake_fd = -1};
@@ -149,11 +108,18 @@ static int allocate(struct proxy *proxy, struct err *err)
 static int open_threads(struct proxy *proxy, struct err *err)
 {
 	int code = 0;
-	for (size_t i = 0; i < proxy->config->n_frontends && !code; i++)
-		code = listener_probe(proxy->config, (uint16_t)i, err);
 	for (uint32_t i = 0; i < proxy->n_threads && !code; i++)
 		code = proxy_thread_init(&proxy->threads[i], proxy, i, err);
 	return code;
+}
+
+// What the snapshot's configuration brings, apart from what the threads see to themselves.
+static void follow(struct proxy *proxy, const struct snapshot *snapshot)
+{
+	if (snapshot->generation->number != proxy->limited_generation)
+		limits_follow(proxy, snapshot);
+	proxy->limited_generation = snapshot->generation->number;
+	offers_hand_over(proxy, snapshot);
 }
 
 int proxy_create(struct proxy **proxy, const struct config *config, struct snapshot *snapshot,
@@ -162,25 +128,58 @@ int proxy_create(struct proxy **proxy, const struct config *config, struct snaps
 	struct proxy *made = calloc(1, sizeof(*made));
 	if (!made)
 		return err_set(err, -ENOMEM, "not enough memory for the proxy");
-	made->config = config;
 	made->alarm_fd = -1;
 	made->n_threads = proxy_count_threads(config);
+	made->max_frontends = config_max_frontends(config);
+	made->max_backends = config_max_backends(config);
+	made->pins_threads = config->proxy.pin_threads;
+	made->has_flow_log = config->flow_log.path != NULL;
 	made->self_port_min = first_local_port();
+	affinity_start(made);
 	int code = allocate(made, err);
 	if (!code)
-		code = set_limits(made, err);
+		code = limits_find(made, config, err);
 	if (!code)
-		code = check_sources(config, err);
+		code = proxy_check(made, config, err);
 	if (!code)
 		code = open_threads(made, err);
+	if (!code)
+		code = offers_open(made, config, err);
 	if (code) {
 		proxy_destroy(made);
 		return code;
 	}
-	affinity_steer(made);
+	offers_keep(made);
+	follow(made, snapshot);
 	atomic_store_explicit(&made->snapshot, snapshot, memory_order_release);
 	*proxy = made;
 	return 0;
+}
+
+// ---- another configuration ---------------------------------------------------------------------
+
+int proxy_check(struct proxy *proxy, const struct config *config, struct err *err)
+{
+	int code = limits_check(proxy, config, err);
+	if (!code)
+		code = check_sources(config, err);
+	return code ? code : offers_check(proxy, config, err);
+}
+
+int proxy_prepare(struct proxy *proxy, const struct config *config, struct err *err)
+{
+	int code = proxy_check(proxy, config, err);
+	return code ? code : offers_open(proxy, config, err);
+}
+
+void proxy_commit(struct proxy *proxy)
+{
+	offers_keep(proxy);
+}
+
+void proxy_abandon(struct proxy *proxy)
+{
+	offers_drop(proxy);
 }
 
 // ---- running -----------------------------------------------------------------------------------
@@ -208,6 +207,7 @@ static void wake_all(struct proxy *proxy)
 
 void proxy_publish(struct proxy *proxy, struct snapshot *snapshot)
 {
+	follow(proxy, snapshot);
 	// Pairs with the acquire in a thread's round.
 	struct snapshot *before =
 		atomic_exchange_explicit(&proxy->snapshot, snapshot, memory_order_acq_rel);
@@ -218,7 +218,14 @@ void proxy_publish(struct proxy *proxy, struct snapshot *snapshot)
 
 void proxy_steer(struct proxy *proxy)
 {
-	affinity_steer(proxy);
+	affinity_ask(proxy);
+}
+
+void proxy_hold_frontend(struct proxy *proxy, uint32_t frontend, bool is_held)
+{
+	atomic_store_explicit(&proxy->is_held[frontend], is_held, memory_order_relaxed);
+	if (!is_held)
+		wake_all(proxy);
 }
 
 void proxy_drain(struct proxy *proxy)
@@ -253,7 +260,11 @@ void proxy_destroy(struct proxy *proxy)
 	for (uint32_t i = 0; proxy->threads && i < proxy->n_threads; i++)
 		proxy_thread_fini(&proxy->threads[i]);
 	free(proxy->threads);
+	offers_close_all(proxy);
 	free(proxy->frontends);
+	free(proxy->listening);
+	free(proxy->n_listening);
+	free(proxy->is_held);
 	free(proxy->n_failures);
 	proxy_stats_fini(&proxy->before);
 	if (proxy->alarm_fd >= 0)
@@ -337,7 +348,9 @@ int proxy_stats(const struct proxy *proxy, struct proxy_stats *stats)
 
 uint64_t proxy_frontend_users(const struct proxy *proxy, uint32_t frontend)
 {
-	uint64_t n = 0;
+	// Pairs with the release of a thread that has closed its listener: what it has accepted
+	// there is counted by now.
+	uint64_t n = atomic_load_explicit(&proxy->n_listening[frontend], memory_order_acquire);
 	for (uint32_t i = 0; i < proxy->n_threads; i++)
 		n += counter_read(&proxy->threads[i].frontends[frontend].traffic.flows_current);
 	return n;
@@ -392,5 +405,5 @@ uint32_t proxy_n_threads(const struct proxy *proxy)
 
 uint32_t proxy_max_sessions(const struct proxy *proxy)
 {
-	return proxy->all.max;
+	return atomic_load_explicit(&proxy->all.max, memory_order_relaxed);
 }

@@ -5,11 +5,16 @@
 
 _Static_assert(CONFIG_MAX_WORKERS <= 64, "a thread is a bit in quota.waiting");
 
+static uint32_t quota_max(const struct quota *quota)
+{
+	return atomic_load_explicit(&quota->max, memory_order_relaxed);
+}
+
 bool quota_take(struct quota *quota)
 {
 	uint32_t used = atomic_load(&quota->used);
 	do {
-		if (used >= quota->max)
+		if (used >= quota_max(quota))
 			return false;
 	} while (!atomic_compare_exchange_weak(&quota->used, &used, used + 1));
 	return true;
@@ -46,6 +51,6 @@ void quota_give(struct proxy_thread *thread, struct quota *quota)
 
 void quota_pass_on(struct proxy_thread *thread, struct quota *quota)
 {
-	if (atomic_load(&quota->used) < quota->max)
+	if (atomic_load(&quota->used) < quota_max(quota))
 		wake_next(thread, quota);
 }

@@ -14,7 +14,7 @@ struct proxy_thread;
 struct quota {
 	_Atomic uint32_t used;
 	_Atomic uint64_t waiting; // by thread: clients are there for whom it had no place
-	uint32_t max;
+	_Atomic uint32_t max;     // w: control (relaxed); changes with the configuration
 };
 
 bool quota_take(struct quota *quota); // false when it is used up

@@ -104,7 +104,7 @@ static uint32_t ticks_of(uint32_t ms)
 
 static uint32_t patience_of(const struct proxy_thread *thread, const struct session *session)
 {
-	const struct config_proxy *proxy = &thread->proxy->config->proxy;
+	const struct config_proxy *proxy = proxy_thread_settings(thread);
 	switch (session->phase) {
 	case SESSION_HEADER:
 		return proxy->header_timeout_ms;
@@ -165,6 +165,23 @@ void session_on_timer(void *arg, uint32_t index)
 		rearm(thread, index);
 	else
 		time_out(thread, index);
+}
+
+void session_follow_timeouts(struct proxy_thread *thread)
+{
+	for (uint32_t i = 1; i < thread->n_touched; i++) {
+		if (thread->sessions[i].is_armed)
+			rearm(thread, i);
+	}
+}
+
+void session_connect_elsewhere(struct proxy_thread *thread, uint32_t index)
+{
+	struct session *session = &thread->sessions[index];
+	session->active = thread->tick;
+	connect_elsewhere(thread, index);
+	if (session->phase == SESSION_CONNECTING)
+		rearm(thread, index);
 }
 
 // ---- relaying ----------------------------------------------------------------------------------
@@ -329,7 +346,7 @@ static void start_relaying(struct proxy_thread *thread, uint32_t index)
 	struct session *session = &thread->sessions[index];
 	session->active = thread->tick;
 	set_phase(thread, session, SESSION_RELAYING);
-	if (thread->proxy->config->flow_log.starts)
+	if (thread->snapshot->config->flow_log.starts)
 		write_down(thread, session, true, SESSION_END_COMPLETED);
 	count_bytes(thread, session, CLIENT, stream_take_syn(&session->streams[CLIENT]));
 	rearm(thread, index);

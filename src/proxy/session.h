@@ -63,5 +63,11 @@ void session_note_refused(struct proxy_thread *thread, uint16_t frontend,
 // The tick at which it ends if nothing happens; sooner, it looks again.
 uint32_t session_deadline(const struct proxy_thread *thread, const struct session *session);
 
+// Timeouts have changed: they count for what there is already.
+void session_follow_timeouts(struct proxy_thread *thread);
+
+// The backend that it is connecting to is not to be used any more.
+void session_connect_elsewhere(struct proxy_thread *thread, uint32_t index);
+
 // Close both ends, by reset unless both sides have said their end, and count how it ended.
 void session_end(struct proxy_thread *thread, uint32_t index, enum session_end end);

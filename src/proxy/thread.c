@@ -14,7 +14,6 @@
 
 enum {
 	TIMER_SLOTS = 4096,
-	BRISK_BELOW_MS = 10000,
 	SPARE_SESSIONS = 4 * EVENTS_AT_ONCE, // ended in a round, but not free before its end
 };
 
@@ -39,6 +38,25 @@ int proxy_thread_watch(struct proxy_thread *thread, int fd, uint32_t session, un
 {
 	return watch(thread->epoll_fd, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI,
 		     (enum subject)end, session);
+}
+
+int proxy_thread_watch_listener(struct proxy_thread *thread, int fd, uint32_t slot)
+{
+	return watch(thread->epoll_fd, fd, EPOLLIN, ABOUT_LISTENER, slot);
+}
+
+uint16_t proxy_thread_pool(const struct proxy_thread *thread, uint16_t frontend)
+{
+	const struct snapshot *snapshot = thread->snapshot;
+	const struct snapshot_frontend *from = &snapshot->frontends[frontend];
+	if (from->state == SLOT_ACTIVE)
+		return from->pool;
+	const char *name = from->owner->pools[from->config->pool].name;
+	for (uint32_t i = 0; i < snapshot->n_pools; i++) {
+		if (strcmp(snapshot->pools[i].config->name, name) == 0)
+			return (uint16_t)i;
+	}
+	return from->pool;
 }
 
 void proxy_thread_log_lack(const char *what, int error)
@@ -75,7 +93,7 @@ static int open_descriptors(struct proxy_thread *thread, struct err *err)
 // Address space for all that there may ever be; memory only for as many as there were at once.
 static int map_sessions(struct proxy_thread *thread, struct err *err)
 {
-	thread->capacity = thread->proxy->all.max + SPARE_SESSIONS;
+	thread->capacity = thread->proxy->max_sessions + SPARE_SESSIONS;
 	thread->n_touched = 1; // 0 names none
 	void *mapped = mmap(NULL, thread->capacity * sizeof(struct session), PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -94,66 +112,59 @@ static int allocate(struct proxy_thread *thread, struct err *err)
 	size_t n_frontends = thread->proxy->max_frontends;
 	size_t n_backends = thread->proxy->max_backends;
 	thread->listeners = calloc(n_frontends + 1, sizeof(*thread->listeners));
+	thread->offered = calloc(n_frontends + 1, sizeof(*thread->offered));
 	thread->frontends = calloc(n_frontends + 1, sizeof(*thread->frontends));
 	thread->backends = calloc(n_backends + 1, sizeof(*thread->backends));
 	thread->was_up = calloc(n_backends + 1, sizeof(bool));
 	thread->has_gone_down = calloc(n_backends + 1, sizeof(bool));
 	for (size_t i = 0; thread->listeners && i < n_frontends; i++)
 		thread->listeners[i].fd = -1;
-	if (!thread->listeners || !thread->frontends || !thread->backends || !thread->was_up ||
-	    !thread->has_gone_down)
+	for (size_t i = 0; thread->offered && i < n_frontends; i++)
+		atomic_init(&thread->offered[i], -1);
+	if (!thread->listeners || !thread->offered || !thread->frontends || !thread->backends ||
+	    !thread->was_up || !thread->has_gone_down)
 		return err_set(err, -ENOMEM, "not enough memory for a thread");
 	return 0;
-}
-
-static int open_frontend(struct proxy_thread *thread, uint16_t frontend, struct err *err)
-{
-	struct listener *listener = &thread->listeners[frontend];
-	int code = listener_open(listener, thread->proxy->config, frontend, err);
-	if (code)
-		return code;
-	code = watch(thread->epoll_fd, listener->fd, EPOLLIN, ABOUT_LISTENER, frontend);
-	return code ? err_sys(err, code, "cannot watch a listener") : 0;
-}
-
-static bool is_brisk_config(const struct config_proxy *config)
-{
-	return config->idle_timeout_ms < BRISK_BELOW_MS ||
-	       config->client_timeout_ms < BRISK_BELOW_MS;
 }
 
 int proxy_thread_init(struct proxy_thread *thread, struct proxy *proxy, uint32_t number,
 		      struct err *err)
 {
-	const struct config *config = proxy->config;
 	*thread = (struct proxy_thread){
 		.proxy = proxy,
 		.number = number,
 		.epoll_fd = -1,
 		.wake_fd = -1,
-		.is_brisk_config = is_brisk_config(&config->proxy),
 	};
 	int code = open_descriptors(thread, err);
 	if (!code)
 		code = map_sessions(thread, err);
 	if (!code)
 		code = allocate(thread, err);
-	if (!code && relay_init(&thread->relay, proxy->max_pipes, config->proxy.splice))
+	if (!code && relay_init(&thread->relay, 0, false)) // follow.c fills in the rest
 		code = err_set(err, -ENOMEM, "not enough memory for a thread's buffer");
-	if (!code && config->flow_log.path)
+	if (!code && proxy->has_flow_log)
 		code = flow_journal_create(&thread->journal, FLOW_JOURNAL_RECORDS, err);
-	for (size_t i = 0; i < config->n_frontends && !code; i++)
-		code = open_frontend(thread, (uint16_t)i, err);
 	if (code)
 		proxy_thread_fini(thread);
 	return code;
 }
 
-void proxy_thread_fini(struct proxy_thread *thread)
+static void close_listeners(struct proxy_thread *thread)
 {
 	size_t n_frontends = thread->proxy ? thread->proxy->max_frontends : 0;
 	for (size_t i = 0; thread->listeners && i < n_frontends; i++)
 		listener_close(&thread->listeners[i]);
+	for (size_t i = 0; thread->offered && i < n_frontends; i++) {
+		if (thread->offered[i] >= 0)
+			close(thread->offered[i]);
+	}
+}
+
+void proxy_thread_fini(struct proxy_thread *thread)
+{
+	close_listeners(thread);
+	free(thread->offered);
 	free(thread->listeners);
 	free(thread->frontends);
 	free(thread->backends);

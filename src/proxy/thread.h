@@ -15,6 +15,7 @@
 #include "culvert/flow/session_end.h"
 #include "culvert/flow/traffic.h"
 #include "proxy/listener.h"
+#include "proxy/offers.h"
 #include "proxy/quota.h"
 #include "proxy/relay.h"
 #include "proxy/session.h"
@@ -43,22 +44,30 @@ struct backend_counters { // w: the thread, r: any
 
 // What the threads share.
 struct proxy {
-	const struct config *config;  // borrowed; of the start: what no reload changes
 	struct proxy_thread *threads; // owned
 	uint32_t n_threads;
 	uint32_t max_frontends; // slots
 	uint32_t max_backends;
-	uint32_t n_running;     // threads that were started
-	uint32_t max_pipes;     // per thread
+	uint32_t n_running;         // threads that were started
+	uint32_t max_sessions;      // that there can ever be room for
+	_Atomic uint32_t max_pipes; // per thread; w: control (relaxed)
+	bool pins_threads;
+	bool has_flow_log;
 	uint16_t self_port_min; // backend ports from here on may be a connection's own source port
 	struct quota all;
-	struct quota *frontends;      // owned
-	_Atomic uint32_t *n_failures; // owned; by backend: failed connects in a row; any thread
-	int alarm_fd;                 // owned; eventfd: a backend's n_failures has come to `fall`
-	struct proxy_stats before;    // w, r: control; what slots had counted for others
+	struct quota *frontends;       // owned; by slot
+	struct offer *offers;          // owned; w, r: control
+	struct listening *listening;   // owned; by slot; w, r: control
+	_Atomic uint32_t *n_listening; // owned; by slot: threads that listen, or are to
+	_Atomic bool *is_held;         // owned; by slot: nobody is accepted for now; w: control
+	uint64_t limited_generation;   // w, r: control: of the snapshot whose limits hold
+	_Atomic uint32_t *n_failures;  // owned; by backend: failed connects in a row; any thread
+	int alarm_fd;                  // owned; eventfd: a backend's n_failures has come to `fall`
+	struct proxy_stats before;     // w, r: control; what slots had counted for others
 	_Atomic(struct snapshot *) snapshot; // w: control (release); r: threads (acquire)
 	_Atomic bool is_draining;            // w: control (release), r: threads (acquire)
 	_Atomic bool is_stopping;            // likewise
+	_Atomic bool should_steer;           // control has asked for it (relaxed)
 	_Atomic bool is_steered;    // connections go to the processor they arrive on: affinity.h
 	_Atomic uint32_t n_drained; // w: threads (release); r: control (acquire)
 };
@@ -69,9 +78,11 @@ struct proxy_thread { // one after another in memory, and none in the lines of t
 	pthread_t pthread;
 	int epoll_fd;
 	int wake_fd;                // eventfd: control has something new
-	struct listener *listeners; // owned; one per frontend
+	struct listener *listeners; // owned; by slot of their frontends
+	uint32_t n_listeners;       // slots that have ever been used
+	_Atomic int *offered;       // owned; by slot: a listening socket to be taken, or -1
 	struct relay relay;
-	uint32_t next_source;   // in config->proxy.source_addrs
+	uint32_t next_source;   // in the configuration's proxy.source_addrs
 	uint32_t next_listener; // the first to accept what had to wait
 
 	struct session *sessions; // owned; mapped, touched only as far as they were ever used
@@ -86,9 +97,10 @@ struct proxy_thread { // one after another in memory, and none in the lines of t
 
 	struct query_box questions; // of control about the sessions: query.h
 
-	uint64_t swept_version; // of the snapshot that the next two are of
-	bool *was_up;           // owned; by backend
-	bool *has_gone_down;    // owned; by backend; those whose sessions were reset for it
+	uint64_t seen_version;    // of the snapshot that the next three are of
+	uint64_t seen_generation; // what follow.c has seen to
+	bool *was_up;             // owned; by backend
+	bool *has_gone_down;      // owned; by backend; those whose sessions were reset for it
 
 	// Of this round.
 	const struct snapshot *snapshot; // borrowed
@@ -114,6 +126,18 @@ void proxy_thread_wake(struct proxy_thread *thread);
 
 // Watch `fd`, edge-triggered, for everything that can happen to it. 0 or -errno.
 int proxy_thread_watch(struct proxy_thread *thread, int fd, uint32_t session, unsigned end);
+
+// The same for a listener, of connections that come in.
+int proxy_thread_watch_listener(struct proxy_thread *thread, int fd, uint32_t slot);
+
+// The number of the pool whose backends serve a frontend's sessions. Those that a removed frontend
+// has left without a backend yet get one of the pool that now has the name of theirs.
+uint16_t proxy_thread_pool(const struct proxy_thread *thread, uint16_t frontend);
+
+static inline const struct config_proxy *proxy_thread_settings(const struct proxy_thread *thread)
+{
+	return &thread->snapshot->config->proxy;
+}
 
 // A line about something that this host lacks, now and then.
 void proxy_thread_log_lack(const char *what, int error);

@@ -36,3 +36,6 @@ void scheduler_destroy(struct scheduler *scheduler); // NULL is legal
 // SCHEDULER_NO_BACKEND when there is none. Never allocates. Maglev answers alike in every
 // scheduler, process and host: by the hash, and by which backends were tried.
 int32_t scheduler_pick(struct scheduler *scheduler, const struct scheduler_pick *pick);
+
+// The same for a frontend that has no scheduler any more: as Maglev picks. Any thread.
+int32_t scheduler_pick_by_hash(const struct scheduler_pick *pick);

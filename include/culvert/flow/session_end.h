@@ -9,6 +9,7 @@
 	X(CLIENT_RESET, "client_reset", "the client reset it, or was lost")                    \
 	X(BACKEND_RESET, "backend_reset", "the backend reset it, or was lost")                 \
 	X(BACKEND_DOWN, "backend_down", "the backend was found dead")                          \
+	X(DRAIN_TIMEOUT, "drain_timeout", "of what was removed, when drain_timeout was over")  \
 	X(IDLE, "idle_timeout", "nothing moved for idle_timeout")                              \
 	X(CLIENT_TIMEOUT, "client_timeout", "the client did not take or say what it had to")   \
 	X(NO_BACKEND, "no_backend", "no backend was up")                                       \
@@ -38,7 +39,7 @@ const char *session_end_text(enum session_end end);
 	X(UNREACHABLE, "unreachable") /* no route, or a router said so */           \
 	X(NO_PORT, "no_source_port")  /* this host's ephemeral ports are used up */ \
 	X(LACK, "out_of_resources")   /* descriptors or memory of this host */      \
-	X(ABANDONED, "abandoned")     /* the session ended first */                 \
+	X(ABANDONED, "abandoned")     /* given up before it was decided */                 \
 	X(OTHER, "other")
 
 enum connect_result {

@@ -13,7 +13,7 @@ struct proxy;
 // The threads that will pick backends, each by schedulers of its own.
 uint32_t proxy_count_threads(const struct config *config);
 
-// Open every listener, one per frontend and thread. `config` is borrowed, as long as the proxy;
+// Open every listener, one per frontend and thread. `config` is borrowed for the call;
 // `snapshot` is owned by the proxy on success. No thread runs yet. 0 or -errno.
 int proxy_create(struct proxy **proxy, const struct config *config, struct snapshot *snapshot,
 		 struct err *err);
@@ -22,6 +22,21 @@ int proxy_start(struct proxy *proxy, struct err *err);
 // Decide by `snapshot` from now on, and free the one before when nobody holds it any more. Sessions
 // of backends that went down are reset where the pool says so.
 void proxy_publish(struct proxy *proxy, struct snapshot *snapshot);
+
+// Another configuration in four steps. Could it be served: limits, source addresses, the addresses
+// of frontends that are new? Nothing changes. 0 or -errno.
+int proxy_check(struct proxy *proxy, const struct config *config, struct err *err);
+// The same, and listen for its new frontends, whose clients wait until a snapshot has them. 0, or
+// -errno and then nothing has changed. Before the registry takes the configuration over.
+int proxy_prepare(struct proxy *proxy, const struct config *config, struct err *err);
+// The registry has taken it over, and the next snapshot to be published is of it; or it has not,
+// and nothing has happened.
+void proxy_commit(struct proxy *proxy);
+void proxy_abandon(struct proxy *proxy);
+
+// While it is held a frontend's clients wait in the listen queue, and are not turned away for want
+// of a backend. A frontend that is removed meanwhile serves its last clients all the same.
+void proxy_hold_frontend(struct proxy *proxy, uint32_t frontend, bool is_held);
 
 // Connections go to the thread of the processor that they arrive on, while that gives every thread
 // its share; when it did not, this tries again. To be called now and then.
@@ -42,8 +57,9 @@ void proxy_destroy(struct proxy *proxy); // stops; NULL is legal
 int proxy_alarm_fd(const struct proxy *proxy);
 int32_t proxy_take_suspect(struct proxy *proxy);
 
-// Sessions that refer to a slot. When control has published that a frontend or backend was removed,
-// and has closed the frontend's listeners, their number only falls.
+// Sessions that refer to a slot, and threads that listen for it. When control has published that a
+// frontend or backend was removed, their number comes to 0: threads take who waits and close the
+// listeners, and what is left when the slot is over is reset.
 uint64_t proxy_frontend_users(const struct proxy *proxy, uint32_t frontend);
 uint64_t proxy_backend_users(const struct proxy *proxy, uint32_t backend);
 // The slot has no users and is to be another's: its counters begin at 0. 0 or -ENOMEM.
