@@ -20,20 +20,22 @@
 #include "flow_writer.h"
 #include "inquiry.h"
 #include "privileges.h"
+#include "proxy_hold.h"
 #include "service.h"
 
 enum { DRAIN_LOOK_US = 20000, FIRST_CHECKS_MS = 1000, REASON_MAX = 128, SESSIONS_TEXT_MAX = 32 };
 
 struct proxy_mode {
-	struct config *config; // of the start, borrowed; everything else is owned
+	// Everything is owned.
 	struct service service;
 	struct proxy *proxy;
 	struct flow_writer *flow_writer; // NULL: no flow log
 	struct inquiry *inquiry;
-	struct event *alarm;             // the data path suspects a backend
-	struct event *steering;          // every minute
-	struct event *draining;          // while sessions are let finish
-	uint64_t drain_end_ns;           // 0: not draining
+	struct proxy_hold hold;
+	struct event *alarm;    // the data path suspects a backend
+	struct event *steering; // every minute
+	struct event *draining; // while sessions are let finish
+	uint64_t drain_end_ns;  // 0: not draining
 	bool is_ready;
 };
 
@@ -64,7 +66,7 @@ static void look_at_drain(evutil_socket_t fd, short what, void *arg)
 static void start_drain(struct proxy_mode *self, int signal_number, uint64_t n_sessions)
 {
 	const struct timeval look = {.tv_usec = DRAIN_LOOK_US};
-	uint32_t drain_ms = self->config->proxy.drain_timeout_ms;
+	uint32_t drain_ms = self->service.config->proxy.drain_timeout_ms;
 	char text[SESSIONS_TEXT_MAX];
 	if (n_sessions)
 		log_info("culvert",
@@ -87,7 +89,7 @@ static void on_stop(void *arg, int signal_number)
 	char text[SESSIONS_TEXT_MAX];
 	uint64_t n_sessions = proxy_n_sessions(self->proxy);
 	bool is_again = self->drain_end_ns != 0;
-	if (!is_again && self->config->proxy.drain_timeout_ms > 0) {
+	if (!is_again && self->service.config->proxy.drain_timeout_ms > 0) {
 		start_drain(self, signal_number, n_sessions);
 		return;
 	}
@@ -175,37 +177,36 @@ static void on_reopen_logs(void *arg)
 	flow_writer_reopen(self->flow_writer);
 }
 
-// Listeners stay as they are.
+static int refuse_while_stopping(const struct proxy_mode *self, struct err *err)
+{
+	return self->drain_end_ns ? err_set(err, -EBUSY, "culvert is stopping") : 0;
+}
+
 static int check_config(void *arg, const struct config *config, struct err *err)
 {
 	const struct proxy_mode *self = arg;
-	struct registry_match match;
-	int code = registry_match(self->service.registry, config, &match, err);
-	if (code)
-		return code;
-	size_t n_before = registry_config(self->service.registry)->n_frontends;
-	if (config->n_frontends != n_before)
-		code = err_set(err, -EBUSY,
-			       "frontends cannot be added or removed in proxy mode while culvert "
-			       "runs; restart it");
-	for (size_t i = 0; i < config->n_frontends && !code; i++) {
-		if (match.frontends[i] != REGISTRY_NEW)
-			continue;
-		err->line = config->frontends[i].line;
-		err->column = config->frontends[i].column;
-		code = err_set(err, -EBUSY,
-			       "frontend %s: listen_addr cannot change in proxy mode while culvert "
-			       "runs; restart it",
-			       config->frontends[i].name);
-	}
-	registry_match_fini(&match);
-	return code;
+	int code = refuse_while_stopping(self, err);
+	return code ? code : proxy_check(self->proxy, config, err);
+}
+
+static int prepare_config(void *arg, const struct config *config, struct err *err)
+{
+	struct proxy_mode *self = arg;
+	return proxy_prepare(self->proxy, config, err);
+}
+
+static void abandon_config(void *arg)
+{
+	struct proxy_mode *self = arg;
+	proxy_abandon(self->proxy);
 }
 
 static int follow_config(void *arg, struct err *err)
 {
-	(void)arg;
 	(void)err;
+	struct proxy_mode *self = arg;
+	proxy_commit(self->proxy);
+	proxy_hold_start(&self->hold);
 	return 0;
 }
 
@@ -232,6 +233,8 @@ static void on_alarm(evutil_socket_t fd, short what, void *arg)
 		char reason[REASON_MAX];
 		const struct snapshot_backend *b =
 			registry_backend(self->service.registry, (uint32_t)backend);
+		if (!b->config) // it has drained, and the data path is about to hear of it
+			continue;
 		snprintf(reason, sizeof(reason), "%u connects of clients in a row failed",
 			 b->pool_config->fall);
 		health_report_failure(self->service.health, (size_t)backend, reason);
@@ -257,7 +260,7 @@ static int open_events(struct proxy_mode *self, struct err *err)
 	if (!self->alarm || !self->draining || !self->steering || event_add(self->alarm, NULL) ||
 	    event_add(self->steering, &minute))
 		return err_set(err, -ENOMEM, "not enough memory for events");
-	return 0;
+	return proxy_hold_open(&self->hold, &self->service, self->proxy, err);
 }
 
 // The library would complain by itself, on standard error.
@@ -283,12 +286,12 @@ static int open_proxy(struct proxy_mode *self, struct err *err)
 	struct snapshot *snapshot;
 	warn_of_packet_mode();
 	// What DSR mode leaves for its next start would keep clients out.
-	if (self->config->firewall_manage && may_change_rules())
+	if (self->service.config->firewall_manage && may_change_rules())
 		(void)firewall_remove_lapsing(NULL);
 	int code = registry_snapshot(self->service.registry, &snapshot, err);
 	if (code)
 		return code;
-	code = proxy_create(&self->proxy, self->config, snapshot, err);
+	code = proxy_create(&self->proxy, self->service.config, snapshot, err);
 	if (code)
 		snapshot_destroy(snapshot);
 	return code;
@@ -298,7 +301,7 @@ static int open_proxy(struct proxy_mode *self, struct err *err)
 // checks have passed, and are not turned away.
 static int open_all(struct proxy_mode *self, struct err *err)
 {
-	int code = service_open(&self->service, proxy_count_threads(self->config), err);
+	int code = service_open(&self->service, proxy_count_threads(self->service.config), err);
 	if (!code)
 		code = open_proxy(self, err);
 	if (!code)
@@ -318,6 +321,7 @@ static void close_all(struct proxy_mode *self)
 {
 	inquiry_forget(self->inquiry);
 	service_close_outward(&self->service);
+	proxy_hold_close(&self->hold);
 	if (self->draining)
 		event_free(self->draining);
 	if (self->steering)
@@ -383,12 +387,12 @@ static int open_flow_log(struct proxy_mode *self, struct err *err)
 {
 	struct flow_journal *journals[CONFIG_MAX_WORKERS];
 	uint32_t n = proxy_n_threads(self->proxy);
-	if (!self->config->flow_log.path)
+	if (!self->service.config->flow_log.path)
 		return 0;
 	for (uint32_t i = 0; i < n; i++)
 		journals[i] = proxy_flow_journal(self->proxy, i);
 	struct flow_writer_params params = {
-		.config = self->config,
+		.config = self->service.config,
 		.registry = self->service.registry,
 		.journals = journals,
 		.n_journals = n,
@@ -401,7 +405,7 @@ static int serve(struct proxy_mode *self, struct err *err)
 	await_backends(self);
 	if (self->drain_end_ns || event_base_got_break(self->service.base))
 		return 0; // told to stop before it began
-	int code = privileges_settle(self->config, err);
+	int code = privileges_settle(self->service.config, err);
 	if (!code)
 		code = open_flow_log(self, err);
 	if (!code)
@@ -428,6 +432,8 @@ int proxy_mode_run(struct config *config)
 		.forget_backend = forget_backend,
 		.reopen_logs = on_reopen_logs,
 		.check_config = check_config,
+		.prepare_config = prepare_config,
+		.abandon_config = abandon_config,
 		.follow_config = follow_config,
 		.api =
 			{
@@ -440,7 +446,7 @@ int proxy_mode_run(struct config *config)
 				.explain = explain_client,
 			},
 	};
-	struct proxy_mode self = {.config = config};
+	struct proxy_mode self = {0};
 	self.service =
 		(struct service){.config = config_ref(config), .hooks = &hooks, .arg = &self};
 	log_info("culvert", "version " CULVERT_VERSION ", configuration %s", config->path);

@@ -154,18 +154,30 @@ static int check_mode(struct reload *reload, const struct config *config,
 	return code;
 }
 
+// 0, or -errno and then nothing has changed.
+static int apply(struct service *service, struct config *config, struct err *err)
+{
+	const struct service_hooks *hooks = service->hooks;
+	int code = hooks->prepare_config ? hooks->prepare_config(service->arg, config, err) : 0;
+	if (code)
+		return code;
+	code = registry_apply(service->registry, config, clock_now_ns(), err);
+	if (code && hooks->abandon_config)
+		hooks->abandon_config(service->arg);
+	return code;
+}
+
 static void take_over(struct reload *reload, struct config *config, struct reload_result *result)
 {
 	struct err err = {0};
-	int code = registry_apply(reload->service->registry, config, clock_now_ns(), &err);
-	if (code) {
+	if (apply(reload->service, config, &err)) {
 		refuse_for(reload, result, &err);
 		return;
 	}
 	result->outcome = RELOAD_OK;
 	reload->loaded_ms = clock_wall_ms();
 	log_set_level(config->log_level);
-	code = service_follow_config(reload->service, config, &err);
+	int code = service_follow_config(reload->service, config, &err);
 	reload_plan_summary(&result->plan, result->summary, sizeof(result->summary));
 	if (!code)
 		return;

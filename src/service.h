@@ -35,6 +35,10 @@ struct service_hooks {
 	// Could the mode run with this configuration from now on? Nothing changes. 0, or -errno
 	// with what is in the way, and where in the file if it is known.
 	int (*check_config)(void *arg, const struct config *config, struct err *err);
+	// The registry is about to take it over: get what may not be had. 0, or -errno with what is
+	// in the way, and then nothing has changed. And: the registry has not. NULL: nothing to do.
+	int (*prepare_config)(void *arg, const struct config *config, struct err *err);
+	void (*abandon_config)(void *arg);
 	// The registry has taken it over, and its snapshot follows: see to all else. 0 or -errno.
 	int (*follow_config)(void *arg, struct err *err);
 	struct api_ops api;

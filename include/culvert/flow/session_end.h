@@ -39,7 +39,7 @@ const char *session_end_text(enum session_end end);
 	X(UNREACHABLE, "unreachable") /* no route, or a router said so */           \
 	X(NO_PORT, "no_source_port")  /* this host's ephemeral ports are used up */ \
 	X(LACK, "out_of_resources")   /* descriptors or memory of this host */      \
-	X(ABANDONED, "abandoned")     /* given up before it was decided */                 \
+	X(ABANDONED, "abandoned")     /* given up before it was decided */          \
 	X(OTHER, "other")
 
 enum connect_result {
