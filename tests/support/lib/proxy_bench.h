@@ -26,7 +26,8 @@ struct proxy_bench {
 	struct proxy *proxy;
 	struct err err;
 	struct freeze freeze;
-	unsigned n_open; // descriptors before anything was made
+	unsigned n_open;    // descriptors before anything was made
+	bool has_forgotten; // a slot was given to another: its sums begin anew
 };
 
 // One thread, patience of a minute with everything, and one pool that takes turns. False when
@@ -52,6 +53,14 @@ void proxy_bench_thaw(struct proxy_bench *bench);
 // Tell the proxy about the health of a backend, by its running number. Its threads have seen it
 // when this returns.
 void proxy_bench_set_up(struct proxy_bench *bench, uint32_t backend, bool is_up);
+
+// Another configuration, which outlives the bench; every backend is up in it. Its threads have left
+// the one before when this returns 0; else it is -errno and bench->err.
+int proxy_bench_take(struct proxy_bench *bench, struct config *config);
+// What has changed in bench->registry.
+void proxy_bench_publish(struct proxy_bench *bench);
+// The time to drain is over, when the configuration gives none.
+void proxy_bench_end_drains(struct proxy_bench *bench);
 
 // Numbers of now.
 uint64_t proxy_bench_n_ends(const struct proxy_bench *bench, enum session_end end);
