@@ -74,13 +74,13 @@ static void tell_frontend(struct account *account)
 		say(account, "%s over %s is of no frontend: the kernel gets it.", vip, protocol);
 	else if (frontend->state != SLOT_ACTIVE)
 		say(account,
-		    "%s over %s is frontend %s, which the configuration has left out: what there is "
+		    "%s over %s is frontend %s, which the configuration has left out: what there "
+		    "is "
 		    "goes on, and nothing new begins.",
 		    vip, protocol, frontend->config->name);
 	else
 		say(account, "%s over %s is frontend %s, served by pool %s.", vip, protocol,
-		    frontend->config->name,
-		    frontend->owner->pools[frontend->config->pool].name);
+		    frontend->config->name, frontend->owner->pools[frontend->config->pool].name);
 }
 
 static void tell_flow(struct account *account)
@@ -110,7 +110,7 @@ static void tell_skipped(struct account *account)
 {
 	size_t i;
 	json_t *entry;
-	json_array_foreach (account->choice.skipped, i, entry)
+	json_array_foreach(account->choice.skipped, i, entry)
 		say(account, "%s is passed over: %s.",
 		    json_string_value(json_object_get(entry, "backend")),
 		    json_string_value(json_object_get(entry, "reason")));
@@ -141,8 +141,9 @@ static void tell_turns(struct account *account)
 		say(account, "%s is the only one left.",
 		    label(account, account->choice.backend, backend));
 	else if (n)
-		say(account, "%s goes by %s: which of the %zu candidates it is, is decided when the "
-			     "connection comes.",
+		say(account,
+		    "%s goes by %s: which of the %zu candidates it is, is decided when the "
+		    "connection comes.",
 		    config_scheduler_name(kind), is_by_load ? "loads" : "turns", n);
 }
 
@@ -180,8 +181,9 @@ static void tell_hop(struct account *account)
 		return;
 	case HOP_UNRESOLVED:
 		account->verdict = verdict_name(VERDICT_DROP_NEIGHBOUR_UNRESOLVED);
-		say(account, "Its next hop on %s has not told its link address yet: the packet is "
-			     "dropped.",
+		say(account,
+		    "Its next hop on %s has not told its link address yet: the packet is "
+		    "dropped.",
 		    interface);
 		return;
 	case HOP_READY:
@@ -282,15 +284,14 @@ static json_t *to_json(const struct account *account)
 	const struct snapshot_frontend *frontend = account->frontend;
 	const struct explain_choice *choice = &account->choice;
 	json_t *slot = choice->place < 0 ? json_null() : json_integer(choice->place);
-	return json_pack(
-		"{s:s?, s:s?, s:s?, s:o, s:o, s:o, s:o, s:O, s:O, s:o, s:s, s:O}", "frontend",
-		frontend ? frontend->config->name : NULL, "pool",
-		frontend ? frontend->owner->pools[frontend->config->pool].name : NULL, "scheduler",
-		frontend ? config_scheduler_name(frontend->scheduler) : NULL, "hash",
-		hash_to_json(account), "slot", slot, "flow", flow_to_json(account), "backend",
-		backend_to_json(account), "candidates", choice->candidates, "skipped",
-		choice->skipped, "hop", hop_to_json(account), "verdict", account->verdict, "steps",
-		account->steps);
+	return json_pack("{s:s?, s:s?, s:s?, s:o, s:o, s:o, s:o, s:O, s:O, s:o, s:s, s:O}",
+			 "frontend", frontend ? frontend->config->name : NULL, "pool",
+			 frontend ? frontend->owner->pools[frontend->config->pool].name : NULL,
+			 "scheduler", frontend ? config_scheduler_name(frontend->scheduler) : NULL,
+			 "hash", hash_to_json(account), "slot", slot, "flow", flow_to_json(account),
+			 "backend", backend_to_json(account), "candidates", choice->candidates,
+			 "skipped", choice->skipped, "hop", hop_to_json(account), "verdict",
+			 account->verdict, "steps", account->steps);
 }
 
 static bool choose(const struct explain_params *params, int32_t frontend, struct account *account)

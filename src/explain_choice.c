@@ -38,8 +38,8 @@ static json_t *why_not(const struct explain_params *params, uint32_t slot)
 }
 
 // Schedulers that go by loads take those that cannot be reached last.
-static json_t *why_last(const struct explain_params *params, const struct snapshot_frontend *frontend,
-			uint32_t slot)
+static json_t *why_last(const struct explain_params *params,
+			const struct snapshot_frontend *frontend, uint32_t slot)
 {
 	enum hop_state hop = params->snapshot->backends[slot].hop.state;
 	bool is_by_load = frontend->scheduler == SCHEDULER_LEAST_CONNECTIONS ||

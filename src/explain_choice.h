@@ -8,9 +8,9 @@
 enum { EXPLAIN_NOBODY = -1, EXPLAIN_OPEN = -2 };
 
 struct explain_choice {
-	uint32_t hash;     // Maglev only, as the next
-	int32_t place;     // in its table; -1: there is none
-	int32_t backend;   // slot; EXPLAIN_NOBODY; EXPLAIN_OPEN: one of the candidates
+	uint32_t hash;      // Maglev only, as the next
+	int32_t place;      // in its table; -1: there is none
+	int32_t backend;    // slot; EXPLAIN_NOBODY; EXPLAIN_OPEN: one of the candidates
 	json_t *candidates; // owned: names of those that may get it
 	json_t *skipped;    // owned: [{"backend","reason"}]
 };

@@ -195,8 +195,7 @@ static struct question *prepare(struct inquiry *inquiry, uint32_t limit,
 		question->request = request;
 		question->limit = limit;
 		question->query = query_create(inquiry->path->n_parts(inquiry->arg), limit);
-		question->patience =
-			evtimer_new(inquiry->service->base, on_impatience, question);
+		question->patience = evtimer_new(inquiry->service->base, on_impatience, question);
 	}
 	if (question && question->query && question->patience &&
 	    event_add(question->patience, &patience) == 0) {
@@ -278,7 +277,7 @@ void inquiry_close(struct inquiry *inquiry)
 }
 
 static int open_on(struct inquiry **inquiry, const struct service *service,
-		 const struct inquiry_path *path, void *arg, struct err *err)
+		   const struct inquiry_path *path, void *arg, struct err *err)
 {
 	struct inquiry *made = calloc(1, sizeof(*made));
 	if (!made)
@@ -344,8 +343,8 @@ static void ask_proxy(void *proxy, struct query *query)
 	proxy_ask(proxy, query);
 }
 
-int inquiry_open_proxy(struct inquiry **inquiry, const struct service *service,
-		       struct proxy *proxy, struct err *err)
+int inquiry_open_proxy(struct inquiry **inquiry, const struct service *service, struct proxy *proxy,
+		       struct err *err)
 {
 	static const struct inquiry_path path = {snapshot_of_proxy, threads_of_proxy, ask_proxy};
 	return open_on(inquiry, service, &path, proxy, err);

@@ -41,7 +41,7 @@ struct packet_mode {
 	struct engine *engine;
 	struct flow_writer *flow_writer; // NULL: no flow log
 	struct inquiry *inquiry;
-	struct readiness *readiness;     // NULL: what is healthy gets traffic
+	struct readiness *readiness; // NULL: what is healthy gets traffic
 	struct passive *passive;
 	struct settling *settling; // NULL in other modes than DSR
 	uint64_t received_at_last_totals;

@@ -31,8 +31,7 @@ static json_t *backend_of(const struct registry *registry, const struct flow_row
 {
 	if (row->backend == QUERY_ANY)
 		return json_null();
-	const struct snapshot_backend *backend =
-		registry_backend(registry, (uint32_t)row->backend);
+	const struct snapshot_backend *backend = registry_backend(registry, (uint32_t)row->backend);
 	return backend->config ? api_name_of_backend(backend) : NULL;
 }
 
@@ -46,13 +45,13 @@ json_t *api_flow_to_json(const struct registry *registry, const struct flow_row 
 		json_decref(backend);
 		return NULL;
 	}
-	json_t *object = json_pack(
-		"{s:s, s:s, s:s, s:o, s:s, s:f, s:f, s:{s:I, s:I}}", "protocol",
-		row->client.proto == IPPROTO_UDP ? "udp" : "tcp", "client",
-		endpoint_format(&row->client, client), "frontend", frontend->config->name,
-		"backend", backend, "state", row->state, "idle", (double)row->idle_ms / MS_PER_S,
-		"expires_in", (double)row->expires_ms / MS_PER_S, "bytes", "rx",
-		(json_int_t)row->bytes_rx, "tx", (json_int_t)row->bytes_tx);
+	json_t *object = json_pack("{s:s, s:s, s:s, s:o, s:s, s:f, s:f, s:{s:I, s:I}}", "protocol",
+				   row->client.proto == IPPROTO_UDP ? "udp" : "tcp", "client",
+				   endpoint_format(&row->client, client), "frontend",
+				   frontend->config->name, "backend", backend, "state", row->state,
+				   "idle", (double)row->idle_ms / MS_PER_S, "expires_in",
+				   (double)row->expires_ms / MS_PER_S, "bytes", "rx",
+				   (json_int_t)row->bytes_rx, "tx", (json_int_t)row->bytes_tx);
 	if (object && row->nat.port_be &&
 	    json_object_set_new(object, "nat", json_string(endpoint_format(&row->nat, nat)))) {
 		json_decref(object);

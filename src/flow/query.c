@@ -84,8 +84,8 @@ void query_give_back(struct query_box *box, struct query_part *part)
 	static const uint64_t ring = 1;
 	struct query *query = part->query;
 	int wake_fd = query->wake_fd;
-	// The box first: when all parts are back, control may post others. Both pair with the acquire
-	// in query_is_done(), after which the query may be gone.
+	// The box first: when all parts are back, control may post others. Both pair with the
+	// acquire in query_is_done(), after which the query may be gone.
 	atomic_store_explicit(&box->part, NULL, memory_order_relaxed);
 	if (atomic_fetch_sub_explicit(&query->n_posted, 1, memory_order_acq_rel) == 1)
 		(void)!write(wake_fd, &ring, sizeof(ring));

@@ -115,9 +115,9 @@ void engine_ask(struct engine *engine, struct query *query)
 {
 	if (query->is_for_one) {
 		const struct query_filter *filter = &query->filter;
-		struct steer_client to = steering_of_client(&engine->capture.steering,
-							    &filter->client, filter->client_port_be,
-							    (uint16_t)filter->frontend);
+		struct steer_client to =
+			steering_of_client(&engine->capture.steering, &filter->client,
+					   filter->client_port_be, (uint16_t)filter->frontend);
 		query->hash = to.hash;
 		query_begin(query, 1);
 		post(engine, query, to.worker);

@@ -57,8 +57,7 @@ void sample_take(struct sample_tap *tap, const struct packet *packet)
 {
 	static const uint64_t ring = 1;
 	// Pairs with the exchange in engine_disarm() and the release in engine_arm().
-	struct sample *sample =
-		atomic_exchange_explicit(&tap->sample, NULL, memory_order_acq_rel);
+	struct sample *sample = atomic_exchange_explicit(&tap->sample, NULL, memory_order_acq_rel);
 	if (!sample)
 		return;
 	struct sample_frame *frame = claim(sample);
@@ -139,8 +138,7 @@ static void dump_all(const struct sample *sample, pcap_dumper_t *dumper)
 	for (uint32_t i = 0; i < n; i++) {
 		const struct sample_frame *frame = &sample->frames[i];
 		struct pcap_pkthdr header = {
-			.ts = {.tv_sec = frame->time.tv_sec,
-			       .tv_usec = frame->time.tv_nsec / 1000},
+			.ts = {.tv_sec = frame->time.tv_sec, .tv_usec = frame->time.tv_nsec / 1000},
 			.caplen = frame->n_bytes,
 			.len = frame->len,
 		};

@@ -15,7 +15,7 @@
 struct sample;
 
 struct sample_tap {
-	_Atomic uint32_t reason;         // w: control, r: the thread; relaxed; VERDICT_NONE: not armed
+	_Atomic uint32_t reason; // w: control, r: the thread; relaxed; VERDICT_NONE: not armed
 	_Atomic(struct sample *) sample; // w: both, by exchange; acquire and release
 };
 

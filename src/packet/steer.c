@@ -77,8 +77,9 @@ struct client_key {
 	uint16_t frontend;
 };
 
-struct steer_client steering_of_client(const struct steering *steering, const struct ip_addr *client,
-				       uint16_t port_be, uint16_t frontend)
+struct steer_client steering_of_client(const struct steering *steering,
+				       const struct ip_addr *client, uint16_t port_be,
+				       uint16_t frontend)
 {
 	struct client_key key = {*client, port_be, frontend};
 	uint64_t hash = XXH3_64bits_withSeed(&key, sizeof(key), steering->secret);

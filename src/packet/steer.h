@@ -29,8 +29,9 @@ void steering_slice(const struct steering *steering, uint32_t worker, uint16_t *
 		    uint32_t *n_ports);
 
 // Any thread.
-struct steer_client steering_of_client(const struct steering *steering, const struct ip_addr *client,
-				       uint16_t port_be, uint16_t frontend);
+struct steer_client steering_of_client(const struct steering *steering,
+				       const struct ip_addr *client, uint16_t port_be,
+				       uint16_t frontend);
 
 // Sets packet->view, and either verdict (dropped or passed) or from, worker and what a lookup
 // needs. A fragment after the first has no ports to go by, so that fragments.h must say the rest.

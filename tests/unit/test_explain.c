@@ -89,8 +89,8 @@ static void compare(struct rig *rig, unsigned n)
 		uint32_t client = CLIENT + serial++ * 7;
 		uint16_t port = (uint16_t)(1024 + serial * 31 % 60000);
 		json_t *said = explain_client(rig, client, port, "10.1.0.100:80");
-		cr_expect_str_eq(text_of(said, "backend"), send_syn(rig, client, port),
-				 "client %u", i);
+		cr_expect_str_eq(text_of(said, "backend"), send_syn(rig, client, port), "client %u",
+				 i);
 		json_decref(said);
 	}
 }
@@ -128,7 +128,8 @@ static const char *why(const json_t *said, const char *backend)
 {
 	size_t i;
 	json_t *entry;
-	json_array_foreach (json_object_get(said, "skipped"), i, entry) {
+	json_array_foreach(json_object_get(said, "skipped"), i, entry)
+	{
 		if (strcmp(text_of(entry, "backend"), backend) == 0)
 			return text_of(entry, "reason");
 	}

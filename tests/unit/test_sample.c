@@ -123,11 +123,11 @@ static const struct {
 	uint16_t payload;
 	enum quirk quirk;
 } cases[] = {
-	{VERDICT_DROP_NO_FLOW, TCP_FLAG_ACK, 64, 0, QUIRK_NONE},       // answered by a reset
-	{VERDICT_DROP_NO_FLOW, TCP_FLAG_ACK, 64, 1000, QUIRK_NONE},    // longer than what is kept
+	{VERDICT_DROP_NO_FLOW, TCP_FLAG_ACK, 64, 0, QUIRK_NONE},    // answered by a reset
+	{VERDICT_DROP_NO_FLOW, TCP_FLAG_ACK, 64, 1000, QUIRK_NONE}, // longer than what is kept
 	{VERDICT_DROP_NO_BACKEND, TCP_FLAG_SYN, 64, 0, QUIRK_NOBODY_UP},
-	{VERDICT_DROP_NO_ROUTE, TCP_FLAG_SYN, 64, 0, QUIRK_NO_ROUTE},  // silent
-	{VERDICT_DROP_TTL_EXPIRED, TCP_FLAG_SYN, 1, 0, QUIRK_NONE},    // answered by ICMP
+	{VERDICT_DROP_NO_ROUTE, TCP_FLAG_SYN, 64, 0, QUIRK_NO_ROUTE}, // silent
+	{VERDICT_DROP_TTL_EXPIRED, TCP_FLAG_SYN, 1, 0, QUIRK_NONE},   // answered by ICMP
 	{VERDICT_DROP_BAD_TCP_FLAGS, TCP_FLAG_SYN | TCP_FLAG_FIN, 64, 0, QUIRK_NONE}, // in capture
 	{VERDICT_DROP_TRUNCATED, TCP_FLAG_SYN, 64, 0, QUIRK_CUT_OFF},
 	{VERDICT_DROP_BAD_IP_CHECKSUM, TCP_FLAG_SYN, 64, 0, QUIRK_BAD_CHECKSUM},
@@ -251,7 +251,8 @@ static void *run_source(void *arg)
 	uint8_t frame[SPACE];
 	struct virtio_net_hdr vnet;
 	for (uint32_t i = 0; !atomic_load(&source->is_stopping); i++) {
-		struct frame_spec spec = segment(i % 5 ? TCP_FLAG_ACK : TCP_FLAG_SYN | TCP_FLAG_FIN);
+		struct frame_spec spec =
+			segment(i % 5 ? TCP_FLAG_ACK : TCP_FLAG_SYN | TCP_FLAG_FIN);
 		spec.src = frame_v4(CLIENT + i % 1000);
 		spec.dst_mac = source->rig->scene->link_macs[SCENE_FRONT];
 		uint32_t len = frame_build(&spec, frame, &vnet);
@@ -279,8 +280,7 @@ Test(sample, is_taken_again_and_again_under_traffic, .timeout = 120)
 		for (uint32_t round = 0; round < 60; round++) {
 			uint64_t rung;
 			uint32_t n = 1 + round % 7 * 10;
-			struct sample *sample =
-				sample_create(reasons[round % 2], n, wake_fd);
+			struct sample *sample = sample_create(reasons[round % 2], n, wake_fd);
 			engine_arm(rig.engine, sample);
 			bool is_awaited = round % 3 != 0;
 			// A bell that is rung late is about the sample before.

@@ -58,11 +58,11 @@ struct query_part {
 struct query {
 	// w: control before the parts are posted, r: threads
 	struct query_filter filter;
-	uint32_t limit;    // rows of each part
-	bool is_for_one;   // the flow of filter's client and frontend, found by `hash`
-	uint8_t proto;     // of that flow
-	uint32_t hash;     // packet modes
-	int wake_fd;       // borrowed; an eventfd, written when the last part is given back
+	uint32_t limit;  // rows of each part
+	bool is_for_one; // the flow of filter's client and frontend, found by `hash`
+	uint8_t proto;   // of that flow
+	uint32_t hash;   // packet modes
+	int wake_fd;     // borrowed; an eventfd, written when the last part is given back
 	uint32_t n_parts;
 
 	_Atomic bool is_cancelled; // w: control, r: threads; relaxed: it only saves work
@@ -72,7 +72,8 @@ struct query {
 
 // One per thread; zero is empty.
 struct query_box {
-	_Atomic(struct query_part *) part; // w: control when it is empty, the thread when it is full
+	_Atomic(struct query_part *)
+		part; // w: control when it is empty, the thread when it is full
 };
 
 // ---- control -----------------------------------------------------------------------------------
