@@ -29,7 +29,7 @@ def reload(culvert, changed, outcome="ok", timeout=20):
     before = len(outcomes(culvert))
     path = culvert.directory / "culvert.toml"
     if changed is not None:
-        data = changed if isinstance(changed, (str, bytes)) else config.to_toml(changed)
+        data = changed if isinstance(changed, (str, bytes)) else culvert.config_text(changed)
         draft = path.with_suffix(".draft")
         draft.write_bytes(data if isinstance(data, bytes) else data.encode())
         draft.rename(path)
@@ -276,10 +276,10 @@ def test_a_changed_file_is_noticed(lab, culvert):
     culvert.start(full)
     culvert.await_all_up()
     path = culvert.directory / "culvert.toml"
-    path.write_text(config.to_toml(without(full, "b1")))  # in place
+    path.write_text(culvert.config_text(without(full, "b1")))  # in place
     await_condition(lambda: outcomes(culvert) == ["ok"], "the file was written in place", 20)
     draft = culvert.directory / "draft"
-    draft.write_text(config.to_toml(full))
+    draft.write_text(culvert.config_text(full))
     draft.rename(path)
     await_condition(lambda: outcomes(culvert) == ["ok", "ok"], "another file was renamed", 20)
     os.utime(path)  # another time, the same words
@@ -299,12 +299,12 @@ def test_a_swapped_link_is_noticed(lab, culvert, tmp_path):
         (mount / "..data_tmp").symlink_to(version.name)
         (mount / "..data_tmp").rename(mount / "..data")
 
-    publish(1, config.to_toml(full))
+    publish(1, culvert.config_text(full))
     (mount / "culvert.toml").symlink_to("..data/culvert.toml")
     culvert.write_config = lambda _: mount / "culvert.toml"
     culvert.start(full)
     culvert.await_all_up()
-    publish(2, config.to_toml(without(full, "b2")))
+    publish(2, culvert.config_text(without(full, "b2")))
     await_condition(lambda: outcomes(culvert) == ["ok"], "the link was swapped", 20)
     assert set(http.short_connections(lab, 60)) == {"b1", "b3"}
 
@@ -338,7 +338,7 @@ def test_broken_files_change_nothing(mode_lab, make_culvert, mode):
     kept = http.connect(lab)
     before = http.request(kept)
     count = 0
-    for data in broken_files(config.to_toml(full)):
+    for data in broken_files(culvert.config_text(full)):
         n_lines = len(culvert.log_lines("error reload"))
         reload(culvert, data, outcome="refused")
         said = culvert.log_lines("error reload")[n_lines + 1:]

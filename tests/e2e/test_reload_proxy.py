@@ -156,7 +156,7 @@ def test_a_reload_that_cannot_listen_changes_nothing(lab, proxy):
 def test_a_plan_says_what_could_not_be_listened_on(lab, proxy):
     full = start(proxy, lab)
     full["frontends"]["far"] = {"listen_addr": "192.0.2.77:80", "backend": "web"}
-    (proxy.directory / "culvert.toml").write_text(config.to_toml(full))
+    (proxy.directory / "culvert.toml").write_text(proxy.config_text(full))
     status, _kind, answer = api.ask(proxy, "POST", "/api/v1/reload", {"plan": True})
     assert status == 422, answer
     assert "192.0.2.77:80" in str(answer), answer
@@ -233,7 +233,7 @@ def test_settings_change_and_what_needs_a_restart_is_named(lab, proxy):
 def test_broken_files_change_nothing(lab, proxy):
     full = start(proxy, lab)
     kept = open_kept(lab)
-    for data in broken_files(config.to_toml(full)):
+    for data in broken_files(proxy.config_text(full)):
         reload(proxy, data, outcome="refused")
     assert outcomes(proxy) == ["refused"] * 100
     expect_kept(kept)

@@ -63,12 +63,13 @@ class Culvert:
         """ThreadSanitizer's shadow memory and the kernel's address randomisation do not agree."""
         return ["setarch", "-R"] if "thread" in self.binary else []
 
+    def config_text(self, config):
+        """A dictionary as a file. Labs share the file system, and so the default socket."""
+        return to_toml({**config, "api": {"socket": self.socket_path(), **config.get("api", {})}})
+
     def write_config(self, config):
         path = self.directory / "culvert.toml"
-        if isinstance(config, dict):
-            # Labs share the file system, and so the default.
-            config = to_toml({**config, "api": {"socket": self.socket_path(), **config.get("api", {})}})
-        path.write_text(config)
+        path.write_text(self.config_text(config) if isinstance(config, dict) else config)
         return path
 
     def socket_path(self):
