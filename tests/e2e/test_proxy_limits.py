@@ -176,7 +176,7 @@ def test_defect_18_without_descriptors_it_waits_quietly_and_goes_on(lab, proxy):
         assert 1 <= len(lines) <= 2 and "LimitNOFILE" in lines[0], proxy.log()
         limit_files(lab, proxy, 4096)
         assert all(is_answered(sock, 5) for sock in waiting)
-        reader.sendall(b"GET /stats HTTP/1.1\r\nHost: lb\r\n\r\n")
+        reader.sendall(b"GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert is_answered(reader, 5)
     assert len(proxy.log().splitlines()) < 30, proxy.log()
     proxy.all_ended()

@@ -58,7 +58,7 @@ def test_statistics_clients_may_break_off(lab, culvert, manner):
         culvert.process.send_signal(signal.SIGSTOP)
         for _ in range(16):
             sock = http.connect(lab, addr="127.0.0.1", port=config.STATS_PORT, host="lb")
-            sock.sendall(b"GET /stats HTTP/1.1\r\nHost: lb\r\n\r\n")
+            sock.sendall(b"GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n")
             break_off(sock, manner)
         culvert.process.send_signal(signal.SIGCONT)
         assert culvert.stats()["total_connections"] == 0
