@@ -115,6 +115,7 @@ def test_reloads_under_load_cost_no_connection(make_mode_lab, make_culvert, mode
     lab = make_mode_lab(backends=4, files=tmp_path)
     full = wanted(lab, mode)
     full["backends"]["web"]["servers"] = many_servers(lab)
+    full["backends"]["web"]["fall"] = 100  # a machine this busy may miss checks; that is not the question
     names = list(full["backends"]["web"]["servers"])
     culvert = make_culvert(lab)
     culvert.start(full)
@@ -129,7 +130,7 @@ def test_reloads_under_load_cost_no_connection(make_mode_lab, make_culvert, mode
                 size, _ = http.download(lab, "/files/file", rate=len(content) / 4)
                 fetched.append(size)
             except (OSError, AssertionError) as error:
-                errors.append(error)
+                errors.append((error, time.monotonic()))
 
     downloads = 50 if rounds == 1000 else 20
     fetchers = [threading.Thread(target=fetch, daemon=True) for _ in range(downloads)]
@@ -147,7 +148,7 @@ def test_reloads_under_load_cost_no_connection(make_mode_lab, make_culvert, mode
     is_over.set()
     for fetcher in fetchers:
         fetcher.join(timeout=60)
-    assert not errors, errors
+    assert not errors, (errors, culvert.stats()["drops"], culvert.stats()["packets"])
     assert len(fetched) >= downloads
     assert "Socket errors" not in report and "Non-2xx" not in report, report
     assert outcomes(culvert) == ["ok"] * rounds
@@ -341,8 +342,8 @@ def test_broken_files_change_nothing(mode_lab, make_culvert, mode):
     for data in broken_files(culvert.config_text(full)):
         n_lines = len(culvert.log_lines("error reload"))
         reload(culvert, data, outcome="refused")
-        said = culvert.log_lines("error reload")[n_lines + 1:]
-        assert said, culvert.log()[-2000:]
+        # The line that says so is followed by one for each error.
+        said = await_condition(lambda: culvert.log_lines("error reload")[n_lines + 1:], "the errors")
         place = r"culvert\.toml:\d+:\d+: " if data else r"culvert\.toml(:\d+:\d+)?: "
         assert all(re.search(place, line) for line in said), said
         count += 1
