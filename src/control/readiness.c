@@ -22,8 +22,8 @@ enum { ROUND_MIN_MS = 4000, ROUND_SPREAD_MS = 2000 };
 
 struct candidate {
 	struct readiness *readiness; // borrowed, as the rest
-	struct event timer; // the next round
-	unsigned n_awaited; // results of this round
+	struct event timer;          // the next round
+	unsigned n_awaited;          // results of this round
 	unsigned n_failed;
 	bool is_awaited;         // the first round since health found it up is under way
 	bool is_up;              // as on_change said last
@@ -153,9 +153,11 @@ static void log_failure(struct candidate *candidate, const struct dsr_result *re
 		 dsr_result_format(result, seen, sizeof(seen)));
 	dsr_result_explain(result, &advice);
 	if (advice.cause[0])
-		log_warn("dsr", "backend %s: %s", backend_of(candidate)->config->name, advice.cause);
+		log_warn("dsr", "backend %s: %s", backend_of(candidate)->config->name,
+			 advice.cause);
 	for (unsigned i = 0; i < advice.n_commands; i++)
-		log_warn("dsr", "backend %s:   %s", backend_of(candidate)->config->name, advice.commands[i]);
+		log_warn("dsr", "backend %s:   %s", backend_of(candidate)->config->name,
+			 advice.commands[i]);
 }
 
 static void on_result(void *arg, const struct dsr_result *result)

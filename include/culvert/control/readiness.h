@@ -21,7 +21,7 @@ struct readiness_params {
 	struct netwatch *netwatch;
 	const struct config *config; // of the start: dsr.check_source is needed
 	const struct registry *registry;
-	health_change_fn on_change;  // of what the two together say
+	health_change_fn on_change; // of what the two together say
 	void *arg;
 };
 
