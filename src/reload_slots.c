@@ -99,10 +99,12 @@ static int count_frontend(const struct tables *tables, size_t i, uint64_t *n_mov
 	int code = tables->before[old->pool] ? 0 : build_before(tables, old->pool, err);
 	if (!code && !tables->after[pool])
 		code = build_after(tables, pool, err);
-	if (code)
+	const struct maglev *before = tables->before[old->pool];
+	const struct maglev *after = tables->after[pool];
+	if (code || !before || !after)
 		return code;
-	*n_moved += count_moved(tables->before[old->pool], tables->after[pool]);
-	*n_total += tables->before[old->pool]->size;
+	*n_moved += count_moved(before, after);
+	*n_total += before->size;
 	return 0;
 }
 
@@ -125,11 +127,12 @@ int reload_count_slots(const struct registry *registry, const struct config *con
 		.before = calloc(registry_n_pools(registry) + 1, sizeof(struct maglev *)),
 		.after = calloc(config->n_pools + 1, sizeof(struct maglev *)),
 	};
+	bool has_memory = tables.before && tables.after;
 	int code = 0;
 	*n_moved = *n_total = 0;
-	if (!tables.before || !tables.after)
+	if (!has_memory)
 		code = err_set(err, -ENOMEM, "not enough memory to compare Maglev tables");
-	for (size_t i = 0; i < config->n_frontends && !code; i++)
+	for (size_t i = 0; has_memory && i < config->n_frontends && !code; i++)
 		code = count_frontend(&tables, i, n_moved, n_total, err);
 	free_tables(tables.before, registry_n_pools(registry));
 	free_tables(tables.after, config->n_pools);
