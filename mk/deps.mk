@@ -10,7 +10,7 @@ DEPS_DSR := clang libbpf-dev bpftool
 DEPS_DEV := $(DEPS) $(DEPS_DSR) libcriterion-dev clang-format clang-tidy libclang-rt-14-dev llvm \
 	shellcheck groff-base ethtool iputils-ping iputils-tracepath traceroute tcpdump wrk nghttp2-client haproxy \
 	libnginx-mod-stream logrotate prometheus python3 python3-jsonschema python3-pyte python3-pytest \
-	python3-pytest-xdist python3-scapy python3-yaml strace zsh chromium fonts-dejavu-core
+	python3-pytest-xdist python3-scapy python3-yaml strace zsh chromium fonts-dejavu-core valgrind
 
 .PHONY: deps deps-dsr deps-dev
 deps: ## install what building and the demo need

@@ -61,7 +61,7 @@ static void open_fragments(struct pump *pump)
 	pump->capture.now_ns = pump_now_ns;
 }
 
-void pump_open(struct pump *pump, struct scene *scene)
+void pump_open_over(struct pump *pump, struct scene *scene, const struct io_driver *driver)
 {
 	struct err err = {0};
 	*pump = (struct pump){
@@ -69,14 +69,19 @@ void pump_open(struct pump *pump, struct scene *scene)
 		.snapshot = scene_snapshot(scene),
 		.now_ns = START_SECONDS * NS_PER_SEC,
 	};
-	check(io_memory.open(&pump->io, NULL, SCENE_N_LINKS, &err), &err);
+	check(driver->open(&pump->io, NULL, SCENE_N_LINKS, &err), &err);
 	check(packet_pool_init(&pump->capture.pool, N_PACKETS, &err), &err);
 	open_fragments(pump);
 	steering_init(&pump->capture.steering, scene->config, 1, SECRET);
-	pump->capture.driver = pump->transmit.driver = &io_memory;
+	pump->capture.driver = pump->transmit.driver = driver;
 	pump->capture.io = pump->transmit.io = pump->io;
 	pump->transmit.n_links = SCENE_N_LINKS;
 	open_worker(pump);
+}
+
+void pump_open(struct pump *pump, struct scene *scene)
+{
+	pump_open_over(pump, scene, &io_memory);
 }
 
 void pump_close(struct pump *pump)
@@ -84,7 +89,7 @@ void pump_close(struct pump *pump)
 	worker_fini(&pump->worker);
 	fragments_fini(&pump->capture.fragments);
 	packet_pool_fini(&pump->capture.pool);
-	io_memory.close(pump->io);
+	pump->transmit.driver->close(pump->io);
 	snapshot_destroy(pump->snapshot);
 }
 

@@ -20,6 +20,8 @@ struct pump {
 };
 
 void pump_open(struct pump *pump, struct scene *scene);
+// The same over another driver than that in memory, borrowed: its links are a scene's.
+void pump_open_over(struct pump *pump, struct scene *scene, const struct io_driver *driver);
 void pump_close(struct pump *pump);
 
 // One round over all links; what has been pushed into pump->io comes in.
