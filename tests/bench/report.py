@@ -19,7 +19,8 @@ p, .soft { color: var(--soft) } a { color: inherit }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .87rem }
 th, td { text-align: right; padding: .2rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap }
-th:first-child, td:first-child { text-align: left } th { font-weight: 600 }
+th:first-child, td:first-child { text-align: left }
+th { font-weight: 600; white-space: normal; vertical-align: bottom }
 .facts td { text-align: left; white-space: normal } tr.ours td:first-child { color: var(--ours); font-weight: 600 }
 svg { width: 100%; max-width: 760px; height: auto; margin: .4rem 0; display: block }
 svg text { font-size: 12px; fill: var(--ink); dominant-baseline: central } svg .label { text-anchor: end }
@@ -50,7 +51,7 @@ def table_head(row):
     columns = ["", *(name if len(row.metrics) > 1 else f"median, {row.unit}" for name in row.metrics), "range",
                "to HAProxy"]
     if row.work:
-        columns += [f"its processes, s per {row.work}", "interrupts, likewise"]
+        columns += [f"processor s per {row.work}: its processes", "interrupts"]
     return "<tr>" + "".join(f"<th>{escape(column)}</th>" for column in columns) + "</tr>"
 
 
