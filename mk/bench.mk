@@ -19,6 +19,8 @@ bench_args = $(if $(ROW),--rows $(ROW)) $(if $(QUICK),--quick) $(ARGS)
 .PHONY: bench bench-programs bench-micro bench-compare
 bench-programs: $(bench_bins)
 
+support: $(bench_bins) # tests run them, too
+
 bench: ## measure beside HAProxy, nginx and the kernel (root); ROW=keepalive-100, QUICK=1
 	$Q $(hand_back) $(MAKE) --no-print-directory deps-dev
 	$Q $(hand_back) $(MAKE) --no-print-directory all bench-programs

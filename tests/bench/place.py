@@ -81,10 +81,17 @@ class Place:
             signal.signal(signal.SIGINT, interrupt)
 
     def _lab(self, command, *args):
-        done = subprocess.run([LAB, command, "--name", self.name, *args], check=False, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-        if done.returncode:
-            raise BenchError(f"tools/lab {command} failed: {done.stderr.strip()}")
+        """One that is interrupted is told so, and waited for: it undoes what it has done."""
+        tool = subprocess.Popen([LAB, command, "--name", self.name, *args], text=True, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, start_new_session=True)
+        try:
+            errors = tool.communicate()[1]
+        except BaseException:
+            tool.terminate()
+            tool.wait()
+            raise
+        if tool.returncode:
+            raise BenchError(f"tools/lab {command} failed: {errors.strip()}")
 
     def backends(self):
         return [f"b{i + 1}" for i in range(BACKENDS)]
