@@ -6,7 +6,7 @@ bench_objs := $O/tests/support/args.o
 path_objs := $(addprefix $(bench_O)/,path_load.o bench_parts.o) \
 	$(addprefix $O/tests/support/lib/,pump.o mem_io.o scene.o frame.o)
 
-$(bench_O)/%.o: CPPFLAGS += -Itests/support -Itests/support/lib
+$(bench_O)/%.o: CPPFLAGS += -Itests/support
 $(bench_O)/packet_path: $(path_objs)
 
 $(bench_O)/%: $(bench_O)/%.o $(bench_objs) $(lib)

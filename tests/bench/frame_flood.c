@@ -11,6 +11,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <netinet/ether.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
@@ -223,13 +224,10 @@ static double run(struct flood *flood, const struct options *options)
 
 static bool parse_mac(const char *text, uint8_t *mac)
 {
-	unsigned part[ETH_ALEN];
-	char rest;
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &part[0], &part[1], &part[2], &part[3],
-		   &part[4], &part[5], &rest) != ETH_ALEN)
+	struct ether_addr addr;
+	if (!ether_aton_r(text, &addr))
 		return false;
-	for (int i = 0; i < ETH_ALEN; i++)
-		mac[i] = (uint8_t)part[i];
+	memcpy(mac, &addr, ETH_ALEN);
 	return true;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <net/if.h>
+#include <netinet/ether.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -52,16 +53,10 @@ __attribute__((noreturn)) static void give_up(const char *what, const char *why)
 
 static bool parse_mac(const char *text, struct mac_addr *mac)
 {
-	unsigned part[6];
-	char rest;
-	if (sscanf(text, "%x:%x:%x:%x:%x:%x%c", &part[0], &part[1], &part[2], &part[3], &part[4],
-		   &part[5], &rest) != 6)
+	struct ether_addr addr;
+	if (!ether_aton_r(text, &addr))
 		return false;
-	for (int i = 0; i < 6; i++) {
-		if (part[i] > 0xff)
-			return false;
-		mac->bytes[i] = (uint8_t)part[i];
-	}
+	memcpy(mac, &addr, sizeof(*mac));
 	return true;
 }
 

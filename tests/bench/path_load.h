@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "pump.h"
+#include "lib/pump.h"
 
 // What the next packets are.
 enum load_kind {
