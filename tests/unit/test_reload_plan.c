@@ -171,8 +171,24 @@ Test(reload_plan, an_operators_word_counts)
 // All settings but these are laid down at the start.
 static bool may_change(const char *section, const char *key)
 {
-	static const char *const keys[] = {"log.level", "reload.drain_timeout",
-					   "reload.max_disruption"};
+	static const char *const keys[] = {
+		"log.level",
+		"reload.drain_timeout",
+		"reload.max_disruption",
+		// A thread of proxy mode looks at these for each session.
+		"proxy.connect_timeout",
+		"proxy.client_timeout",
+		"proxy.idle_timeout",
+		"proxy.header_timeout",
+		"proxy.drain_timeout",
+		"proxy.retries",
+		"proxy.max_connections",
+		"proxy.on_full",
+		"proxy.tcp_keepalive",
+		"proxy.tcp_fast_open",
+		"proxy.splice",
+		"proxy.source_addrs",
+	};
 	char name[128];
 	snprintf(name, sizeof(name), "%s%s%s", section, section[0] ? "." : "", key);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
