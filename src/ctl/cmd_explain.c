@@ -46,6 +46,29 @@ static void add_flow(struct table *facts, const json_t *answer)
 		facts_add(facts, "Flow", PAINT_DIM, "none");
 }
 
+// Schedulers that go by turns or loads decide when the connection comes.
+static size_t count_candidates(const json_t *answer)
+{
+	return json_array_size(field_list(answer, "candidates"));
+}
+
+static void add_server(struct table *facts, const json_t *answer)
+{
+	const char *backend = field_text(answer, "backend");
+	size_t n = count_candidates(answer);
+	size_t i;
+	json_t *candidate;
+	if (backend || n == 0) {
+		facts_add(facts, "Server", backend ? PAINT_BOLD : PAINT_BAD, "%s",
+			  backend ? backend : "none");
+		return;
+	}
+	facts_add(facts, "Server", PAINT_BOLD, "one of %zu, decided when the connection comes", n);
+	json_array_foreach(field_list(answer, "candidates"), i, candidate)
+		facts_add(facts, i == 0 ? "Candidates" : "", PAINT_NONE, "%s",
+			  json_is_string(candidate) ? json_string_value(candidate) : "?");
+}
+
 static void add_skipped(struct table *facts, const json_t *answer)
 {
 	size_t i;
@@ -86,12 +109,10 @@ static void print_steps(const json_t *answer)
 // The answer first, then what it follows from.
 static int show(const struct ctl *ctl, const json_t *answer)
 {
-	const char *backend = field_text(answer, "backend");
 	struct table *facts = facts_create();
 	if (!facts)
 		return CTL_NO;
-	facts_add(facts, "Server", backend ? PAINT_BOLD : PAINT_BAD, "%s",
-		  backend ? backend : "none");
+	add_server(facts, answer);
 	add_text(facts, "Verdict", answer, "verdict");
 	add_text(facts, "Frontend", answer, "frontend");
 	add_text(facts, "Pool", answer, "pool");
@@ -112,7 +133,7 @@ static int ask(const struct ctl *ctl, const char *path)
 	if (code != CTL_OK)
 		return code;
 	code = ctl->is_json ? ask_print_json(answer) : show(ctl, answer);
-	if (!field_text(answer, "backend"))
+	if (!field_text(answer, "backend") && count_candidates(answer) == 0)
 		code = CTL_NO;
 	json_decref(answer);
 	return code;

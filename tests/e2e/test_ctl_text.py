@@ -273,8 +273,20 @@ def test_explain_shows_the_answer_and_its_reasons(fake_api):
 @pytest.mark.parametrize("extra", [[], ["--json"]])
 def test_explain_is_1_when_nobody_would_answer(fake_api, extra):
     fake_api.answers["GET /api/v1/explain"] = {"frontend": None, "backend": None, "verdict": "passed",
-                                               "skipped": [], "steps": []}
+                                               "candidates": [], "skipped": [], "steps": []}
     assert fake_api.run("explain", "192.0.2.7:4", "10.0.0.1:80", *extra).returncode == 1
+
+
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_explain_is_0_when_one_of_several_would_answer(fake_api, extra):
+    fake_api.answers["GET /api/v1/explain"] = {
+        "frontend": "web", "backend": None, "scheduler": "round_robin", "verdict": "forwarded",
+        "candidates": ["web/b1", "web/b2"], "skipped": [], "steps": []}
+    result = fake_api.run("explain", "192.0.2.7:4", "10.0.0.1:80", *extra)
+    assert result.returncode == 0, result
+    if not extra:
+        assert lines(result)[:3] == ["Server one of 2, decided when the connection comes".split(),
+                                     ["Candidates", "web/b1"], ["web/b2"]]
 
 
 # --- orders ---------------------------------------------------------------------------------------

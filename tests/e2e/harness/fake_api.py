@@ -95,7 +95,8 @@ EVENTS = {"events": [
 
 EXPLAIN = {
     "frontend": "web", "pool": "web", "scheduler": "maglev", "hash": "0x1f2e", "slot": 4711,
-    "flow": None, "backend": "web/b3", "skipped": [{"backend": "web/b2", "reason": "down"}],
+    "flow": None, "backend": "web/b3", "candidates": ["web/b1", "web/b3"],
+    "skipped": [{"backend": "web/b2", "reason": "down"}],
     "hop": {"state": "ready", "interface": "eth1", "mac": "02:00:00:00:00:03", "source": "10.0.0.2"},
     "verdict": "forwarded", "steps": ["The frontend web listens there.", "The slot names web/b2."],
 }
