@@ -472,6 +472,10 @@ void service_close(struct service *service)
 void service_log_frontends(const struct service *service)
 {
 	const struct config *config = service->config;
+	struct endpoint page = {
+		.addr = config->stats_listen_addr,
+		.port_be = htons(config->stats_port),
+	};
 	char text[ENDPOINT_TEXT_MAX];
 	for (size_t i = 0; i < config->n_frontends; i++) {
 		const struct config_frontend *frontend = &config->frontends[i];
@@ -481,8 +485,8 @@ void service_log_frontends(const struct service *service)
 			 config->pools[frontend->pool].name);
 	}
 	if (config->stats_port)
-		log_info("culvert", "live page at http://%s:%u/, statistics at /stats",
-			 ip_addr_format(&config->stats_listen_addr, text), config->stats_port);
+		log_info("culvert", "live page at http://%s/, statistics at /stats",
+			 endpoint_format(&page, text));
 	if (api_socket_path(service->api))
 		log_info("culvert", "API at %s", api_socket_path(service->api));
 }

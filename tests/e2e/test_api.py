@@ -151,6 +151,12 @@ def test_other_hosts_need_the_token(lab, culvert, tmp_path):
     culvert.stop()
 
 
+def test_the_log_says_where_the_page_is_as_a_browser_takes_it(lab, proxy):
+    proxy.start(config.proxy(lab, stats={"listen_addr": "::1"}))
+    assert f"http://[::1]:{config.STATS_PORT}/," in proxy.log()
+    proxy.stop()
+
+
 def test_a_second_culvert_leaves_the_socket_to_the_first(make_lab, make_culvert):
     first_lab, second_lab = make_lab(), make_lab()
     first = make_culvert(first_lab).start(config.passthrough(first_lab))
