@@ -2,7 +2,8 @@
 // A packet mode, passthrough or DSR, as a whole. Everything here runs on the main thread, which is
 // control: it owns the event loop, builds the packet path, and hands it a new snapshot whenever
 // health or the network has changed. What the modes have in common is here; what they differ in is
-// decided by config->mode where it belongs: topology.c, guard.c, and below src/packet.
+// decided by config->mode where it belongs: topology.c, guard.c, packet_health.c, and below
+// src/packet.
 #include "packet_mode.h"
 
 #include <errno.h>
@@ -13,17 +14,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "culvert/base/clock.h"
 #include "culvert/base/log.h"
 #include "culvert/control/instance.h"
 #include "culvert/packet/engine.h"
-#include "culvert/packet/filter.h"
-#include "flow_writer.h"
-#include "guard.h"
 #include "inquiry.h"
-#include "passive.h"
+#include "packet_health.h"
 #include "service.h"
-#include "settling.h"
+#include "shield.h"
 #include "topology.h"
 
 enum { NEIGHBOUR_WAIT_MS = 1000 };
@@ -32,18 +29,12 @@ struct packet_mode {
 	struct config *config; // of the start, borrowed; everything else is owned
 	struct service service;
 	struct event *totals;
-	struct event *guarding;
 	struct event *asking; // who holds the network namespace
 	struct netwatch *netwatch;
 	struct topology topology;
-	struct cover cover; // of the filter and the firewall
-	struct guard guard;
+	struct shield shield;
 	struct engine *engine;
-	struct flow_writer *flow_writer; // NULL: no flow log
-	struct inquiry *inquiry;
-	struct readiness *readiness; // NULL: what is healthy gets traffic
-	struct passive *passive;
-	struct settling *settling; // NULL in other modes than DSR
+	struct packet_health health;
 	uint64_t received_at_last_totals;
 	bool is_ready;
 	bool is_stopping;
@@ -53,69 +44,6 @@ struct packet_mode {
 
 // ---- events ------------------------------------------------------------------------------------
 
-// The exact filter, or a broader one when it has more instructions than the kernel takes.
-static char *make_filter(const struct config *config, const struct cover *cover)
-{
-	char *text = filter_text(config, cover->vips, cover->n_vips);
-	if (text && filter_check(text, NULL) == 0)
-		return text;
-	free(text);
-	return filter_text_coarse();
-}
-
-static int set_filter(struct packet_mode *self, const struct cover *cover, struct err *err)
-{
-	char *text = make_filter(self->config, cover);
-	if (!text)
-		return err_set(err, -ENOMEM, "not enough memory for the capture filter");
-	int code = engine_set_filter(self->engine, text, err);
-	free(text);
-	return code;
-}
-
-// Filter and firewall for another cover, which is taken over. On failure the one before counts.
-static int set_cover(struct packet_mode *self, struct cover *cover, const struct snapshot *snapshot,
-		     struct err *err)
-{
-	int code = set_filter(self, cover, err);
-	if (!code)
-		code = guard_update(&self->guard, &self->topology, cover, snapshot, err);
-	if (code) {
-		cover_fini(cover);
-		return code;
-	}
-	cover_fini(&self->cover);
-	self->cover = *cover;
-	return 0;
-}
-
-// Before the snapshot: what it serves for the first time is kept from the kernel.
-static int widen(struct packet_mode *self, const struct snapshot *snapshot, struct err *err)
-{
-	struct cover wide;
-	if (cover_make(&wide, snapshot, &self->cover))
-		return err_set(err, -ENOMEM, "not enough memory for firewall rules");
-	bool is_wider = wide.n_vips > self->cover.n_vips ||
-			wide.n_backends > self->cover.n_backends ||
-			guard_lacks(&self->guard, snapshot);
-	if (is_wider)
-		return set_cover(self, &wide, snapshot, err);
-	cover_fini(&wide);
-	return 0;
-}
-
-// After it: what it serves no more is the kernel's again.
-static int narrow(struct packet_mode *self, struct cover *exact, const struct snapshot *snapshot,
-		  struct err *err)
-{
-	bool is_narrower =
-		exact->n_vips < self->cover.n_vips || exact->n_backends < self->cover.n_backends;
-	if (is_narrower)
-		return set_cover(self, exact, snapshot, err);
-	cover_fini(exact);
-	return 0;
-}
-
 static int on_publish(void *arg, struct snapshot *snapshot, struct err *err)
 {
 	struct packet_mode *self = arg;
@@ -124,10 +52,9 @@ static int on_publish(void *arg, struct snapshot *snapshot, struct err *err)
 		snapshot_destroy(snapshot);
 		return err_set(err, -ENOMEM, "not enough memory for firewall rules");
 	}
-	int code = widen(self, snapshot, err);
-	flow_writer_follow(self->flow_writer, self->service.registry);
+	int code = shield_widen(&self->shield, snapshot, err);
 	engine_publish(self->engine, snapshot); // it stays until the next one
-	int other = narrow(self, &exact, snapshot, code ? NULL : err);
+	int other = shield_narrow(&self->shield, &exact, snapshot, code ? NULL : err);
 	return code ? code : other;
 }
 
@@ -161,22 +88,9 @@ static void on_stop(void *arg, int signal_number)
 	stop(arg);
 }
 
-static void on_guarding(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	struct packet_mode *self = arg;
-	struct err err = {0};
-	if (guard_refresh(&self->guard, &err))
-		log_warn("firewall", "a restart may cost connections, next try in %d s: %s",
-			 GUARD_REFRESH_S, err.message);
-}
-
 static int gather_stats(void *arg, struct stats *stats)
 {
-	struct packet_mode *self = arg;
-	stats->mode = self->config->mode;
-	flow_writer_stats(self->flow_writer, &stats->flow_log);
+	const struct packet_mode *self = arg;
 	return engine_stats(self->engine, &stats->packets);
 }
 
@@ -207,38 +121,17 @@ static int forget_backend(void *arg, uint32_t backend)
 	return 0;
 }
 
-static int set_state(void *arg, uint32_t backend, enum admin_state state, struct err *err)
+static uint32_t count_workers(const struct packet_mode *self)
 {
-	struct packet_mode *self = arg;
-	return service_set_state(&self->service, backend, state, err);
-}
-
-static int set_weight(void *arg, uint32_t backend, int32_t weight, struct err *err)
-{
-	struct packet_mode *self = arg;
-	return service_set_weight(&self->service, backend, weight, err);
-}
-
-static void answer_reload(void *arg, const struct api_reload_query *query,
-			  struct api_request *request)
-{
-	struct packet_mode *self = arg;
-	service_answer_reload(&self->service, query, request);
+	uint32_t n = engine_n_workers(self->engine);
+	return n ? n : 1;
 }
 
 static void get_status(void *arg, struct api_status *status)
 {
 	const struct packet_mode *self = arg;
-	uint32_t n_workers = engine_n_workers(self->engine);
-	service_fill_status(&self->service, status);
 	status->state = self->is_ready ? API_READY : API_STARTING;
-	status->n_threads = n_workers ? n_workers : 1;
-}
-
-static void on_reopen_logs(void *arg)
-{
-	struct packet_mode *self = arg;
-	flow_writer_reopen(self->flow_writer);
+	status->n_threads = count_workers(self);
 }
 
 static int check_config(void *arg, const struct config *config, struct err *err)
@@ -251,26 +144,6 @@ static int follow_config(void *arg, struct err *err)
 {
 	struct packet_mode *self = arg;
 	return topology_follow(&self->topology, err);
-}
-
-static void list_flows(void *arg, const struct api_flow_query *query, struct api_request *request)
-{
-	struct packet_mode *self = arg;
-	inquiry_flows(self->inquiry, query, request);
-}
-
-static void explain_client(void *arg, const struct api_explain_query *query,
-			   struct api_request *request)
-{
-	struct packet_mode *self = arg;
-	inquiry_explain(self->inquiry, query, request);
-}
-
-static void sample_drops(void *arg, const struct api_sample_query *query,
-			 struct api_request *request)
-{
-	struct packet_mode *self = arg;
-	inquiry_sample(self->inquiry, query, request);
 }
 
 static void on_totals(evutil_socket_t fd, short what, void *arg)
@@ -321,9 +194,8 @@ static int open_timers(struct packet_mode *self, struct err *err)
 	uint32_t ms = self->config->passthrough.stats_update_frequency_ms;
 	struct timeval period = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
 	self->totals = event_new(base, -1, EV_PERSIST, on_totals, self);
-	self->guarding = event_new(base, -1, EV_PERSIST, on_guarding, self);
 	self->asking = event_new(base, self->instance_fd, EV_READ | EV_PERSIST, on_asking, self);
-	if (!self->totals || !self->guarding || !self->asking || event_add(self->totals, &period) ||
+	if (!self->totals || !self->asking || event_add(self->totals, &period) ||
 	    event_add(self->asking, NULL))
 		return err_set(err, -ENOMEM, "not enough memory for timers");
 	return 0;
@@ -363,12 +235,10 @@ static int open_packet_path_with(struct packet_mode *self, struct snapshot *snap
 {
 	const struct topology *topology = &self->topology;
 	struct io_link links[CONFIG_MAX_INTERFACES];
-	if (cover_make(&self->cover, snapshot, NULL))
-		return err_set(err, -ENOMEM, "not enough memory for firewall rules");
-	int code = guard_open(&self->guard, topology, &self->cover, snapshot, err);
+	int code = shield_open(&self->shield, topology, snapshot, err);
 	if (code)
 		return code;
-	char *filter = make_filter(self->config, &self->cover);
+	char *filter = shield_make_filter(&self->shield);
 	if (!filter)
 		return err_set(err, -ENOMEM, "not enough memory for the capture filter");
 	for (uint32_t i = 0; i < topology->n_links; i++) {
@@ -377,6 +247,7 @@ static int open_packet_path_with(struct packet_mode *self, struct snapshot *snap
 		log_info("network", "capturing on %s", topology->names[i]);
 	}
 	code = open_engine(self, links, snapshot, err);
+	self->shield.engine = self->engine;
 	free(filter);
 	return code;
 }
@@ -384,18 +255,10 @@ static int open_packet_path_with(struct packet_mode *self, struct snapshot *snap
 static int open_flow_log(struct packet_mode *self, struct err *err)
 {
 	struct flow_journal *journals[CONFIG_MAX_WORKERS];
-	uint32_t n = engine_n_workers(self->engine) ? engine_n_workers(self->engine) : 1;
-	if (!self->config->flow_log.path)
-		return 0;
+	uint32_t n = count_workers(self);
 	for (uint32_t i = 0; i < n; i++)
 		journals[i] = engine_flow_journal(self->engine, i);
-	struct flow_writer_params params = {
-		.config = self->config,
-		.registry = self->service.registry,
-		.journals = journals,
-		.n_journals = n,
-	};
-	return flow_writer_start(&self->flow_writer, &params, err);
+	return service_open_flow_log(&self->service, journals, n, err);
 }
 
 static int open_packet_path(struct packet_mode *self, struct err *err)
@@ -413,67 +276,15 @@ static int open_packet_path(struct packet_mode *self, struct err *err)
 	return code ? code : engine_start(self->engine, err);
 }
 
-// Between health and traffic, when the configuration wants it.
-static int open_readiness(struct packet_mode *self, struct err *err)
-{
-	struct readiness_params params = {
-		.base = self->service.base,
-		.netwatch = self->netwatch,
-		.config = self->config,
-		.registry = self->service.registry,
-		.on_change = service_take_health,
-		.arg = &self->service,
-	};
-	if (self->config->mode != MODE_DSR || !self->config->dsr.require_ready)
-		return 0;
-	return readiness_open(&self->readiness, &params, err);
-}
-
-static void on_settling_news(void *arg)
-{
-	struct packet_mode *self = arg;
-	service_publish_soon(&self->service);
-}
-
-// What keeps connections alive from one run of DSR mode to the next.
-static int open_restart_care(struct packet_mode *self, struct err *err)
-{
-	static const struct timeval period = {.tv_sec = GUARD_REFRESH_S};
-	struct settling_params params = {
-		.base = self->service.base,
-		.registry = self->service.registry,
-		.health = self->service.health,
-		.readiness = self->readiness,
-		.on_news = on_settling_news,
-		.arg = self,
-	};
-	if (event_add(self->guarding, &period))
-		return err_set(err, -ENOMEM, "not enough memory for timers");
-	return settling_start(&self->settling, &params, err);
-}
-
-static int open_passive(struct packet_mode *self, struct err *err)
-{
-	struct passive_params params = {
-		.base = self->service.base,
-		.registry = self->service.registry,
-		.engine = self->engine,
-		.health = self->service.health,
-	};
-	return passive_start(&self->passive, &params, err);
-}
-
 static int open_health(struct packet_mode *self, struct err *err)
 {
-	int code = open_readiness(self, err);
-	self->service.readiness = self->readiness;
-	if (!code)
-		code = service_open_health(&self->service, err);
-	if (!code)
-		code = open_passive(self, err);
-	if (code || self->config->mode != MODE_DSR)
-		return code;
-	return open_restart_care(self, err);
+	struct packet_health_params params = {
+		.service = &self->service,
+		.netwatch = self->netwatch,
+		.engine = self->engine,
+		.guard = &self->shield.guard,
+	};
+	return packet_health_open(&self->health, &params, err);
 }
 
 static int open_all(struct packet_mode *self, struct err *err)
@@ -494,7 +305,8 @@ static int open_all(struct packet_mode *self, struct err *err)
 	if (!code)
 		code = open_health(self, err);
 	if (!code)
-		code = inquiry_open_packet(&self->inquiry, &self->service, self->engine, err);
+		code = inquiry_open_packet(&self->service.inquiry, &self->service, self->engine,
+					   err);
 	if (!code)
 		code = service_open_api(&self->service, err);
 	if (!code)
@@ -512,28 +324,23 @@ static void free_event(struct event *event)
 
 static void close_packet_path(struct packet_mode *self)
 {
-	if (self->flow_writer) {
+	if (self->service.flow_writer) {
 		engine_stop(self->engine);
 		engine_end_flows(self->engine);
-		flow_writer_stop(self->flow_writer);
+		service_close_flow_log(&self->service);
 	}
 	engine_destroy(self->engine);
 }
 
 static void close_all(struct packet_mode *self)
 {
-	settling_stop(self->settling);
-	passive_stop(self->passive);
-	inquiry_forget(self->inquiry);
+	packet_health_stop(&self->health);
 	service_close_outward(&self->service);
-	readiness_close(self->readiness);
+	packet_health_close(&self->health);
 	close_packet_path(self);
-	inquiry_close(self->inquiry);
-	guard_close(&self->guard);
-	cover_fini(&self->cover);
+	shield_close(&self->shield);
 	netwatch_destroy(self->netwatch);
 	free_event(self->asking);
-	free_event(self->guarding);
 	free_event(self->totals);
 	service_close(&self->service);
 	if (self->instance_fd >= 0)
@@ -573,20 +380,17 @@ static bool is_awaiting_neighbour(const struct packet_mode *self)
 	return false;
 }
 
+static bool is_complete(const void *arg)
+{
+	const struct packet_mode *self = arg;
+	return self->is_stopping || !is_awaiting_neighbour(self);
+}
+
 // "Ready" should mean that the first packet is forwarded, so backends are first looked for on their
 // networks. One that is not there holds up the others for no longer than NEIGHBOUR_WAIT_MS.
 static void await_neighbours(struct packet_mode *self)
 {
-	uint64_t deadline = clock_now_ns() + NEIGHBOUR_WAIT_MS * NS_PER_MS;
-	const struct timeval step = {.tv_usec = 10000};
-	while (!self->is_stopping && is_awaiting_neighbour(self) && clock_now_ns() < deadline) {
-		event_base_loopexit(self->service.base, &step);
-		if (event_base_dispatch(self->service.base) < 0)
-			return;
-	}
-	// What has been found is published before anything else happens.
-	if (!self->is_stopping)
-		event_base_loop(self->service.base, EVLOOP_NONBLOCK);
+	service_await(&self->service, is_complete, NEIGHBOUR_WAIT_MS);
 }
 
 // Returns 0 when a signal ended it.
@@ -613,20 +417,10 @@ int packet_mode_run(struct config *config)
 		.backend_users = backend_users,
 		.forget_frontend = forget_frontend,
 		.forget_backend = forget_backend,
-		.reopen_logs = on_reopen_logs,
 		.check_config = check_config,
 		.follow_config = follow_config,
-		.api =
-			{
-				.gather = gather_stats,
-				.status = get_status,
-				.set_state = set_state,
-				.set_weight = set_weight,
-				.reload = answer_reload,
-				.flows = list_flows,
-				.explain = explain_client,
-				.sample = sample_drops,
-			},
+		.gather = gather_stats,
+		.status = get_status,
 	};
 	struct packet_mode self = {.config = config, .instance_fd = -1};
 	self.service =

@@ -17,7 +17,6 @@
 #include "culvert/control/firewall.h"
 #include "culvert/control/instance.h"
 #include "culvert/proxy/proxy.h"
-#include "flow_writer.h"
 #include "inquiry.h"
 #include "privileges.h"
 #include "proxy_hold.h"
@@ -29,8 +28,6 @@ struct proxy_mode {
 	// Everything is owned.
 	struct service service;
 	struct proxy *proxy;
-	struct flow_writer *flow_writer; // NULL: no flow log
-	struct inquiry *inquiry;
 	struct proxy_hold hold;
 	struct event *alarm;    // the data path suspects a backend
 	struct event *steering; // every minute
@@ -104,7 +101,6 @@ static int on_publish(void *arg, struct snapshot *snapshot, struct err *err)
 {
 	(void)err;
 	struct proxy_mode *self = arg;
-	flow_writer_follow(self->flow_writer, self->service.registry);
 	proxy_publish(self->proxy, snapshot);
 	return 0;
 }
@@ -112,8 +108,6 @@ static int on_publish(void *arg, struct snapshot *snapshot, struct err *err)
 static int gather(void *arg, struct stats *stats)
 {
 	const struct proxy_mode *self = arg;
-	stats->mode = MODE_PROXY;
-	flow_writer_stats(self->flow_writer, &stats->flow_log);
 	return proxy_stats(self->proxy, &stats->sessions);
 }
 
@@ -141,40 +135,14 @@ static int forget_backend(void *arg, uint32_t backend)
 	return proxy_forget_backend(self->proxy, backend);
 }
 
-static int set_state(void *arg, uint32_t backend, enum admin_state state, struct err *err)
-{
-	struct proxy_mode *self = arg;
-	return service_set_state(&self->service, backend, state, err);
-}
-
-static int set_weight(void *arg, uint32_t backend, int32_t weight, struct err *err)
-{
-	struct proxy_mode *self = arg;
-	return service_set_weight(&self->service, backend, weight, err);
-}
-
-static void answer_reload(void *arg, const struct api_reload_query *query,
-			  struct api_request *request)
-{
-	struct proxy_mode *self = arg;
-	service_answer_reload(&self->service, query, request);
-}
-
 static void get_status(void *arg, struct api_status *status)
 {
 	const struct proxy_mode *self = arg;
-	service_fill_status(&self->service, status);
 	status->state = self->is_ready ? API_READY : API_STARTING;
 	if (self->drain_end_ns)
 		status->state = API_DRAINING;
 	status->n_threads = proxy_n_threads(self->proxy);
 	status->max_sessions = proxy_max_sessions(self->proxy);
-}
-
-static void on_reopen_logs(void *arg)
-{
-	struct proxy_mode *self = arg;
-	flow_writer_reopen(self->flow_writer);
 }
 
 static int refuse_while_stopping(const struct proxy_mode *self, struct err *err)
@@ -208,19 +176,6 @@ static int follow_config(void *arg, struct err *err)
 	proxy_commit(self->proxy);
 	proxy_hold_start(&self->hold);
 	return 0;
-}
-
-static void list_flows(void *arg, const struct api_flow_query *query, struct api_request *request)
-{
-	struct proxy_mode *self = arg;
-	inquiry_flows(self->inquiry, query, request);
-}
-
-static void explain_client(void *arg, const struct api_explain_query *query,
-			   struct api_request *request)
-{
-	struct proxy_mode *self = arg;
-	inquiry_explain(self->inquiry, query, request);
 }
 
 static void on_alarm(evutil_socket_t fd, short what, void *arg)
@@ -309,7 +264,7 @@ static int open_all(struct proxy_mode *self, struct err *err)
 	if (!code)
 		code = service_open_health(&self->service, err);
 	if (!code)
-		code = inquiry_open_proxy(&self->inquiry, &self->service, self->proxy, err);
+		code = inquiry_open_proxy(&self->service.inquiry, &self->service, self->proxy, err);
 	if (!code)
 		code = service_open_api(&self->service, err);
 	if (!code)
@@ -319,7 +274,6 @@ static int open_all(struct proxy_mode *self, struct err *err)
 
 static void close_all(struct proxy_mode *self)
 {
-	inquiry_forget(self->inquiry);
 	service_close_outward(&self->service);
 	proxy_hold_close(&self->hold);
 	if (self->draining)
@@ -328,11 +282,10 @@ static void close_all(struct proxy_mode *self)
 		event_free(self->steering);
 	if (self->alarm)
 		event_free(self->alarm);
-	if (self->flow_writer)
+	if (self->service.flow_writer)
 		proxy_stop(self->proxy); // the last sessions end
-	flow_writer_stop(self->flow_writer);
+	service_close_flow_log(&self->service);
 	proxy_destroy(self->proxy);
-	inquiry_close(self->inquiry);
 	service_close(&self->service);
 }
 
@@ -366,38 +319,26 @@ static void log_empty_pools(const struct registry *registry)
 	}
 }
 
+static bool is_complete(const void *arg)
+{
+	const struct proxy_mode *self = arg;
+	return self->drain_end_ns || has_backends(self->service.registry);
+}
+
 // "Ready" should mean that the first client is served, so the first checks are awaited. A pool that
 // has nobody holds up the others for no longer than FIRST_CHECKS_MS.
 static void await_backends(struct proxy_mode *self)
 {
-	struct event_base *base = self->service.base;
-	uint64_t deadline = clock_now_ns() + FIRST_CHECKS_MS * NS_PER_MS;
-	const struct timeval step = {.tv_usec = 10000};
-	while (!self->drain_end_ns && !has_backends(self->service.registry) &&
-	       clock_now_ns() < deadline) {
-		event_base_loopexit(base, &step);
-		if (event_base_dispatch(base) < 0 || event_base_got_break(base))
-			return;
-	}
-	// What has been found is published before anything else happens.
-	event_base_loop(base, EVLOOP_NONBLOCK);
+	service_await(&self->service, is_complete, FIRST_CHECKS_MS);
 }
 
 static int open_flow_log(struct proxy_mode *self, struct err *err)
 {
 	struct flow_journal *journals[CONFIG_MAX_WORKERS];
 	uint32_t n = proxy_n_threads(self->proxy);
-	if (!self->service.config->flow_log.path)
-		return 0;
 	for (uint32_t i = 0; i < n; i++)
 		journals[i] = proxy_flow_journal(self->proxy, i);
-	struct flow_writer_params params = {
-		.config = self->service.config,
-		.registry = self->service.registry,
-		.journals = journals,
-		.n_journals = n,
-	};
-	return flow_writer_start(&self->flow_writer, &params, err);
+	return service_open_flow_log(&self->service, journals, n, err);
 }
 
 static int serve(struct proxy_mode *self, struct err *err)
@@ -430,21 +371,12 @@ int proxy_mode_run(struct config *config)
 		.backend_users = backend_users,
 		.forget_frontend = forget_frontend,
 		.forget_backend = forget_backend,
-		.reopen_logs = on_reopen_logs,
 		.check_config = check_config,
 		.prepare_config = prepare_config,
 		.abandon_config = abandon_config,
 		.follow_config = follow_config,
-		.api =
-			{
-				.gather = gather,
-				.status = get_status,
-				.set_state = set_state,
-				.set_weight = set_weight,
-				.reload = answer_reload,
-				.flows = list_flows,
-				.explain = explain_client,
-			},
+		.gather = gather,
+		.status = get_status,
 	};
 	struct proxy_mode self = {0};
 	self.service =

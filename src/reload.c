@@ -91,7 +91,7 @@ static uint64_t *gather_flows(struct service *service)
 	struct stats stats = {0};
 	uint32_t n = registry_max_backends(service->registry);
 	uint64_t *flows = calloc(n + 1, sizeof(*flows));
-	if (flows && service->hooks->api.gather(service->arg, &stats) == 0) {
+	if (flows && service->hooks->gather(service->arg, &stats) == 0) {
 		for (uint32_t i = 0; i < n && i < stats.packets.n_backends; i++)
 			flows[i] = stats.packets.backends[i].current_connections;
 		for (uint32_t i = 0; i < n && i < stats.sessions.n_backends; i++)

@@ -5,8 +5,6 @@
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 
@@ -14,15 +12,13 @@
 #include "culvert/base/log.h"
 #include "culvert/base/notify.h"
 #include "culvert/control/live.h"
+#include "flow_writer.h"
+#include "inquiry.h"
 #include "reload.h"
+#include "service_private.h"
 #include "slow_start.h"
 
-enum {
-	DRAIN_LOOK_MS = 500,
-	HEALTH_LINES_MAX = 200, // of a kind in a while; the API has the rest
-	LIMITS_EVERY_S = 5,
-	SERVICE_BUSY = 409,
-};
+enum { LIMITS_EVERY_S = 5 };
 
 static const int stop_signals[SERVICE_SIGNALS] = {SIGTERM, SIGINT};
 
@@ -48,8 +44,10 @@ static void publish(struct service *service)
 	struct snapshot *snapshot;
 	struct err err = {0};
 	int code = registry_snapshot(service->registry, &snapshot, &err);
-	if (!code)
+	if (!code) {
+		flow_writer_follow(service->flow_writer, service->registry);
 		code = service->hooks->publish(service->arg, snapshot, &err);
+	}
 	if (code)
 		publish_later(service, &err);
 }
@@ -69,20 +67,12 @@ static void on_signal(evutil_socket_t signal_number, short what, void *arg)
 	service->hooks->stop(service->arg, signal_number);
 }
 
-// What events call a backend. Returns `text`.
-static const char *subject_of(const struct snapshot_backend *b, char text[EVENT_SUBJECT_MAX])
-{
-	snprintf(text, EVENT_SUBJECT_MAX, "%s/%s", b->pool_config->name, b->config->name);
-	return text;
-}
-
 static void on_reopen(evutil_socket_t signal_number, short what, void *arg)
 {
 	(void)signal_number;
 	(void)what;
 	struct service *service = arg;
-	if (service->hooks->reopen_logs)
-		service->hooks->reopen_logs(service->arg);
+	flow_writer_reopen(service->flow_writer);
 }
 
 static void on_flush(evutil_socket_t fd, short what, void *arg)
@@ -111,79 +101,6 @@ static void on_hangup(evutil_socket_t fd, short what, void *arg)
 		reload_now(service->reload, RELOAD_BY_SIGNAL);
 }
 
-void service_take_health(void *arg, size_t backend, bool is_up, const char *reason)
-{
-	struct service *service = arg;
-	const struct snapshot_backend *b = registry_backend(service->registry, (uint32_t)backend);
-	const char *state = is_up ? "up" : "down";
-	char addr[CONFIG_BACKEND_TEXT_MAX];
-	char text[CONFIG_BACKEND_LABEL_MAX];
-	char subject[EVENT_SUBJECT_MAX];
-	const struct log_field fields[] = {
-		{"pool", b->pool_config->name},
-		{"backend", b->config->name},
-		{"addr", config_backend_format(b->config, addr)},
-		{"state", state},
-		{"reason", reason},
-		{NULL, NULL},
-	};
-	static struct log_limit limit = LOG_LIMIT(HEALTH_LINES_MAX);
-	events_add(service->events, EVENT_HEALTH, is_up ? LOG_INFO : LOG_WARN,
-		   subject_of(b, subject), "%s: %s", state, reason);
-	log_limited(&limit, is_up ? LOG_INFO : LOG_WARN, "health", fields, "backend %s is %s: %s",
-		    config_backend_label(b->pool_config, b->config, text), state, reason);
-	bool is_again = b->is_known;
-	registry_set_up(service->registry, (uint32_t)backend, is_up);
-	if (!is_up)
-		slow_start_end(service->slow_start, (uint32_t)backend);
-	else if (is_again)
-		slow_start_begin(service->slow_start, (uint32_t)backend, clock_now_ns());
-	service_publish_soon(service);
-}
-
-// What time brings, and what health does not say: that a backend was never up.
-static void on_tending(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	struct service *service = arg;
-	bool is_news = slow_start_step(service->slow_start, clock_now_ns());
-	for (uint32_t i = 0; i < registry_n_backends(service->registry); i++) {
-		if (health_is_known(service->health, i))
-			is_news |= registry_set_judged(service->registry, i);
-	}
-	if (is_news)
-		service_publish_soon(service);
-}
-
-// ---- backends and frontends that come and go ---------------------------------------------------
-
-static int follow_backend(struct service *service, uint32_t slot, struct err *err)
-{
-	const struct snapshot_backend *b = registry_backend(service->registry, slot);
-	if (!b->config)
-		return 0;
-	if (health_has(service->health, slot))
-		return health_change(service->health, slot, b->pool_config, b->config, err);
-	return health_add(service->health, slot, b->pool_config, b->config, err);
-}
-
-static void look_again_soon(struct service *service)
-{
-	static const struct timeval soon = {.tv_usec = (suseconds_t)DRAIN_LOOK_MS * 1000};
-	if (registry_is_draining(service->registry))
-		event_add(service->draining, &soon);
-}
-
-int service_follow_registry(struct service *service, struct err *err)
-{
-	int code = 0;
-	for (uint32_t i = 0; i < registry_n_backends(service->registry) && !code; i++)
-		code = follow_backend(service, i, err);
-	look_again_soon(service);
-	return code;
-}
-
 int service_follow_config(struct service *service, struct config *config, struct err *err)
 {
 	config_ref(config);
@@ -194,124 +111,6 @@ int service_follow_config(struct service *service, struct config *config, struct
 	event_del(service->publishing);
 	publish(service);
 	return code ? code : other;
-}
-
-void service_answer_reload(struct service *service, const struct api_reload_query *query,
-			   struct api_request *request)
-{
-	struct reload_result result;
-	const struct reload_request wanted = {
-		.cause = RELOAD_BY_API,
-		.is_plan = query->is_plan,
-		.max_disruption = query->max_disruption,
-	};
-	if (!service->reload) {
-		api_answer_error(request, SERVICE_BUSY, "try again in a moment",
-				 "culvert is still starting");
-		return;
-	}
-	reload_run(service->reload, &wanted, &result);
-	api_answer_json(request, reload_result_status(&result), reload_result_json(&result));
-	reload_result_fini(&result);
-}
-
-void service_fill_status(const struct service *service, struct api_status *status)
-{
-	if (!service->reload)
-		return;
-	status->loaded_ms = reload_loaded_ms(service->reload);
-	status->last_reload = reload_last_json(service->reload);
-}
-
-static void release_frontend(struct service *service, uint32_t slot)
-{
-	const struct snapshot_frontend *f = registry_frontend(service->registry, slot);
-	if (f->state < SLOT_REMOVED || service->hooks->frontend_users(service->arg, slot) ||
-	    service->hooks->forget_frontend(service->arg, slot))
-		return;
-	events_add(service->events, EVENT_RELOAD, LOG_INFO, f->config->name, "drained, and gone");
-	log_info("reload", "frontend %s has %s and is gone", f->config->name,
-		 f->state == SLOT_OVER ? "had its drain_timeout" : "drained");
-	registry_give_back_frontend(service->registry, slot);
-	service_publish_soon(service);
-}
-
-// It is checked until its last flow has ended: when it dies meanwhile, its clients are told.
-static void release_backend(struct service *service, uint32_t slot)
-{
-	char text[CONFIG_BACKEND_LABEL_MAX];
-	char subject[EVENT_SUBJECT_MAX];
-	const struct snapshot_backend *b = registry_backend(service->registry, slot);
-	if (b->state < SLOT_REMOVED || service->hooks->backend_users(service->arg, slot) ||
-	    service->hooks->forget_backend(service->arg, slot))
-		return;
-	events_add(service->events, EVENT_RELOAD, LOG_INFO, subject_of(b, subject),
-		   "drained, and gone");
-	log_info("reload", "backend %s has %s and is gone",
-		 config_backend_label(b->pool_config, b->config, text),
-		 b->state == SLOT_OVER ? "had its drain_timeout" : "drained");
-	slow_start_end(service->slow_start, slot);
-	health_remove(service->health, slot);
-	if (service->readiness)
-		readiness_forget(service->readiness, slot);
-	registry_give_back_backend(service->registry, slot);
-	service_publish_soon(service);
-}
-
-static void on_draining(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	struct service *service = arg;
-	// Nothing is given back of which the data path has not heard yet that it was removed.
-	if (!event_pending(service->publishing, EV_TIMEOUT, NULL)) {
-		for (uint32_t i = 0; i < registry_n_frontends(service->registry); i++)
-			release_frontend(service, i);
-		for (uint32_t i = 0; i < registry_n_backends(service->registry); i++)
-			release_backend(service, i);
-	}
-	if (registry_end_drains(service->registry, clock_now_ns()))
-		service_publish_soon(service);
-	look_again_soon(service);
-}
-
-int service_set_state(struct service *service, uint32_t backend, enum admin_state state,
-		      struct err *err)
-{
-	static const char *const names[] = {
-		[ADMIN_READY] = "ready",
-		[ADMIN_DRAIN] = "drain",
-		[ADMIN_MAINT] = "maint",
-	};
-	const struct snapshot_backend *b = registry_backend(service->registry, backend);
-	char label[CONFIG_BACKEND_LABEL_MAX];
-	char subject[EVENT_SUBJECT_MAX];
-	if (registry_set_admin(service->registry, backend, state))
-		return err_set(err, -ENOMEM, "not enough memory to keep the state in mind");
-	events_add(service->events, EVENT_ADMIN, LOG_INFO, subject_of(b, subject),
-		   "state set to %s", names[state]);
-	log_info("admin", "backend %s: state %s",
-		 config_backend_label(b->pool_config, b->config, label), names[state]);
-	service_publish_soon(service);
-	return 0;
-}
-
-int service_set_weight(struct service *service, uint32_t backend, int32_t weight, struct err *err)
-{
-	const struct snapshot_backend *b = registry_backend(service->registry, backend);
-	bool is_configured = weight == REGISTRY_WEIGHT_CONFIGURED;
-	int32_t value = is_configured ? b->config->weight : weight;
-	const char *source = is_configured ? ", as configured" : "";
-	char label[CONFIG_BACKEND_LABEL_MAX];
-	char subject[EVENT_SUBJECT_MAX];
-	if (registry_set_weight(service->registry, backend, weight))
-		return err_set(err, -ENOMEM, "not enough memory to keep the weight in mind");
-	events_add(service->events, EVENT_ADMIN, LOG_INFO, subject_of(b, subject),
-		   "weight set to %d%s", value, source);
-	log_info("admin", "backend %s: weight %d%s",
-		 config_backend_label(b->pool_config, b->config, label), value, source);
-	service_publish_soon(service);
-	return 0;
 }
 
 // ---- building ----------------------------------------------------------------------------------
@@ -364,8 +163,8 @@ static int open_events(struct service *service, struct err *err)
 	if (!service->hangup || event_add(service->hangup, NULL))
 		return err_set(err, -ENOMEM, "cannot watch for signals");
 	service->publishing = evtimer_new(service->base, on_publish, service);
-	service->draining = evtimer_new(service->base, on_draining, service);
-	service->tending = event_new(service->base, -1, EV_PERSIST, on_tending, service);
+	service->draining = evtimer_new(service->base, service_on_draining, service);
+	service->tending = event_new(service->base, -1, EV_PERSIST, service_on_tending, service);
 	if (!service->publishing || !service->draining || !service->tending)
 		return err_set(err, -ENOMEM, "not enough memory for timers");
 	return open_housekeeping(service, err);
@@ -408,8 +207,8 @@ int service_open_api(struct service *service, struct err *err)
 	struct api_source source = {
 		.registry = service->registry,
 		.health = service->health,
-		.ops = &service->hooks->api,
-		.arg = service->arg,
+		.ops = service_ops(service->config->mode),
+		.arg = service,
 	};
 	int code = api_start(&service->api, service->base, &source, err);
 	if (!code)
@@ -423,6 +222,20 @@ int service_open_reload(struct service *service, struct err *err)
 	return reload_open(&service->reload, service, err);
 }
 
+int service_open_flow_log(struct service *service, struct flow_journal *const *journals, uint32_t n,
+			  struct err *err)
+{
+	struct flow_writer_params params = {
+		.config = service->config,
+		.registry = service->registry,
+		.journals = journals,
+		.n_journals = n,
+	};
+	if (!service->config->flow_log.path)
+		return 0;
+	return flow_writer_start(&service->flow_writer, &params, err);
+}
+
 // ---- taking down, last opened first ------------------------------------------------------------
 
 static void free_event(struct event *event)
@@ -433,6 +246,7 @@ static void free_event(struct event *event)
 
 void service_close_outward(struct service *service)
 {
+	inquiry_forget(service->inquiry);
 	reload_close(service->reload);
 	live_stop(service->live);
 	api_stop(service->api);
@@ -445,9 +259,15 @@ void service_close_outward(struct service *service)
 	service->health = NULL;
 }
 
+void service_close_flow_log(struct service *service)
+{
+	flow_writer_stop(service->flow_writer);
+	service->flow_writer = NULL;
+}
+
 void service_close(struct service *service)
 {
-	service_close_outward(service);
+	inquiry_close(service->inquiry);
 	slow_start_destroy(service->slow_start);
 	registry_destroy(service->registry);
 	events_destroy(service->events);
@@ -489,6 +309,20 @@ void service_log_frontends(const struct service *service)
 			 endpoint_format(&page, text));
 	if (api_socket_path(service->api))
 		log_info("culvert", "API at %s", api_socket_path(service->api));
+}
+
+void service_await(struct service *service, bool (*is_over)(const void *arg), uint32_t patience_ms)
+{
+	static const struct timeval step = {.tv_usec = 10000};
+	struct event_base *base = service->base;
+	uint64_t deadline = clock_now_ns() + patience_ms * NS_PER_MS;
+	while (!is_over(service->arg) && clock_now_ns() < deadline) {
+		event_base_loopexit(base, &step);
+		if (event_base_dispatch(base) < 0 || event_base_got_break(base))
+			return;
+	}
+	// What has been found is published before anything else happens.
+	event_base_loop(base, EVLOOP_NONBLOCK);
 }
 
 int service_run(struct service *service, struct err *err)

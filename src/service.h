@@ -12,6 +12,9 @@
 
 struct event;
 struct event_base;
+struct flow_journal;
+struct flow_writer;
+struct inquiry;
 struct live;
 struct slow_start;
 
@@ -30,8 +33,6 @@ struct service_hooks {
 	// Nothing does any more, and another may have it: count from 0. 0 or -errno.
 	int (*forget_frontend)(void *arg, uint32_t frontend);
 	int (*forget_backend)(void *arg, uint32_t backend);
-	// SIGUSR1: files that are written to may have been renamed. NULL: there are none.
-	void (*reopen_logs)(void *arg);
 	// Could the mode run with this configuration from now on? Nothing changes. 0, or -errno
 	// with what is in the way, and where in the file if it is known.
 	int (*check_config)(void *arg, const struct config *config, struct err *err);
@@ -41,7 +42,10 @@ struct service_hooks {
 	void (*abandon_config)(void *arg);
 	// The registry has taken it over, and its snapshot follows: see to all else. 0 or -errno.
 	int (*follow_config)(void *arg, struct err *err);
-	struct api_ops api;
+	// For the API: what the data path has counted, 0 or -errno; and its state, its threads, and
+	// for how much it has room.
+	int (*gather)(void *arg, struct stats *stats);
+	void (*status)(void *arg, struct api_status *status);
 };
 
 struct service {
@@ -65,17 +69,28 @@ struct service {
 	struct api *api;
 	struct live *live;
 	struct reload *reload;
-	uint64_t secret; // random
+	struct inquiry *inquiry;         // the mode opens it: inquiry_open_packet(), _proxy()
+	struct flow_writer *flow_writer; // NULL: no flow log
+	uint64_t secret;                 // random
 };
 
-// In this order; each 0 or -errno, and after a failure service_close() takes down what is there.
+// In this order; each 0 or -errno. After a failure service_close_outward() and service_close() take
+// down what is there.
 // Event loop, signals, registry for a data path whose `n_threads` pick backends.
 int service_open(struct service *service, uint32_t n_threads, struct err *err);
 int service_open_health(struct service *service, struct err *err); // service->readiness first
 int service_open_api(struct service *service, struct err *err);
 int service_open_reload(struct service *service, struct err *err); // last: now it can change
-void service_close_outward(struct service *service); // API and health: before the data path
+// Backwards: API and health before the data path; then, for those that the data path has stopped to
+// tell, the flow log; and the rest after it.
+void service_close_outward(struct service *service);
+void service_close_flow_log(struct service *service);
 void service_close(struct service *service);
+
+// The flow log, if there is to be one, from the journal of each of the data path's `n` threads. 0
+// or -errno.
+int service_open_flow_log(struct service *service, struct flow_journal *const *journals, uint32_t n,
+			  struct err *err);
 
 // Have hooks->publish called in the event loop's next round: changes that come in a burst go out as
 // one snapshot.
@@ -88,19 +103,13 @@ int service_follow_registry(struct service *service, struct err *err);
 // registry has taken it over. 0, or -errno when something is missing.
 int service_follow_config(struct service *service, struct config *config, struct err *err);
 
-// What the API asks for: for every mode's operations.
-void service_answer_reload(struct service *service, const struct api_reload_query *query,
-			   struct api_request *request);
-void service_fill_status(const struct service *service, struct api_status *status);
-
 // What health, or what stands between it and the registry, has found out: a health_change_fn whose
 // `arg` is the service.
 void service_take_health(void *service, size_t backend, bool is_up, const char *reason);
 
-// What an operator says of a backend, for api_ops. 0 or -ENOMEM.
-int service_set_state(struct service *service, uint32_t backend, enum admin_state state,
-		      struct err *err);
-int service_set_weight(struct service *service, uint32_t backend, int32_t weight, struct err *err);
+// Let the event loop turn until `is_over`, asked with the mode's object, says so; no longer than
+// that many milliseconds, and not when it was broken off (event_base_got_break()).
+void service_await(struct service *service, bool (*is_over)(const void *arg), uint32_t patience_ms);
 
 // Tell the service manager that we are ready, and run the event loop until event_base_loopbreak().
 // 0 or -errno.

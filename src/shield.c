@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shield.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "culvert/packet/engine.h"
+#include "culvert/packet/filter.h"
+
+// The exact filter, or a broader one when it has more instructions than the kernel takes.
+static char *make_filter(const struct config *config, const struct cover *cover)
+{
+	char *text = filter_text(config, cover->vips, cover->n_vips);
+	if (text && filter_check(text, NULL) == 0)
+		return text;
+	free(text);
+	return filter_text_coarse();
+}
+
+static int set_filter(struct shield *shield, const struct cover *cover, struct err *err)
+{
+	char *text = make_filter(shield->topology->config, cover);
+	if (!text)
+		return err_set(err, -ENOMEM, "not enough memory for the capture filter");
+	int code = engine_set_filter(shield->engine, text, err);
+	free(text);
+	return code;
+}
+
+// Filter and firewall for another cover, which is taken over. On failure the one before counts.
+static int set_cover(struct shield *shield, struct cover *cover, const struct snapshot *snapshot,
+		     struct err *err)
+{
+	int code = set_filter(shield, cover, err);
+	if (!code)
+		code = guard_update(&shield->guard, shield->topology, cover, snapshot, err);
+	if (code) {
+		cover_fini(cover);
+		return code;
+	}
+	cover_fini(&shield->cover);
+	shield->cover = *cover;
+	return 0;
+}
+
+int shield_widen(struct shield *shield, const struct snapshot *snapshot, struct err *err)
+{
+	struct cover wide;
+	if (cover_make(&wide, snapshot, &shield->cover))
+		return err_set(err, -ENOMEM, "not enough memory for firewall rules");
+	bool is_wider = wide.n_vips > shield->cover.n_vips ||
+			wide.n_backends > shield->cover.n_backends ||
+			guard_lacks(&shield->guard, snapshot);
+	if (is_wider)
+		return set_cover(shield, &wide, snapshot, err);
+	cover_fini(&wide);
+	return 0;
+}
+
+int shield_narrow(struct shield *shield, struct cover *exact, const struct snapshot *snapshot,
+		  struct err *err)
+{
+	bool is_narrower = exact->n_vips < shield->cover.n_vips ||
+			   exact->n_backends < shield->cover.n_backends;
+	if (is_narrower)
+		return set_cover(shield, exact, snapshot, err);
+	cover_fini(exact);
+	return 0;
+}
+
+char *shield_make_filter(const struct shield *shield)
+{
+	return make_filter(shield->topology->config, &shield->cover);
+}
+
+int shield_open(struct shield *shield, const struct topology *topology,
+		const struct snapshot *snapshot, struct err *err)
+{
+	shield->topology = topology;
+	if (cover_make(&shield->cover, snapshot, NULL))
+		return err_set(err, -ENOMEM, "not enough memory for firewall rules");
+	return guard_open(&shield->guard, topology, &shield->cover, snapshot, err);
+}
+
+void shield_close(struct shield *shield)
+{
+	guard_close(&shield->guard);
+	cover_fini(&shield->cover);
+}
