@@ -2,6 +2,7 @@
 // What a reload has done or would do, as the API says it. A member that memory was short for is
 // left out.
 #include "culvert/base/clock.h"
+#include "culvert/control/api_json.h"
 #include "reload.h"
 
 enum { HTTP_STATUS_OK = 200, HTTP_STATUS_UNPROCESSABLE = 422 };
@@ -19,8 +20,8 @@ static json_t *changes_json(const struct reload_plan *plan)
 		json_t *item = json_object();
 		put(item, "change", json_string(reload_change_name(change->kind)));
 		put(item, "what", json_string(reload_subject_name(change->subject)));
-		put(item, "name", json_string(change->name));
-		put(item, "detail", json_string(change->detail));
+		put(item, "name", api_text_to_json(change->name));
+		put(item, "detail", api_text_to_json(change->detail));
 		(void)json_array_append_new(list, item);
 	}
 	return list;
@@ -32,7 +33,7 @@ static json_t *obstacles_json(const struct reload_plan *plan)
 	for (size_t i = 0; i < plan->n_obstacles; i++) {
 		json_t *item = json_object();
 		put(item, "key", json_string(plan->obstacles[i].key));
-		put(item, "message", json_string(plan->obstacles[i].message));
+		put(item, "message", api_text_to_json(plan->obstacles[i].message));
 		(void)json_array_append_new(list, item);
 	}
 	return list;
@@ -62,10 +63,10 @@ static json_t *errors_json(const struct config_errors *errors)
 	for (size_t i = 0; i < errors->count; i++) {
 		const struct err *err = &errors->list[i];
 		json_t *item = json_object();
-		put(item, "file", json_string(err->file));
+		put(item, "file", api_text_to_json(err->file));
 		put(item, "line", json_integer(err->line));
 		put(item, "column", json_integer(err->column));
-		put(item, "message", json_string(err->message));
+		put(item, "message", api_text_to_json(err->message));
 		(void)json_array_append_new(list, item);
 	}
 	return list;
@@ -76,7 +77,7 @@ json_t *reload_result_json(const struct reload_result *result)
 	json_t *object = json_object();
 	if (result->outcome >= RELOAD_REFUSED) {
 		json_t *error = json_object();
-		put(error, "message", json_string(result->summary));
+		put(error, "message", api_text_to_json(result->summary));
 		put(object, "error", error);
 		put(object, "errors", errors_json(&result->errors));
 	} else {
@@ -100,11 +101,11 @@ json_t *reload_last_json(const struct reload *reload)
 	json_t *object = json_object();
 	json_t *errors = json_array();
 	for (size_t i = 0; i < last->n_errors; i++)
-		(void)json_array_append_new(errors, json_string(last->errors[i]));
+		(void)json_array_append_new(errors, api_text_to_json(last->errors[i]));
 	put(object, "time", json_string(clock_wall_format(last->time_ms, text)));
 	put(object, "result", json_string(reload_outcome_name(last->outcome)));
 	put(object, "cause", json_string(reload_cause_name(last->cause)));
-	put(object, "summary", json_string(last->summary));
+	put(object, "summary", api_text_to_json(last->summary));
 	put(object, "errors", errors);
 	return object;
 }

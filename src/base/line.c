@@ -104,6 +104,17 @@ size_t line_escape(const char *value, char *text, size_t size)
 	return len;
 }
 
+void line_make_valid(char *text)
+{
+	uint32_t character;
+	while (*text) {
+		unsigned length = decode((const unsigned char *)text, &character);
+		if (length == 0)
+			*text = '?';
+		text += length ? length : 1;
+	}
+}
+
 // ---- pairs -------------------------------------------------------------------------------------
 
 void line_begin(struct line *line, char *buffer, size_t size, enum line_format format)

@@ -2,8 +2,22 @@
 #include "culvert/control/api_json.h"
 
 #include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "culvert/base/line.h"
 
 enum { MS_PER_S = 1000 };
+
+json_t *api_text_to_json(const char *text)
+{
+	char *copy = strdup(text);
+	if (copy)
+		line_make_valid(copy);
+	json_t *string = json_string(copy);
+	free(copy);
+	return string;
+}
 
 json_t *api_hop_to_json(const struct snapshot_hop *hop, const char *interface)
 {
@@ -16,9 +30,9 @@ json_t *api_hop_to_json(const struct snapshot_hop *hop, const char *interface)
 	char source[IP_ADDR_TEXT_MAX];
 	bool has_route = hop->state != HOP_NO_ROUTE;
 	bool is_ready = hop->state == HOP_READY;
-	return json_pack("{s:s, s:s?, s:s?, s:s?}", "state", states[hop->state], "interface",
-			 has_route ? interface : NULL, "mac",
-			 is_ready ? mac_addr_format(&hop->mac, mac) : NULL, "source",
+	json_t *name = has_route && interface ? api_text_to_json(interface) : json_null();
+	return json_pack("{s:s, s:o, s:s?, s:s?}", "state", states[hop->state], "interface", name,
+			 "mac", is_ready ? mac_addr_format(&hop->mac, mac) : NULL, "source",
 			 has_route ? ip_addr_format(&hop->source, source) : NULL);
 }
 

@@ -9,6 +9,7 @@
 #include "control/api_server.h"
 #include "control/api_view.h"
 #include "culvert/base/clock.h"
+#include "culvert/control/api_json.h"
 
 static const char *const state_names[] = {
 	[API_STARTING] = "starting",
@@ -100,8 +101,8 @@ static json_t *config_to_status(const struct api_source *source, const struct ap
 {
 	int64_t loaded_ms = status->loaded_ms ? status->loaded_ms : source->started_ms;
 	json_t *last = status->last_reload ? status->last_reload : json_null();
-	return json_pack("{s:s, s:o, s:I, s:o}", "path", api_config(source)->path, "loaded",
-			 time_to_json(loaded_ms), "generation",
+	return json_pack("{s:o, s:o, s:I, s:o}", "path", api_text_to_json(api_config(source)->path),
+			 "loaded", time_to_json(loaded_ms), "generation",
 			 (json_int_t)registry_generation(source->registry), "last_reload", last);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "culvert/base/clock.h"
+#include "culvert/base/line.h"
 
 struct events {
 	struct event_record ring[EVENTS_KEPT];
@@ -26,20 +27,6 @@ static const char *level_name(enum log_level level)
 	if (level == LOG_ERROR)
 		return "error";
 	return level == LOG_WARN ? "warn" : "info";
-}
-
-// A reason may quote a backend's answer, and a cut may go through a character; JSON takes neither.
-static void make_valid(char *text)
-{
-	json_t *string = json_string(text);
-	if (string) {
-		json_decref(string);
-		return;
-	}
-	for (; *text; text++) {
-		if ((unsigned char)*text >= 0x80)
-			*text = '?';
-	}
 }
 
 int events_create(struct events **events, struct err *err)
@@ -68,8 +55,8 @@ void events_add(struct events *events, enum event_kind kind, enum log_level leve
 	va_start(args, format);
 	vsnprintf(event->text, sizeof(event->text), format, args);
 	va_end(args);
-	make_valid(event->subject);
-	make_valid(event->text);
+	line_make_valid(event->subject); // a cut may go through a character
+	line_make_valid(event->text);
 	events->next = (events->next + 1) % EVENTS_KEPT;
 	if (events->n < EVENTS_KEPT)
 		events->n++;

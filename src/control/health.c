@@ -18,6 +18,7 @@
 
 #include "control/probe.h"
 #include "culvert/base/clock.h"
+#include "culvert/base/line.h"
 #include "culvert/base/log.h"
 
 enum { REASON_MAX = 256, JITTER_PERCENT = 5 };
@@ -121,6 +122,7 @@ static void note_change(struct check *check, const char *reason)
 {
 	check->since_ms = clock_wall_ms();
 	snprintf(check->reason, sizeof(check->reason), "%s", reason);
+	line_make_valid(check->reason); // it may quote half a character of what was looked for
 }
 
 // No change of state, so nobody else would say it.

@@ -7,6 +7,7 @@
 
 #include "../support/lib/api_rig.h"
 #include "culvert/balance/registry.h"
+#include "culvert/control/api_json.h"
 
 // The value at a path of keys and indices, "backends/0/name".
 static json_t *at(json_t *root, const char *path)
@@ -105,6 +106,28 @@ Test(api_lists, backends_have_state_health_weight_and_share, .timeout = 120)
 	cr_expect_str_eq(text_at(root, "pools/1/frontends/0"), "secure");
 	json_decref(root);
 	api_rig_close(&rig);
+}
+
+// JSON is UTF-8, which names of files and of interfaces need not be.
+Test(api_lists, names_that_are_not_utf8_spoil_no_answer, .timeout = 120)
+{
+	struct api_rig rig;
+	struct snapshot_hop hop = {.state = HOP_UNRESOLVED};
+	static char path[] = "/etc/caf\xe9.toml";
+	json_t *root;
+	api_rig_init(&rig);
+	rig.config.path = path;
+	api_rig_start(&rig);
+	cr_assert_eq(api_rig_get(&rig, "/api/v1/status", &root), 200);
+	cr_expect_str_eq(text_at(root, "config/path"), "/etc/caf?.toml");
+	json_decref(root);
+	cr_assert_eq(api_rig_get(&rig, "/api/v1/config", &root), 200);
+	json_decref(root);
+	api_rig_close(&rig);
+	root = api_hop_to_json(&hop, "v\xff");
+	cr_assert_not_null(root);
+	cr_expect_str_eq(text_at(root, "interface"), "v?");
+	json_decref(root);
 }
 
 Test(api_lists, drops_are_packets_or_ends_of_sessions, .timeout = 120)

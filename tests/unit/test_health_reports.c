@@ -128,6 +128,20 @@ Test(health_reports, a_failure_takes_a_backend_down_until_checks_pass)
 	bench_fini(&bench);
 }
 
+// The API's JSON takes nothing else, and a reason may be cut anywhere.
+Test(health_reports, a_reason_is_utf8_whatever_was_quoted)
+{
+	struct bench bench;
+	struct health_report report;
+	bench_init(&bench, 3600000);
+	bench_start(&bench);
+	await_changes(&bench, 1);
+	health_report_failure(bench.health, 0, "not \"caf\xc3\xa9 \xe6\xbc\"");
+	health_describe(bench.health, 0, &report);
+	cr_expect_str_eq(report.reason, "not \"caf\xc3\xa9 ??\"");
+	bench_fini(&bench);
+}
+
 Test(health_reports, silence_has_the_backend_checked_at_once_and_failing_that_is_enough)
 {
 	struct bench bench;

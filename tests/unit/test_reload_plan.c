@@ -10,6 +10,7 @@
 #include "../support/lib/scene_words.h"
 #include "config/schema.h"
 #include "culvert/config/compare.h"
+#include "reload.h"
 
 struct bench {
 	struct scene before;
@@ -244,4 +245,26 @@ Test(reload_plan, what_needs_a_restart_is_named_with_both_values)
 	cr_expect_str_eq(bench.plan.changes[0].name, "reload.drain_timeout");
 	cr_expect_str_eq(bench.plan.changes[0].detail, "0 → 1.5");
 	end(&bench);
+}
+
+// A message may quote a file that is not, or be cut within a character.
+Test(reload_plan, what_is_wrong_is_told_even_if_it_is_not_utf8)
+{
+	struct err err = {.file = "/etc/\xe9.toml", .line = 7, .message = "no \xff here"};
+	struct reload_result result = {
+		.outcome = RELOAD_REFUSED,
+		.errors = {.list = &err, .count = 1},
+		.summary = "cut \xc3",
+	};
+	json_t *told = reload_result_json(&result);
+	const char *summary = NULL;
+	const char *file = NULL;
+	const char *message = NULL;
+	cr_assert_eq(json_unpack(told, "{s:{s:s}, s:[{s:s, s:s}]}", "error", "message", &summary,
+				 "errors", "file", &file, "message", &message),
+		     0);
+	cr_expect_str_eq(summary, "cut ?");
+	cr_expect_str_eq(file, "/etc/?.toml");
+	cr_expect_str_eq(message, "no ? here");
+	json_decref(told);
 }

@@ -39,3 +39,6 @@ char *line_format_time(const struct timespec *time, char *text);
 // `value` as it may stand in a line for people: printable UTF-8 stays, all else is shown as \n or
 // \x1b. At most `size` bytes with the terminating zero. Returns the length.
 size_t line_escape(const char *value, char *text, size_t size);
+
+// What is not UTF-8, as when a cut has gone through a character, becomes question marks.
+void line_make_valid(char *text);

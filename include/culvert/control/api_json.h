@@ -8,6 +8,9 @@
 #include "culvert/balance/registry.h"
 #include "culvert/flow/query.h"
 
+// What is not UTF-8 in it becomes question marks: names of files and interfaces may be anything.
+json_t *api_text_to_json(const char *text);
+
 // `interface` is its link's name, or NULL.
 json_t *api_hop_to_json(const struct snapshot_hop *hop, const char *interface);
 

@@ -59,7 +59,7 @@ struct health_report {
 	bool is_up;
 	bool is_known;
 	bool is_checked;
-	const char *reason; // of the last change; "" before there was one. Borrowed until the next
+	const char *reason; // UTF-8, of the last change; "" before one. Borrowed until the next
 	int64_t since_ms;   // when that was, by the wall clock
 };
 
