@@ -15,6 +15,7 @@ enum { STEP_MAX = 512, MS_PER_S = 1000 };
 // An explanation that grows.
 struct account {
 	const struct explain_params *params;
+	const struct flow_row *flow;              // NULL: none
 	const struct snapshot_frontend *frontend; // NULL: none
 	struct explain_choice choice;
 	int32_t backend;     // slot, or as in choice
@@ -85,7 +86,7 @@ static void tell_frontend(struct account *account)
 
 static void tell_flow(struct account *account)
 {
-	const struct flow_row *flow = account->params->flow;
+	const struct flow_row *flow = account->flow;
 	const char *what = is_proxy(account) ? "session" : "flow";
 	char client[ENDPOINT_TEXT_MAX];
 	char backend[CONFIG_BACKEND_LABEL_MAX];
@@ -219,7 +220,7 @@ static void decide_packet(struct account *account, bool is_new)
 static void decide_session(struct account *account)
 {
 	account->verdict = account->backend == EXPLAIN_NOBODY ? "no_backend" : "relayed";
-	if (account->backend != EXPLAIN_NOBODY && !account->params->flow)
+	if (account->backend != EXPLAIN_NOBODY && !account->flow)
 		say(account, "culvert connects to it; if that fails, another one is tried.");
 }
 
@@ -232,7 +233,7 @@ static bool needs_choice(const struct flow_row *flow)
 
 static void tell(struct account *account)
 {
-	const struct flow_row *flow = account->params->flow;
+	const struct flow_row *flow = account->flow;
 	bool is_new = needs_choice(flow);
 	tell_frontend(account);
 	account->backend = EXPLAIN_NOBODY;
@@ -271,11 +272,10 @@ static json_t *hop_to_json(const struct account *account)
 	return api_hop_to_json(hop, interface_of(account, hop, name));
 }
 
-// A flow that has been given back is none.
 static json_t *flow_to_json(const struct account *account)
 {
-	const struct flow_row *flow = account->params->flow;
-	json_t *object = flow ? api_flow_to_json(account->params->registry, flow) : NULL;
+	json_t *object =
+		account->flow ? api_flow_to_json(account->params->registry, account->flow) : NULL;
 	return object ? object : json_null();
 }
 
@@ -309,9 +309,22 @@ static bool choose(const struct explain_params *params, int32_t frontend, struct
 	return account->choice.candidates && account->choice.skipped;
 }
 
+// Its backend may have been given back since its thread told of it, when it had ended.
+static const struct flow_row *living_flow(const struct explain_params *params)
+{
+	const struct flow_row *flow = params->flow;
+	bool is_over = flow && flow->backend != QUERY_ANY &&
+		       !params->snapshot->backends[flow->backend].config;
+	return is_over ? NULL : flow;
+}
+
 json_t *explain(const struct explain_params *params)
 {
-	struct account account = {.params = params, .steps = json_array()};
+	struct account account = {
+		.params = params,
+		.flow = living_flow(params),
+		.steps = json_array(),
+	};
 	json_t *answer = NULL;
 	int32_t frontend = explain_find_frontend(params->snapshot, &params->vip);
 	if (account.steps && choose(params, frontend, &account)) {

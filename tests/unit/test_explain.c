@@ -9,6 +9,7 @@
 
 #include "../support/lib/frame.h"
 #include "../support/lib/rig.h"
+#include "../support/lib/scene_words.h"
 #include "culvert/packet/query.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -192,4 +193,40 @@ Test(explain, leaves_to_the_kernel_what_is_of_no_frontend)
 	json_decref(said);
 	cr_expect_null(rig_stop(&rig));
 	scene_fini(&scene);
+}
+
+// Threads tell of a flow before the last of them has looked; meanwhile the backend may be gone.
+Test(explain, a_flow_whose_backend_has_been_given_back_is_none)
+{
+	struct scene scene;
+	struct scene next;
+	struct rig rig;
+	struct flow_row row = {.state = "established", .backend = 1};
+	scene_init(&scene, "10.2.0.1");
+	scene_init(&next, "10.2.0.1");
+	scene_add_words(&scene, "web=a:10.2.0.20,b:10.2.0.21 @10.1.0.100>web");
+	scene_add_words(&next, "web=a:10.2.0.20 @10.1.0.100>web");
+	scene_build(&scene);
+	rig_start(&rig, &scene);
+	cr_assert_eq(registry_apply(scene.registry, next.config, 1, NULL), 0);
+	rig_publish(&rig);
+	registry_give_back_backend(scene.registry, 1);
+	rig_publish(&rig);
+	struct explain_params params = {
+		.registry = scene.registry,
+		.snapshot = engine_snapshot(rig.engine),
+		.client = {.addr = ip_addr_from_v4(htonl(CLIENT)),
+			   .port_be = htons(1000),
+			   .proto = IPPROTO_TCP},
+		.vip = scene_endpoint("10.1.0.100:80", IPPROTO_TCP),
+		.flow = &row,
+	};
+	json_t *said = explain(&params);
+	cr_assert_not_null(said);
+	cr_expect(json_is_null(json_object_get(said, "flow")));
+	cr_expect_str_eq(text_of(said, "backend"), "web/a");
+	json_decref(said);
+	cr_expect_null(rig_stop(&rig));
+	scene_fini(&scene);
+	config_unref(next.config);
 }
