@@ -13,8 +13,15 @@
 
 #include "control/api_request.h"
 
+enum { N_PLACES = 2 * LIVE_STREAMS };
+
+struct client {
+	struct evhttp_request *http; // owned; NULL: the place is free
+	const struct conn_gate *way; // in; only compared
+};
+
 struct live_stream {
-	struct evhttp_request *clients[LIVE_STREAMS]; // owned; NULL: free
+	struct client clients[N_PLACES];
 };
 
 int live_stream_create(struct live_stream **stream, struct err *err)
@@ -27,38 +34,43 @@ int live_stream_create(struct live_stream **stream, struct err *err)
 }
 
 // With the connection, if it is still there, goes the request.
-static void let_go(struct evhttp_request *client)
+static void let_go(struct client *client)
 {
-	struct evhttp_connection *conn = evhttp_request_get_connection(client);
+	struct evhttp_connection *conn = evhttp_request_get_connection(client->http);
 	if (conn)
 		evhttp_connection_free(conn);
 	else
-		evhttp_request_free(client);
+		evhttp_request_free(client->http);
+	client->http = NULL;
 }
 
 void live_stream_destroy(struct live_stream *stream)
 {
 	if (!stream)
 		return;
-	for (unsigned i = 0; i < LIVE_STREAMS; i++) {
-		if (stream->clients[i])
-			let_go(stream->clients[i]);
+	for (unsigned i = 0; i < N_PLACES; i++) {
+		if (stream->clients[i].http)
+			let_go(&stream->clients[i]);
 	}
 	free(stream);
 }
 
-size_t live_stream_n(struct live_stream *stream)
+// `way` NULL: any.
+static size_t count(struct live_stream *stream, const struct conn_gate *way)
 {
 	size_t n = 0;
-	for (unsigned i = 0; i < LIVE_STREAMS; i++) {
-		struct evhttp_request *client = stream->clients[i];
-		if (client && !evhttp_request_get_connection(client)) {
+	for (unsigned i = 0; i < N_PLACES; i++) {
+		struct client *client = &stream->clients[i];
+		if (client->http && !evhttp_request_get_connection(client->http))
 			let_go(client);
-			stream->clients[i] = NULL;
-		}
-		n += stream->clients[i] != NULL;
+		n += client->http && (!way || client->way == way);
 	}
 	return n;
+}
+
+size_t live_stream_n(struct live_stream *stream)
+{
+	return count(stream, NULL);
 }
 
 // At most one message more than LIVE_UNSENT_MAX waits for a client.
@@ -89,16 +101,14 @@ void live_stream_send(struct live_stream *stream, const char *name, json_t *data
 {
 	char *text = to_text(data);
 	size_t n = live_stream_n(stream);
-	for (unsigned i = 0; text && n && i < LIVE_STREAMS; i++) {
-		struct evhttp_request *client = stream->clients[i];
-		if (!client)
+	for (unsigned i = 0; text && n && i < N_PLACES; i++) {
+		struct client *client = &stream->clients[i];
+		if (!client->http)
 			continue;
-		if (is_keeping_up(client)) {
-			send_text(client, name, text);
-		} else {
+		if (is_keeping_up(client->http))
+			send_text(client->http, name, text);
+		else
 			let_go(client);
-			stream->clients[i] = NULL;
-		}
 	}
 	free(text);
 }
@@ -133,9 +143,9 @@ static void refuse(struct api_request *request)
 void live_stream_open(struct live_stream *stream, struct api_request *request, json_t *history,
 		      json_t *sample)
 {
-	struct evhttp_request **place = stream->clients;
+	struct client *place = stream->clients;
 	bool is_head = evhttp_request_get_command(request->http) == EVHTTP_REQ_HEAD;
-	if (is_head || live_stream_n(stream) == LIVE_STREAMS) {
+	if (is_head || count(stream, request->gate) == LIVE_STREAMS) {
 		json_decref(history);
 		json_decref(sample);
 		if (is_head)
@@ -144,9 +154,10 @@ void live_stream_open(struct live_stream *stream, struct api_request *request, j
 			refuse(request);
 		return;
 	}
-	while (*place)
+	while (place->http)
 		place++;
-	*place = begin(request);
-	send_first(*place, "history", history);
-	send_first(*place, "sample", sample);
+	place->way = request->gate;
+	place->http = begin(request);
+	send_first(place->http, "history", history);
+	send_first(place->http, "sample", sample);
 }

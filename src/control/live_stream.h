@@ -12,14 +12,16 @@
 struct api_request;
 struct live_stream;
 
-enum { LIVE_STREAMS = 8, LIVE_UNSENT_MAX = 1 << 20 }; // bytes, of each
+// By each of the two ways in, so that clients of TCP cannot keep the administrator out; and bytes
+// of each stream.
+enum { LIVE_STREAMS = 8, LIVE_UNSENT_MAX = 1 << 20 };
 
 int live_stream_create(struct live_stream **stream, struct err *err);
 // Ends all of them; before api_stop(). NULL is legal.
 void live_stream_destroy(struct live_stream *stream);
 
-// Answer `request` by a stream that begins with these; 503 when there are LIVE_STREAMS already. The
-// JSON is taken over, and may be NULL.
+// Answer `request` by a stream that begins with these; 503 when its way in has LIVE_STREAMS
+// already. The JSON is taken over, and may be NULL.
 void live_stream_open(struct live_stream *stream, struct api_request *request, json_t *history,
 		      json_t *sample);
 

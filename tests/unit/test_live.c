@@ -6,12 +6,11 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,6 +32,8 @@ static void setup(void)
 	api_rig_init(&rig);
 	free(rig.config.api_socket);
 	rig.config.api_socket = path;
+	ip_addr_parse("127.0.0.1", &rig.config.stats_listen_addr);
+	rig.config.stats_port = api_rig_free_port();
 	cr_assert_eq(api_start(&rig.api, rig.base, &rig.source, NULL), 0);
 	cr_assert_eq(events_create(&events, NULL), 0);
 	cr_assert_eq(live_start(&live, rig.base, &rig.source, rig.api, events, NULL), 0);
@@ -64,22 +65,29 @@ static void turn(void)
 	nanosleep(&pause, NULL);
 }
 
-static struct client ask(const char *request)
+static struct client ask_by(bool is_local, const char *request)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct client client = {.fd = socket(AF_UNIX, SOCK_STREAM, 0), .text = malloc(ANSWER_MAX)};
-	cr_assert(client.fd >= 0 && client.text);
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
-	cr_assert_eq(connect(client.fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	struct client client = {.fd = api_rig_dial(&rig, is_local), .text = malloc(ANSWER_MAX)};
+	cr_assert(client.text);
+	api_rig_await(client.fd, POLLOUT);
 	cr_assert_eq(write(client.fd, request, strlen(request)), (ssize_t)strlen(request));
-	cr_assert_eq(fcntl(client.fd, F_SETFL, O_NONBLOCK), 0);
 	client.text[0] = '\0';
 	return client;
 }
 
+static struct client ask(const char *request)
+{
+	return ask_by(true, request);
+}
+
+static struct client open_stream_by(bool is_local)
+{
+	return ask_by(is_local, "GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n");
+}
+
 static struct client open_stream(void)
 {
-	return ask("GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	return open_stream_by(true);
 }
 
 static void close_client(struct client *client)
@@ -167,6 +175,23 @@ Test(live, there_is_a_bound_on_streams_and_who_leaves_makes_room)
 		await(&clients[i], 0, "for all");
 		close_client(&clients[i]);
 	}
+}
+
+Test(live, who_comes_by_tcp_cannot_keep_the_administrator_out)
+{
+	struct client clients[LIVE_STREAMS];
+	for (int i = 0; i < LIVE_STREAMS; i++) {
+		clients[i] = open_stream_by(false);
+		await(&clients[i], 0, "event: history");
+	}
+	struct client refused = open_stream_by(false);
+	await(&refused, 0, "HTTP/1.1 503 ");
+	close_client(&refused);
+	struct client local = open_stream();
+	await(&local, 0, "event: history");
+	close_client(&local);
+	for (int i = 0; i < LIVE_STREAMS; i++)
+		close_client(&clients[i]);
 }
 
 Test(live, who_does_not_read_is_let_go_and_the_others_go_on)

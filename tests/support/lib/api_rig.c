@@ -194,7 +194,7 @@ static void *run_loop(void *arg)
 	return NULL;
 }
 
-static uint16_t find_free_port(void)
+uint16_t api_rig_free_port(void)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET};
 	socklen_t size = sizeof(addr);
@@ -210,7 +210,7 @@ void api_rig_start(struct api_rig *rig)
 {
 	struct err err = {0};
 	ip_addr_parse("127.0.0.1", &rig->config.stats_listen_addr);
-	rig->config.stats_port = find_free_port();
+	rig->config.stats_port = api_rig_free_port();
 	atomic_store(&rig->is_over, false);
 	must(api_start(&rig->api, rig->base, &rig->source, &err) == 0, err.message);
 	must(pthread_create(&rig->thread, NULL, run_loop, rig) == 0, "thread");

@@ -47,6 +47,9 @@ void api_rig_stop(struct api_rig *rig);
 void api_rig_open(struct api_rig *rig);
 void api_rig_close(struct api_rig *rig);
 
+// Of the loopback.
+uint16_t api_rig_free_port(void);
+
 // A connection that may not be there yet, not blocking: to the Unix socket if `is_local`, else to
 // the port.
 int api_rig_dial(const struct api_rig *rig, bool is_local);
