@@ -77,6 +77,8 @@ void sampling_begin(struct sampling *sampling, const struct api_sample_query *as
 		.tv_sec = asked->duration_ms / MS_PER_S,
 		.tv_usec = (suseconds_t)(asked->duration_ms % MS_PER_S) * US_PER_MS,
 	};
+	if (sampling->request && api_request_is_abandoned(sampling->request))
+		finish(sampling);
 	if (sampling->sample) {
 		api_answer_error(request, 409, "wait until it has ended",
 				 "another sample is under way");

@@ -2,7 +2,9 @@
 #include "control/api_request.h"
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +72,17 @@ void api_request_hold(struct api_request *request)
 	request->is_over = NULL;
 	request->is_held = true;
 	conn_gate_hold(request->gate, request->http);
+}
+
+// evhttp does not read while an answer is due, and so does not notice.
+bool api_request_is_abandoned(const struct api_request *request)
+{
+	struct evhttp_connection *conn = evhttp_request_get_connection(request->http);
+	if (!conn)
+		return true;
+	struct pollfd ask = {.fd = bufferevent_getfd(evhttp_connection_get_bufferevent(conn)),
+			     .events = POLLRDHUP};
+	return poll(&ask, 1, 0) > 0; // POLLHUP and POLLERR are always asked for
 }
 
 struct evhttp_request *api_request_detach(struct api_request *request)

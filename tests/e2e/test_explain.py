@@ -288,6 +288,16 @@ def test_one_sample_at_a_time(request, lab):
     assert sample(running, "no_flow", lambda: None, seconds=1) == []
 
 
+def test_a_sample_that_nobody_waits_for_any_more_makes_room(request, lab):
+    running = start(request, lab, "passthrough")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(running.socket_path()))
+        sock.sendall(b"GET /api/v1/drops/malformed/sample?seconds=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await_condition(lambda: running.log_lines("sample of malformed"), "the sample is under way")
+    await_condition(lambda: api.ask(running, "GET", "/api/v1/drops/no_flow/sample?seconds=1")[0] == 200,
+                    "another sample is taken", 20)
+
+
 def test_culvert_stops_while_a_sample_is_under_way(request, lab):
     running = start(request, lab, "passthrough", workers=2)
     outcome = []

@@ -37,6 +37,9 @@ __attribute__((format(printf, 4, 5))) void api_answer_error(struct api_request *
 							    const char *hint, const char *format,
 							    ...);
 
+// Has the client gone away? Nobody reads its answer then, which is due all the same.
+bool api_request_is_abandoned(const struct api_request *request);
+
 // ---- operations --------------------------------------------------------------------------------
 
 enum api_state { API_STARTING, API_READY, API_RELOADING, API_DRAINING };
