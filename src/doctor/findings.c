@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "culvert/base/line.h"
+
 static const char *const names[N_STATUS] = {"ok", "warning", "error", "skipped"};
 static const char *const colours[N_STATUS] = {"\033[32m", "\033[33m", "\033[31m", "\033[2m"};
 
@@ -93,17 +95,34 @@ size_t findings_count(const struct findings *findings, enum status status)
 
 // ---- lines -------------------------------------------------------------------------------------
 
+// Processes and files are called what anybody likes, and this may be a terminal.
+static void print_clean(const char *text, FILE *out)
+{
+	size_t size = 4 * strlen(text) + 1; // every byte as \x1b
+	char *clean = malloc(size);
+	if (clean)
+		line_escape(text, clean, size);
+	fputs(clean ? clean : "?", out);
+	free(clean);
+}
+
 static void print_finding(const struct finding *finding, struct findings_style style, size_t n_more,
 			  FILE *out)
 {
-	fprintf(out, "%s%-7s%s  %-*s  %s%s%s", style.is_coloured ? colours[finding->status] : "",
+	fprintf(out, "%s%-7s%s  %-*s  ", style.is_coloured ? colours[finding->status] : "",
 		names[finding->status], style.is_coloured ? "\033[0m" : "", CHECK_WIDTH,
-		finding->check, finding->subject, *finding->subject ? ": " : "", finding->found);
+		finding->check);
+	print_clean(finding->subject, out);
+	fputs(*finding->subject ? ": " : "", out);
+	print_clean(finding->found, out);
 	if (n_more)
 		fprintf(out, " (and %zu more)", n_more);
 	fputc('\n', out);
-	if (*finding->fix)
-		fprintf(out, "           -> %s\n", finding->fix);
+	if (!*finding->fix)
+		return;
+	fputs("           -> ", out);
+	print_clean(finding->fix, out);
+	fputc('\n', out);
 }
 
 // How many others of the same check are as good as this one; 0 too when one before has told it.

@@ -309,3 +309,16 @@ Test(doctor_findings, bytes_that_are_no_text_do_not_spoil_the_json, .init = setu
 	cr_expect_not_null(strstr(text, "\"warning\": 1"), "%s", text);
 	free(text);
 }
+
+// Any user may call a process as it likes, and have it hold a port.
+Test(doctor_findings, names_of_others_reach_no_terminal_as_they_are, .init = setup,
+     .fini = teardown)
+{
+	doctor_say(&doctor, STATUS_ERROR, "a\x1b[2Jb", "x\x1b]0;y\a\nok \xc2\x9b");
+	doctor_fix(&doctor, "kill '\x1b'");
+	char *text = printed((struct findings_style){0});
+	cr_expect_not_null(strstr(text, "a\\x1b[2Jb: x\\x1b]0;y\\x07\\nok \\xc2\\x9b\n"), "%s",
+			   text);
+	cr_expect_not_null(strstr(text, "-> kill '\\x1b'\n"), "%s", text);
+	free(text);
+}
