@@ -15,8 +15,8 @@ enum {
 	SAMPLE,
 	COUNT,
 	SECONDS,
-	MAX_COUNT = 100000,
-	MAX_SECONDS = 3600,
+	MAX_COUNT = 10000, // of culvert, as the next
+	MAX_SECONDS = 60,
 	DEFAULT_COUNT = 100,
 	DEFAULT_SECONDS = 10,
 };

@@ -423,6 +423,15 @@ def test_check_names_the_place(fake_api, tmp_path):
     assert fake_api.run("check", tmp_path / "none.toml").returncode == 1
 
 
+def test_check_takes_a_name_that_is_not_utf8(fake_api, tmp_path):
+    file = tmp_path / os.fsdecode(b"caf\xe9.toml")
+    for text, is_good in ((GOOD, True), ("nonsense", False)):
+        file.write_text(text)
+        found = json.loads(fake_api.run("check", "--json", file).stdout)
+        assert found["file"] == f"{tmp_path}/caf?.toml" and found["ok"] is is_good
+        assert {error["file"] for error in found["errors"]} == (set() if is_good else {found["file"]})
+
+
 def test_check_knows_what_a_mode_cannot_do(fake_api, tmp_path):
     file = tmp_path / "any.toml"
     file.write_text(GOOD.replace("10.0.0.1:80", "0.0.0.0:80"))
@@ -436,7 +445,8 @@ def test_check_knows_what_a_mode_cannot_do(fake_api, tmp_path):
     [], ["nonsense"], ["status", "extra"], ["drain"], ["drain", "a", "b"], ["weight", "a"],
     ["weight", "a", "x"], ["weight", "a", "1001"], ["weight", "a", "--", "-1"], ["status", "--nonsense"],
     ["flows", "--limit=0"], ["flows", "--limit=x"], ["drops", "--sample=x"], ["drops", "file"],
-    ["drops", "--count=3"], ["drops", "--sample=x", "f", "--count=0"], ["reload", "--max-disruption=2"],
+    ["drops", "--count=3"], ["drops", "--sample=x", "f", "--count=0"],
+    ["drops", "--sample=x", "f", "--count=10001"], ["drops", "--sample=x", "f", "--seconds=61"], ["reload", "--max-disruption=2"],
     ["reload", "--max-disruption=x"], ["explain", "1.2.3.4:5"], ["explain", "1.2.3.4", "5.6.7.8:9"],
     ["events", "--limit=x"], ["check"], ["check", "--mode=x", "f"], ["--timeout=0", "status"],
     ["--timeout=x", "status"], ["servers", "web", "--json"], ["top", "--json"]], ids=lambda a: " ".join(a))
