@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config/report.h"
+#include "config/token.h"
 #include "culvert/net/addr.h"
 
 enum { WORD_MAX = 128 };
@@ -84,6 +85,30 @@ static void copy_word(const struct word *word, char *text)
 	text[word->length] = '\0';
 }
 
+// Where the value of the key `token` begins that the parser has stumbled in, or NULL.
+static const char *find_secret(const char *text, size_t length, const struct err *err,
+			       const char **line)
+{
+	static const char key[] = "token";
+	const char *stop;
+	const char *secret = NULL;
+	*line = find_line(text, text + length, err->line, &stop);
+	if (!*line || err->column > (size_t)(stop - *line) + 1)
+		return NULL;
+	for (const char *at = *line; at + sizeof(key) <= *line + err->column; at++) {
+		const char *end = at + sizeof(key) - 1;
+		if (memcmp(at, key, sizeof(key) - 1) != 0)
+			continue;
+		while (end < stop && strchr(" \t\"'", *end))
+			end++;
+		if (end < stop && *end == '=')
+			secret = end + 1;
+	}
+	while (secret && secret < stop && (*secret == ' ' || *secret == '\t'))
+		secret++;
+	return secret;
+}
+
 // ---- what it was meant to be -------------------------------------------------------------------
 
 static bool is_address(const char *text)
@@ -155,8 +180,15 @@ void toml_hint(const char *text, size_t length, struct err *err)
 	double seconds;
 	struct word word;
 	// Limits of our own are about values that are well written.
-	if (strncmp(err->message, parser_says, sizeof(parser_says) - 1) != 0 ||
-	    !find_word(text, length, err, &word))
+	if (strncmp(err->message, parser_says, sizeof(parser_says) - 1) != 0)
+		return;
+	const char *secret = find_secret(text, length, err, &word.line);
+	if (secret) {
+		err_set(err, 0, "token: this is no token; write " TOKEN_ADVICE ", between quotes");
+		err->column = (unsigned)(secret - word.line) + 1;
+		return;
+	}
+	if (!find_word(text, length, err, &word))
 		return;
 	strip_brackets(&word);
 	copy_word(&word, meant);

@@ -198,6 +198,23 @@ Test(config_errors, what_lacks_quotes_or_has_a_unit_is_told_so)
 		assert_refused(&files[i], SYNTAX_TOML);
 }
 
+// Messages go into the log and into the status that the API tells.
+Test(config_errors, what_the_parser_says_of_a_secret_does_not_quote_it)
+{
+#define NO_TOKEN                                                                             \
+	"token: this is no token; write 16 to 512 letters, digits and signs of -._~+/=, as " \
+	"`openssl rand -hex 32` makes them, between quotes"
+	static const struct bad_file files[] = {
+		{"[stats]\ntoken = a0123456789abcdef\n", 2, 9, NO_TOKEN},
+		{"[stats]\n\"token\"=912345678901234567890123\n", 2, 9, NO_TOKEN},
+		{"stats = {port = 9000, token = 0xdeadbeefdeadbeefz}\n", 1, 31, NO_TOKEN},
+		{"stats.token = [2026-01-01-0123456789]\n", 1, 15, NO_TOKEN},
+		{"[stats]\ntoken_file = /a\n", 2, 14, "/a stands without quotes; write \"/a\""},
+	};
+	for (size_t i = 0; i < N_OF(files); i++)
+		assert_refused(&files[i], SYNTAX_TOML);
+}
+
 Test(config_errors, endpoints)
 {
 #define ENDPOINT(text) "[frontends.w]\nbackend = 'w'\nlisten_addr = " text "\n" POOL
