@@ -79,6 +79,7 @@ static bool find_reason(const char *name, enum verdict *reason)
 static void on_sample(struct api_request *request, void *arg)
 {
 	(void)arg;
+	static const char *const keys[] = {"count", "seconds", NULL};
 	const struct api_source *source = request->source;
 	struct api_sample_query query = {0};
 	uint32_t seconds;
@@ -87,7 +88,8 @@ static void on_sample(struct api_request *request, void *arg)
 	} else if (!find_reason(request->match.captures[0], &query.reason)) {
 		api_answer_error(request, 404, "GET /api/v1/drops lists the reasons",
 				 "there is no reason \"%s\"", request->match.captures[0]);
-	} else if (api_param_number(request, "count", SAMPLE_PACKETS, 1, SAMPLE_PACKETS_MAX,
+	} else if (api_params_known(request, keys) &&
+		   api_param_number(request, "count", SAMPLE_PACKETS, 1, SAMPLE_PACKETS_MAX,
 				    &query.n_packets) &&
 		   api_param_number(request, "seconds", SAMPLE_S, 1, SAMPLE_S_MAX, &seconds)) {
 		query.duration_ms = seconds * 1000;

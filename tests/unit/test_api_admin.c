@@ -257,6 +257,7 @@ Test(api_admin, questions_to_the_data_path_are_checked, .timeout = 120)
 		{"/api/v1/drops/nothing/sample", 404, "nothing"},
 		{"/api/v1/drops/forwarded/sample", 404, "forwarded"},
 		{"/api/v1/drops/no_flow/sample?seconds=61", 400, "60"},
+		{"/api/v1/drops/no_flow/sample?secs=6", 400, "secs"},
 	};
 	struct api_rig rig;
 	json_t *body;
