@@ -27,7 +27,7 @@ static void start(struct rig *rig, struct scene *scene, int workers, enum hash_k
 	static const char *const names[N_BACKENDS] = {"b0", "b1", "b2", "b3"};
 	scene_init(scene, "10.2.0.1");
 	size_t web = scene_add_pool(scene, "web", IPPROTO_TCP);
-	for (uint16_t i = 0; i < N_BACKENDS; i++)
+	for (size_t i = 0; i < N_BACKENDS; i++)
 		scene_add_backend(scene, web, names[i], addrs[i], (uint16_t)(i + 1));
 	scene_add_frontend(scene, "10.1.0.100:80", web, hash);
 	scene->config->passthrough.workers = workers;
