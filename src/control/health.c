@@ -20,6 +20,7 @@
 #include "culvert/base/clock.h"
 #include "culvert/base/line.h"
 #include "culvert/base/log.h"
+#include "culvert/config/compare.h"
 
 enum { REASON_MAX = 256, JITTER_PERCENT = 5 };
 
@@ -161,17 +162,20 @@ static void on_probe_done(void *arg, const struct probe_result *result)
 	}
 }
 
+// So that the checks of a pool which began together are spread evenly over one interval.
+static uint64_t share_of_interval(const struct check *check)
+{
+	size_t place = (size_t)(check->config - check->pool->backends) + 1;
+	return check->pool->health_check_interval_ms * NS_PER_MS * place / check->pool->n_backends;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
 	struct check *check = arg;
-	uint64_t interval_ns = check->pool->health_check_interval_ms * NS_PER_MS;
-	if (!check->due_ns) {
-		// After the first check: an even spread over one interval.
-		size_t place = (size_t)(check->config - check->pool->backends) + 1;
-		interval_ns = interval_ns * place / check->pool->n_backends;
-	}
+	uint64_t interval_ns = check->due_ns ? check->pool->health_check_interval_ms * NS_PER_MS
+					     : share_of_interval(check); // after the first check
 	check->due_ns = clock_now_ns() + with_jitter(interval_ns);
 	probe_start(&check->probe, check->pool, check->config);
 }
@@ -253,20 +257,48 @@ static int ask_again(struct check *check, struct err *err)
 	return err_sys(err, -ENOMEM, "cannot check backend %s", check->config->name);
 }
 
+static bool asks_the_same(const struct check *check, const struct config_pool *pool,
+			  const struct config_backend *backend)
+{
+	char text[CONFIG_CHANGES_MAX];
+	return !*config_compare_pools(check->pool, pool, text) &&
+	       !*config_compare_backends(check->config, backend, text);
+}
+
+// What was to be waited for by the longer interval of before.
+static void come_sooner(struct check *check)
+{
+	uint64_t latest_ns = clock_now_ns() + with_jitter(share_of_interval(check));
+	if (check->due_ns <= latest_ns)
+		return;
+	check->due_ns = latest_ns;
+	// With no timer pending the probe is under way, and its end looks at due_ns.
+	if (evtimer_pending(&check->timer, NULL))
+		schedule(check);
+}
+
 int health_change(struct health *health, size_t slot, const struct config_pool *pool,
 		  const struct config_backend *backend, struct err *err)
 {
 	struct check *check = &health->checks[slot];
 	assert(slot < health->n_slots && check->pool);
 	bool is_same_kind = check->pool->health_check == pool->health_check;
+	bool is_shorter = pool->health_check_interval_ms < check->pool->health_check_interval_ms;
 	bool is_asking = probe_is_under_way(&check->probe);
+	// Were it dropped each time, reloads in quick succession would keep it from ever ending.
+	bool goes_on = is_asking && asks_the_same(check, pool, backend);
 	// It has borrowed the old ones, and may ask what is no longer to be asked.
-	probe_cancel(&check->probe);
+	if (goes_on)
+		probe_follow(&check->probe, pool, backend);
+	else
+		probe_cancel(&check->probe);
 	check->pool = pool;
 	check->config = backend;
 	if (!is_same_kind)
 		return change_kind(check, err);
-	return is_asking ? ask_again(check, err) : 0;
+	if (is_shorter)
+		come_sooner(check);
+	return is_asking && !goes_on ? ask_again(check, err) : 0;
 }
 
 void health_remove(struct health *health, size_t slot)

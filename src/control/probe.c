@@ -238,6 +238,15 @@ void probe_connect(struct probe *probe, const struct config_backend *backend, ui
 	start(probe, backend, ntohs(backend->endpoint.port_be), timeout_ms);
 }
 
+void probe_follow(struct probe *probe, const struct config_pool *pool,
+		  const struct config_backend *backend)
+{
+	probe->pool = pool;
+	probe->backend = backend;
+	if (probe->answer)
+		probe->answer->text = pool->check.body;
+}
+
 void probe_cancel(struct probe *probe)
 {
 	if (probe->fd < 0)

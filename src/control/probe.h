@@ -67,5 +67,10 @@ static inline bool probe_is_under_way(const struct probe *probe)
 	return probe->fd >= 0;
 }
 
+// A probe of probe_start() that is under way goes on, and from now on borrows these, which ask the
+// same.
+void probe_follow(struct probe *probe, const struct config_pool *pool,
+		  const struct config_backend *backend);
+
 // Drop a probe that is under way, without calling `done`.
 void probe_cancel(struct probe *probe);

@@ -236,3 +236,54 @@ Test(health_changes, a_check_under_way_begins_again)
 	cr_expect_eq(bench.n_changes, 0);
 	bench_fini(&bench);
 }
+
+// Reloads in quick succession would else keep every check from ending.
+Test(health_changes, a_check_under_way_goes_on_when_it_asks_the_same)
+{
+	static char path[] = "/";
+	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwell";
+	char old_body[] = "well";
+	char new_body[] = "well";
+	char request[512];
+	struct err err = {0};
+	struct bench bench;
+	bench_init(&bench, 3600000);
+	bench.pool.health_check = HEALTH_HTTP;
+	bench.pool.health_check_timeout_ms = GIVE_UP_S * 1000;
+	bench.pool.check.path = path;
+	bench.pool.check.body = old_body;
+	bench_start(&bench);
+	run(&bench, 1, 50);
+	struct config_pool next = bench.pool;
+	struct config_backend backend = bench.backend;
+	next.check.body = new_body;
+	next.backends = &backend;
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(health_change(bench.health, 0, &next, &backend, &err), 0);
+	memset(&bench.pool, 0xff, sizeof(bench.pool));
+	memset(old_body, 'x', sizeof(old_body) - 1);
+	int fd = accept(bench.listener, NULL, NULL);
+	cr_assert_gt(read(fd, request, sizeof(request)), 0);
+	cr_assert_gt(write(fd, answer, sizeof(answer) - 1), 0);
+	await_changes(&bench, 1);
+	cr_expect(bench.is_up, "%s", bench.reason);
+	close(fd);
+	bench_fini(&bench);
+}
+
+Test(health_changes, a_shorter_interval_counts_at_once)
+{
+	struct err err = {0};
+	struct bench bench;
+	bench_init(&bench, 3600000);
+	bench_start(&bench);
+	await_changes(&bench, 1);
+	close(bench.listener);
+	bench.listener = -1;
+	struct config_pool changed = bench.pool;
+	changed.health_check_interval_ms = 20;
+	cr_assert_eq(health_change(bench.health, 0, &changed, &bench.backend, &err), 0);
+	await_changes(&bench, 2);
+	cr_expect_not(bench.is_up);
+	bench_fini(&bench);
+}
