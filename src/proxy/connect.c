@@ -70,7 +70,7 @@ static void count_failure(struct proxy_thread *thread, const struct session *ses
 	struct proxy *proxy = thread->proxy;
 	uint32_t n = 1 + atomic_fetch_add_explicit(&proxy->n_failures[session->backend], 1,
 						   memory_order_relaxed);
-	if (n == pool_of(thread, session)->fall)
+	if (n >= pool_of(thread, session)->fall) // which a reload may have lowered
 		(void)!write(proxy->alarm_fd, &ring, sizeof(ring));
 }
 

@@ -123,7 +123,7 @@ static void free_ended(struct proxy_thread *thread)
 	}
 }
 
-static void run_round(struct proxy_thread *thread)
+void loop_round(struct proxy_thread *thread)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
 	uint32_t tick = thread->tick;
@@ -131,11 +131,13 @@ static void run_round(struct proxy_thread *thread)
 	int n = wait_for_events(thread, events);
 	// Pairs with the release in proxy_publish().
 	thread->snapshot = atomic_load_explicit(&thread->proxy->snapshot, memory_order_acquire);
+	for (int i = 0; i < n; i++)
+		handle_event(thread, &events[i]);
+	// After the events: a session that now goes elsewhere would take what they say of its old
+	// connection for news of the new one.
 	follow_snapshot(thread);
 	if (thread->is_woken)
 		affinity_take_order(thread);
-	for (int i = 0; i < n; i++)
-		handle_event(thread, &events[i]);
 	resume(thread);
 	if (thread->tick != tick)
 		wheel_advance(&thread->timers, thread->tick, session_on_timer, thread,
@@ -152,7 +154,7 @@ void *loop_run(void *arg)
 	grace_join();
 	// Both pair with the releases of control.
 	while (!atomic_load_explicit(&proxy->is_stopping, memory_order_acquire)) {
-		run_round(thread);
+		loop_round(thread);
 		if (!thread->is_drained &&
 		    atomic_load_explicit(&proxy->is_draining, memory_order_acquire))
 			follow_drain(thread);

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -14,7 +15,10 @@
 
 #include "../support/lib/proxy_bench.h"
 #include "../support/lib/sockets.h"
+#include "culvert/balance/grace.h"
 #include "culvert/base/clock.h"
+#include "proxy/loop.h"
+#include "proxy/thread.h"
 
 #define FRONTEND "127.0.0.1:8000"
 #define OTHER    "127.0.0.1:8001"
@@ -285,7 +289,7 @@ Test(proxy_reload, a_slot_that_another_frontend_gets_counts_from_0)
 	none->n_frontends = 0;
 	expect_taken(none);
 	cr_assert(await_users(proxy_frontend_users, 0, 0));
-	cr_assert_eq(proxy_forget_frontend(bench.proxy, 0), 0);
+	proxy_forget_frontend(bench.proxy, 0);
 	registry_give_back_frontend(bench.registry, 0);
 	bench.has_forgotten = true;
 	struct config *moved = make_variant(&variants[1]);
@@ -413,7 +417,7 @@ Test(proxy_reload, a_slot_that_another_backend_gets_counts_from_0)
 	expect_taken(without_first(&variants[0]));
 	close_session(client, server);
 	cr_assert(await_users(proxy_backend_users, 0, 0));
-	cr_assert_eq(proxy_forget_backend(bench.proxy, 0), 0);
+	proxy_forget_backend(bench.proxy, 0);
 	registry_give_back_backend(bench.registry, 0);
 	bench.has_forgotten = true;
 	struct config *config = make_variant(&variants[1]);
@@ -627,4 +631,72 @@ Test(proxy_reload, clients_of_what_stays_notice_nothing)
 	for (int i = 0; i < 2; i++)
 		pthread_join(servers[i], NULL);
 	finish_with_two();
+}
+
+// ---- backends that fail meanwhile --------------------------------------------------------------
+
+Test(proxy_reload, a_lower_fall_counts_the_failures_of_before)
+{
+	enum { N_BEFORE = 3 };
+	init();
+	close(listener); // whoever connects is refused
+	listener = -1;
+	bench.pools[0].fall = N_BEFORE + 2;
+	proxy_bench_start(&bench);
+	for (int i = 0; i < N_BEFORE; i++)
+		cr_expect_eq(sockets_visit(FRONTEND), ECONNRESET);
+	struct config *config = make_variant(&variants[0]);
+	variants[0].pool.fall = N_BEFORE - 1;
+	expect_taken(config);
+	struct pollfd bell = {.fd = proxy_alarm_fd(bench.proxy), .events = POLLIN};
+	cr_expect_eq(poll(&bell, 1, 0), 0);
+	cr_expect_eq(sockets_visit(FRONTEND), ECONNRESET);
+	cr_expect_eq(poll(&bell, 1, 0), 1);
+	cr_expect_eq(proxy_take_suspect(bench.proxy), 0);
+	finish();
+}
+
+static bool has_event(const struct proxy_thread *thread, int patience_ms)
+{
+	struct pollfd events = {.fd = thread->epoll_fd, .events = POLLIN};
+	return poll(&events, 1, patience_ms) == 1;
+}
+
+// The test is the thread: both come in the same round, the answer and the word of the operator.
+Test(proxy_reload, an_answer_that_comes_with_a_withdrawal_is_not_taken_for_that_of_the_next_backend)
+{
+	enum { PATIENCE_MS = 60000 };
+	static char second_name[] = "second";
+	init();
+	close(listener);
+	listener = sockets_listen(BACKEND, 0);
+	proxy_bench_add_backend(&bench, SECOND);
+	bench.backends[0][1].name = second_name;
+	int silent = sockets_listen(SECOND, 0);
+	int fillers[] = {sockets_connect(BACKEND), sockets_connect(SECOND)};
+	cr_assert_eq(proxy_bench_create(&bench), 0, "%s", bench.err.message);
+	proxy_bench_set_up(&bench, 1, false);
+	struct proxy_thread *thread = &bench.proxy->threads[0];
+	grace_join();
+	loop_round(thread);
+	int client = sockets_connect(FRONTEND);
+	for (int i = 0; i < 2; i++) // neither backend answers
+		loop_round(thread);
+	cr_assert_eq(proxy_bench_n_at(&bench, 0), 1);
+	close(fillers[0]);
+	close(listener);
+	listener = -1;
+	cr_assert(has_event(thread, PATIENCE_MS)); // the SYN has come again, and is refused
+	registry_set_admin(bench.registry, 0, ADMIN_MAINT);
+	proxy_bench_set_up(&bench, 1, true);
+	loop_round(thread);
+	cr_expect_eq(proxy_bench_n_at(&bench, 1), 1);
+	cr_expect_eq(proxy_bench_n_connects(&bench, 1, CONNECT_CONNECTED), 0);
+	close(client);
+	while (proxy_n_sessions(bench.proxy))
+		loop_round(thread);
+	grace_leave();
+	close(fillers[1]);
+	close(silent);
+	finish();
 }
