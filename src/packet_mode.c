@@ -106,19 +106,17 @@ static uint64_t backend_users(void *arg, uint32_t backend)
 	return engine_backend_users(self->engine, backend);
 }
 
-static int forget_frontend(void *arg, uint32_t frontend)
+static void forget_frontend(void *arg, uint32_t frontend)
 {
 	const struct packet_mode *self = arg;
 	engine_forget_frontend(self->engine, frontend);
-	return 0;
 }
 
-static int forget_backend(void *arg, uint32_t backend)
+static void forget_backend(void *arg, uint32_t backend)
 {
 	struct packet_mode *self = arg;
 	engine_forget_backend(self->engine, backend);
 	topology_forget(&self->topology, backend);
-	return 0;
 }
 
 static uint32_t count_workers(const struct packet_mode *self)

@@ -123,16 +123,16 @@ static uint64_t backend_users(void *arg, uint32_t backend)
 	return proxy_backend_users(self->proxy, backend);
 }
 
-static int forget_frontend(void *arg, uint32_t frontend)
+static void forget_frontend(void *arg, uint32_t frontend)
 {
 	const struct proxy_mode *self = arg;
-	return proxy_forget_frontend(self->proxy, frontend);
+	proxy_forget_frontend(self->proxy, frontend);
 }
 
-static int forget_backend(void *arg, uint32_t backend)
+static void forget_backend(void *arg, uint32_t backend)
 {
 	const struct proxy_mode *self = arg;
-	return proxy_forget_backend(self->proxy, backend);
+	proxy_forget_backend(self->proxy, backend);
 }
 
 static void get_status(void *arg, struct api_status *status)

@@ -103,11 +103,11 @@ static void on_hangup(evutil_socket_t fd, short what, void *arg)
 
 int service_follow_config(struct service *service, struct config *config, struct err *err)
 {
-	config_ref(config);
-	config_unref(service->config);
-	service->config = config;
+	struct config *before = service->config;
+	service->config = config_ref(config);
 	int code = service->hooks->follow_config(service->arg, err);
 	int other = service_follow_registry(service, code ? NULL : err);
+	config_unref(before); // until now checks had borrowed from it
 	event_del(service->publishing);
 	publish(service);
 	return code ? code : other;

@@ -30,9 +30,9 @@ struct service_hooks {
 	// What refers to the slot of a frontend or backend: flows, or sessions.
 	uint64_t (*frontend_users)(void *arg, uint32_t frontend);
 	uint64_t (*backend_users)(void *arg, uint32_t backend);
-	// Nothing does any more, and another may have it: count from 0. 0 or -errno.
-	int (*forget_frontend)(void *arg, uint32_t frontend);
-	int (*forget_backend)(void *arg, uint32_t backend);
+	// Nothing does any more, and another may have it: count from 0.
+	void (*forget_frontend)(void *arg, uint32_t frontend);
+	void (*forget_backend)(void *arg, uint32_t backend);
 	// Could the mode run with this configuration from now on? Nothing changes. 0, or -errno
 	// with what is in the way, and where in the file if it is known.
 	int (*check_config)(void *arg, const struct config *config, struct err *err);

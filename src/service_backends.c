@@ -88,8 +88,11 @@ static void look_again_soon(struct service *service)
 int service_follow_registry(struct service *service, struct err *err)
 {
 	int code = 0;
-	for (uint32_t i = 0; i < registry_n_backends(service->registry) && !code; i++)
-		code = follow_backend(service, i, err);
+	// To the end, whatever fails: checks have borrowed from the configuration of before.
+	for (uint32_t i = 0; i < registry_n_backends(service->registry); i++) {
+		int other = follow_backend(service, i, code ? NULL : err);
+		code = code ? code : other;
+	}
 	look_again_soon(service);
 	return code;
 }
@@ -97,9 +100,9 @@ int service_follow_registry(struct service *service, struct err *err)
 static void release_frontend(struct service *service, uint32_t slot)
 {
 	const struct snapshot_frontend *f = registry_frontend(service->registry, slot);
-	if (f->state < SLOT_REMOVED || service->hooks->frontend_users(service->arg, slot) ||
-	    service->hooks->forget_frontend(service->arg, slot))
+	if (f->state < SLOT_REMOVED || service->hooks->frontend_users(service->arg, slot))
 		return;
+	service->hooks->forget_frontend(service->arg, slot);
 	events_add(service->events, EVENT_RELOAD, LOG_INFO, f->config->name, "drained, and gone");
 	log_info("reload", "frontend %s has %s and is gone", f->config->name,
 		 f->state == SLOT_OVER ? "had its drain_timeout" : "drained");
@@ -113,9 +116,9 @@ static void release_backend(struct service *service, uint32_t slot)
 	char text[CONFIG_BACKEND_LABEL_MAX];
 	char subject[EVENT_SUBJECT_MAX];
 	const struct snapshot_backend *b = registry_backend(service->registry, slot);
-	if (b->state < SLOT_REMOVED || service->hooks->backend_users(service->arg, slot) ||
-	    service->hooks->forget_backend(service->arg, slot))
+	if (b->state < SLOT_REMOVED || service->hooks->backend_users(service->arg, slot))
 		return;
+	service->hooks->forget_backend(service->arg, slot);
 	events_add(service->events, EVENT_RELOAD, LOG_INFO, service_subject(b, subject),
 		   "drained, and gone");
 	log_info("reload", "backend %s has %s and is gone",

@@ -432,10 +432,13 @@ int topology_check(const struct topology *topology, const struct config *config,
 int topology_follow(struct topology *topology, struct err *err)
 {
 	int code = 0;
-	for (uint32_t i = 0; i < registry_n_backends(topology->registry) && !code; i++) {
+	for (uint32_t i = 0; i < registry_n_backends(topology->registry); i++) {
 		const struct snapshot_backend *backend = registry_backend(topology->registry, i);
-		if (backend->config)
-			code = netwatch_track(topology->netwatch, &backend->endpoint.addr, err);
+		int other = backend->config ? netwatch_track(topology->netwatch,
+							     &backend->endpoint.addr,
+							     code ? NULL : err)
+					    : 0;
+		code = code ? code : other; // the others are tracked all the same
 	}
 	topology_refresh(topology);
 	return code;

@@ -300,50 +300,49 @@ int32_t proxy_take_suspect(struct proxy *proxy)
 	return -1;
 }
 
+static void add_frontend(struct proxy_frontend_stats *to, const struct frontend_counters *from)
+{
+	traffic_gather(&to->traffic, &from->traffic);
+	histogram_gather(&to->session_time, &from->session_time);
+	for (unsigned k = 0; k < N_SESSION_ENDS; k++)
+		to->ends[k] += counter_read(&from->ends[k]);
+}
+
+static void add_backend(struct proxy_backend_stats *to, const struct backend_counters *from)
+{
+	traffic_gather(&to->traffic, &from->traffic);
+	histogram_gather(&to->connect_time, &from->connect_time);
+	for (unsigned k = 0; k < N_CONNECT_RESULTS; k++)
+		to->connects[k] += counter_read(&from->connects[k]);
+}
+
 static void add_thread(struct proxy_stats *stats, const struct proxy_thread *thread)
 {
 	stats->accepted += counter_read(&thread->accepted);
 	stats->accept_pauses += counter_read(&thread->accept_pauses);
 	for (size_t i = 0; i < stats->n_frontends; i++) {
 		const struct frontend_counters *from = &thread->frontends[i];
-		struct proxy_frontend_stats *to = &stats->frontends[i];
-		traffic_gather(&to->traffic, &from->traffic);
+		add_frontend(&stats->frontends[i], from);
 		traffic_gather(&stats->total, &from->traffic);
-		histogram_gather(&to->session_time, &from->session_time);
-		for (unsigned k = 0; k < N_SESSION_ENDS; k++) {
-			to->ends[k] += counter_read(&from->ends[k]);
+		for (unsigned k = 0; k < N_SESSION_ENDS; k++)
 			stats->ends[k] += counter_read(&from->ends[k]);
-		}
 	}
-	for (size_t i = 0; i < stats->n_backends; i++) {
-		const struct backend_counters *from = &thread->backends[i];
-		struct proxy_backend_stats *to = &stats->backends[i];
-		traffic_gather(&to->traffic, &from->traffic);
-		histogram_gather(&to->connect_time, &from->connect_time);
-		for (unsigned k = 0; k < N_CONNECT_RESULTS; k++)
-			to->connects[k] += counter_read(&from->connects[k]);
-	}
-}
-
-// Sums over all threads, as they have been counted from the start on.
-static int count_all(const struct proxy *proxy, struct proxy_stats *stats)
-{
-	if (allocate_stats(proxy, stats))
-		return -ENOMEM;
-	for (uint32_t i = 0; i < proxy->n_threads; i++)
-		add_thread(stats, &proxy->threads[i]);
-	return 0;
+	for (size_t i = 0; i < stats->n_backends; i++)
+		add_backend(&stats->backends[i], &thread->backends[i]);
 }
 
 // What slots have counted for those who had them before is not of those who have them now.
 int proxy_stats(const struct proxy *proxy, struct proxy_stats *stats)
 {
-	int code = count_all(proxy, stats);
-	for (size_t i = 0; !code && i < stats->n_frontends; i++)
+	if (allocate_stats(proxy, stats))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < proxy->n_threads; i++)
+		add_thread(stats, &proxy->threads[i]);
+	for (size_t i = 0; i < stats->n_frontends; i++)
 		proxy_frontend_stats_subtract(&stats->frontends[i], &proxy->before.frontends[i]);
-	for (size_t i = 0; !code && i < stats->n_backends; i++)
+	for (size_t i = 0; i < stats->n_backends; i++)
 		proxy_backend_stats_subtract(&stats->backends[i], &proxy->before.backends[i]);
-	return code;
+	return 0;
 }
 
 uint64_t proxy_frontend_users(const struct proxy *proxy, uint32_t frontend)
@@ -364,28 +363,23 @@ uint64_t proxy_backend_users(const struct proxy *proxy, uint32_t backend)
 	return n;
 }
 
-int proxy_forget_frontend(struct proxy *proxy, uint32_t frontend)
+// Of the one slot alone: a reload may have removed thousands.
+void proxy_forget_frontend(struct proxy *proxy, uint32_t frontend)
 {
-	struct proxy_stats stats;
-	int code = count_all(proxy, &stats);
-	if (code)
-		return code;
-	proxy->before.frontends[frontend] = stats.frontends[frontend];
-	proxy_stats_fini(&stats);
-	return 0;
+	struct proxy_frontend_stats sum = {0};
+	for (uint32_t i = 0; i < proxy->n_threads; i++)
+		add_frontend(&sum, &proxy->threads[i].frontends[frontend]);
+	proxy->before.frontends[frontend] = sum;
 }
 
-int proxy_forget_backend(struct proxy *proxy, uint32_t backend)
+void proxy_forget_backend(struct proxy *proxy, uint32_t backend)
 {
-	struct proxy_stats stats;
-	int code = count_all(proxy, &stats);
-	if (code)
-		return code;
-	proxy->before.backends[backend] = stats.backends[backend];
-	proxy_stats_fini(&stats);
+	struct proxy_backend_stats sum = {0};
+	for (uint32_t i = 0; i < proxy->n_threads; i++)
+		add_backend(&sum, &proxy->threads[i].backends[backend]);
+	proxy->before.backends[backend] = sum;
 	// Who had the slot before is not to be held against who has it now.
 	atomic_store_explicit(&proxy->n_failures[backend], 0, memory_order_relaxed);
-	return 0;
 }
 
 uint64_t proxy_n_sessions(const struct proxy *proxy)
