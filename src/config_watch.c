@@ -62,6 +62,18 @@ static void settle(struct config_watch *watch)
 		event_add(watch->settling, &wait);
 }
 
+// The last of what may be many events, when the directory itself has gone.
+static bool is_directory_gone(const char *events, ssize_t n)
+{
+	for (ssize_t at = 0; at < n;) {
+		const struct inotify_event *event = (const struct inotify_event *)(events + at);
+		if (event->mask & IN_IGNORED)
+			return true;
+		at += (ssize_t)(sizeof(*event) + event->len);
+	}
+	return false;
+}
+
 // Which file of the directory it was does not matter: it may be a link on the way to ours.
 static void on_events(evutil_socket_t fd, short what, void *arg)
 {
@@ -71,8 +83,7 @@ static void on_events(evutil_socket_t fd, short what, void *arg)
 	ssize_t n = read(fd, buffer, sizeof(buffer));
 	if (n <= 0)
 		return;
-	const struct inotify_event *event = (const struct inotify_event *)buffer;
-	if (event->mask & IN_IGNORED) {
+	if (is_directory_gone(buffer, n)) {
 		log_warn("reload",
 			 "the directory of %s is gone, and changes of the file are not noticed any "
 			 "more; send SIGHUP after a change",

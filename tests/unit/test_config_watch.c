@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration's file and directory, as they change before anybody looks.
+#include "config_watch.h"
+
+#include <criterion/criterion.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_MAX_BYTES = 128, READ_MAX = 4096 };
+
+struct bench {
+	char directory[PATH_MAX_BYTES];
+	char path[PATH_MAX_BYTES + 16];
+	struct event_base *base;
+	struct config_watch *watch;
+	unsigned n_changes;
+};
+
+static void on_change(void *arg)
+{
+	struct bench *bench = arg;
+	bench->n_changes++;
+}
+
+static void write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "we");
+	cr_assert(file && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+static void bench_init(struct bench *bench)
+{
+	struct err err = {0};
+	*bench = (struct bench){.directory = "/tmp/config-watch-XXXXXX"};
+	cr_assert(mkdtemp(bench->directory));
+	snprintf(bench->path, sizeof(bench->path), "%s/culvert.toml", bench->directory);
+	write_file(bench->path, "one");
+	bench->base = event_base_new();
+	cr_assert_eq(config_watch_start(&bench->watch, bench->base, bench->path, on_change, bench,
+					&err),
+		     0, "%s", err.message);
+}
+
+static void bench_fini(struct bench *bench)
+{
+	config_watch_stop(bench->watch);
+	event_base_free(bench->base);
+	unlink(bench->path);
+	rmdir(bench->directory);
+}
+
+// What the log says while all events that are there are taken.
+static void take_events(struct bench *bench, char *said)
+{
+	int kept = dup(STDERR_FILENO);
+	int file = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	cr_assert(kept >= 0 && file >= 0);
+	dup2(file, STDERR_FILENO);
+	event_base_loop(bench->base, EVLOOP_NONBLOCK);
+	dup2(kept, STDERR_FILENO);
+	ssize_t n = pread(file, said, READ_MAX - 1, 0);
+	said[n > 0 ? n : 0] = '\0';
+	close(kept);
+	close(file);
+}
+
+Test(config_watch, pieces_of_one_write_are_one_change)
+{
+	struct bench bench;
+	bench_init(&bench);
+	write_file(bench.path, "two two");
+	write_file(bench.path, "three three");
+	while (bench.n_changes == 0)
+		event_base_loop(bench.base, EVLOOP_ONCE);
+	event_base_loop(bench.base, EVLOOP_NONBLOCK);
+	cr_expect_eq(bench.n_changes, 1);
+	bench_fini(&bench);
+}
+
+// Whoever removes a directory has mostly just been at work in it.
+Test(config_watch, a_directory_that_goes_is_told_of_whatever_came_before)
+{
+	char said[READ_MAX];
+	struct bench bench;
+	bench_init(&bench);
+	write_file(bench.path, "two");
+	unlink(bench.path);
+	rmdir(bench.directory);
+	take_events(&bench, said);
+	cr_expect(strstr(said, "is gone"), "%s", said);
+	cr_expect_eq(bench.n_changes, 0);
+	bench_fini(&bench);
+}
