@@ -143,12 +143,13 @@ static int check_disruption(struct reload *reload, struct reload_result *result)
 	return -EDQUOT;
 }
 
-static int check_mode(struct reload *reload, const struct config *config,
-		      struct reload_result *result)
+static int check_here(struct reload *reload, struct config *config, struct reload_result *result)
 {
 	const struct service *service = reload->service;
 	struct err err = {0};
-	int code = service->hooks->check_config(service->arg, config, &err);
+	int code = registry_check_room(service->registry, config, &err);
+	if (!code)
+		code = service->hooks->check_config(service->arg, config, &err);
 	if (code)
 		refuse_for(reload, result, &err);
 	return code;
@@ -191,7 +192,7 @@ static void decide(struct reload *reload, struct config *config,
 	double configured = config->reload.max_disruption_permille / 1000.0;
 	result->max_disruption = request->max_disruption < 0 ? configured : request->max_disruption;
 	if (make_plan(reload, config, result) || check_obstacles(reload, result) ||
-	    check_mode(reload, config, result) || check_disruption(reload, result))
+	    check_here(reload, config, result) || check_disruption(reload, result))
 		return;
 	if (request->is_plan) {
 		result->outcome = RELOAD_PLANNED;

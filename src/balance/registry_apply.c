@@ -230,7 +230,7 @@ static int make_generation(const struct registry *registry, struct takeover *tak
 	return generation_create(&takeover->generation, &params, err);
 }
 
-static int prepare(const struct registry *registry, struct takeover *takeover, struct err *err)
+static int find_slots(const struct registry *registry, struct takeover *takeover, struct err *err)
 {
 	struct registry_match match;
 	int code = registry_match(registry, takeover->config, &match, err);
@@ -238,7 +238,15 @@ static int prepare(const struct registry *registry, struct takeover *takeover, s
 		return code;
 	code = assign_slots(registry, &match, takeover, err);
 	registry_match_fini(&match);
-	return code ? code : make_generation(registry, takeover, err);
+	return code;
+}
+
+int registry_check_room(const struct registry *registry, struct config *config, struct err *err)
+{
+	struct takeover takeover = {.config = config};
+	int code = find_slots(registry, &takeover, err);
+	takeover_fini(&takeover);
+	return code;
 }
 
 // ---- taking over -------------------------------------------------------------------------------
@@ -437,7 +445,9 @@ int registry_apply(struct registry *registry, struct config *config, uint64_t no
 		   struct err *err)
 {
 	struct takeover takeover = {.config = config, .now_ns = now_ns};
-	int code = prepare(registry, &takeover, err);
+	int code = find_slots(registry, &takeover, err);
+	if (!code)
+		code = make_generation(registry, &takeover, err);
 	if (!code) {
 		commit(registry, &takeover);
 		hand_over(registry, &takeover);

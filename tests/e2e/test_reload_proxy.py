@@ -162,6 +162,15 @@ def test_a_plan_says_what_could_not_be_listened_on(lab, proxy):
     assert "192.0.2.77:80" in str(answer), answer
 
 
+def test_a_plan_says_that_there_is_no_room(lab, proxy):
+    full = start(proxy, lab, reload={"max_backends": 3})
+    full["backends"]["web"]["servers"]["b4"] = {"addr": "10.0.0.99:80"}
+    (proxy.directory / "culvert.toml").write_text(proxy.config_text(full))
+    status, _kind, answer = api.ask(proxy, "POST", "/api/v1/reload", {"plan": True})
+    assert status == 422, answer
+    assert "there is room for 3 backends" in str(answer), answer
+
+
 # --- backends ------------------------------------------------------------------------------------
 
 @pytest.mark.smoke

@@ -240,6 +240,31 @@ Test(registry_apply, without_room_nothing_changes)
 	close_bench(&bench);
 }
 
+Test(registry_apply, whether_there_is_room_can_be_asked_before)
+{
+	static const struct {
+		const char *words;
+		int code;
+	} questions[] = {
+		{"web=a:10.2.0.1,b:10.2.0.2,c:10.2.0.3", 0},
+		{"web=c:10.2.0.3,d:10.2.0.4", -ENOSPC}, // the others drain
+		{"web=a:10.2.0.1,c:10.2.0.3", 0},
+	};
+	struct bench bench;
+	open_room(&bench, "web=a:10.2.0.1,b:10.2.0.2", 3);
+	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
+		struct scene scene;
+		struct err err = {0};
+		scene_init(&scene, "10.2.0.254");
+		scene_add_words(&scene, questions[i].words);
+		cr_expect_eq(registry_check_room(bench.registry, scene.config, &err),
+			     questions[i].code, "%s: %s", questions[i].words, err.message);
+		config_unref(scene.config);
+	}
+	cr_expect_eq(registry_generation(bench.registry), 1);
+	close_bench(&bench);
+}
+
 Test(registry_apply, snapshots_keep_what_they_were_made_from)
 {
 	struct bench bench;

@@ -35,6 +35,9 @@ int registry_match(const struct registry *registry, const struct config *config,
 		   struct registry_match *match, struct err *err);
 void registry_match_fini(struct registry_match *match);
 
+// Whether there are slots for another configuration. 0, or -errno with what to do.
+int registry_check_room(const struct registry *registry, struct config *config, struct err *err);
+
 // Take over another configuration, which is counted. What is in both keeps its slot, with health,
 // next hop and what an operator has said of it; one that was removed before takes up its slot
 // again; what is new starts as down; what is left out is removed from now on. 0 or -errno, and
