@@ -434,10 +434,10 @@ int topology_follow(struct topology *topology, struct err *err)
 	int code = 0;
 	for (uint32_t i = 0; i < registry_n_backends(topology->registry); i++) {
 		const struct snapshot_backend *backend = registry_backend(topology->registry, i);
-		int other = backend->config ? netwatch_track(topology->netwatch,
-							     &backend->endpoint.addr,
-							     code ? NULL : err)
-					    : 0;
+		int other = backend->config
+				    ? netwatch_track(topology->netwatch, &backend->endpoint.addr,
+						     code ? NULL : err)
+				    : 0;
 		code = code ? code : other; // the others are tracked all the same
 	}
 	topology_refresh(topology);
