@@ -230,7 +230,7 @@ static int make_generation(const struct registry *registry, struct takeover *tak
 	return generation_create(&takeover->generation, &params, err);
 }
 
-static int find_slots(const struct registry *registry, struct takeover *takeover, struct err *err)
+static int prepare(const struct registry *registry, struct takeover *takeover, struct err *err)
 {
 	struct registry_match match;
 	int code = registry_match(registry, takeover->config, &match, err);
@@ -238,13 +238,18 @@ static int find_slots(const struct registry *registry, struct takeover *takeover
 		return code;
 	code = assign_slots(registry, &match, takeover, err);
 	registry_match_fini(&match);
-	return code;
+	return code ? code : make_generation(registry, takeover, err);
 }
 
 int registry_check_room(const struct registry *registry, struct config *config, struct err *err)
 {
 	struct takeover takeover = {.config = config};
-	int code = find_slots(registry, &takeover, err);
+	struct registry_match match;
+	int code = registry_match(registry, config, &match, err);
+	if (code)
+		return code;
+	code = assign_slots(registry, &match, &takeover, err);
+	registry_match_fini(&match);
 	takeover_fini(&takeover);
 	return code;
 }
@@ -445,9 +450,7 @@ int registry_apply(struct registry *registry, struct config *config, uint64_t no
 		   struct err *err)
 {
 	struct takeover takeover = {.config = config, .now_ns = now_ns};
-	int code = find_slots(registry, &takeover, err);
-	if (!code)
-		code = make_generation(registry, &takeover, err);
+	int code = prepare(registry, &takeover, err);
 	if (!code) {
 		commit(registry, &takeover);
 		hand_over(registry, &takeover);
