@@ -86,7 +86,8 @@ static void on_sample(struct api_request *request, void *arg)
 	if (!source->ops->sample) {
 		api_answer_lacking(request, "samples of dropped packets");
 	} else if (!find_reason(request->match.captures[0], &query.reason)) {
-		api_answer_error(request, 404, "GET /api/v1/drops lists the reasons",
+		api_answer_error(request, 404,
+				 "GET /api/v1/drops lists the reasons: `culvertctl drops --json'",
 				 "there is no reason \"%s\"", request->match.captures[0]);
 	} else if (api_params_known(request, keys) &&
 		   api_param_number(request, "count", SAMPLE_PACKETS, 1, SAMPLE_PACKETS_MAX,

@@ -148,7 +148,8 @@ bool api_find_backend(struct api_request *request, const char *pool, const char 
 	if (found.n > 1)
 		refuse_ambiguous(request, &found, name);
 	else
-		api_answer_error(request, 404, "GET /api/v1/backends lists the servers",
+		api_answer_error(request, 404,
+				 "GET /api/v1/backends lists the servers: `culvertctl servers'",
 				 "there is no server \"%s%s%s\"", pool ? pool : "", pool ? "/" : "",
 				 name);
 	return false;
