@@ -58,10 +58,12 @@ static void refuse(struct reload_result *result, const char *why)
 	snprintf(result->summary, sizeof(result->summary), "%s", why);
 }
 
+// Where it has no place in the file, the summary says all of it.
 static void refuse_for(const struct reload *reload, struct reload_result *result,
 		       const struct err *err)
 {
-	add_error(reload, &result->errors, err);
+	if (err->line)
+		add_error(reload, &result->errors, err);
 	refuse(result, err->message);
 }
 
@@ -246,7 +248,8 @@ static void tell(const struct reload *reload, enum reload_cause cause,
 		{NULL, NULL},
 	};
 	log_event(is_bad ? LOG_ERROR : LOG_INFO, "reload", fields, "%s (by %s): %s%s",
-		  opening(result->outcome), cause_names[cause], result->summary, is_bad ? ":" : "");
+		  opening(result->outcome), cause_names[cause], result->summary,
+		  result->errors.count ? ":" : "");
 	events_add(reload->service->events, EVENT_RELOAD, is_bad ? LOG_ERROR : LOG_INFO, "",
 		   "%s (by %s): %s", opening(result->outcome), cause_names[cause], result->summary);
 	for (size_t i = 0; i < result->errors.count; i++)
