@@ -61,6 +61,22 @@ static int claim_place(const char *path, struct sockaddr_un *addr, struct err *e
 	return code;
 }
 
+// Who has once run it as another user has left a directory that is this user's no more.
+static int fail_to_listen(const char *path, int code, struct err *err)
+{
+	struct stat status;
+	char directory[sizeof(((struct sockaddr_un *)NULL)->sun_path)] = ".";
+	const char *slash = strrchr(path, '/');
+	if (slash)
+		snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path), path);
+	if (code != -EACCES || stat(directory, &status) || status.st_uid == geteuid())
+		return err_sys(err, code, "cannot listen at %s", path);
+	return err_set(err, code,
+		       "cannot listen at %s: %s belongs to user %u, and this is user %u (chown %u "
+		       "%s)",
+		       path, directory, status.st_uid, geteuid(), geteuid(), directory);
+}
+
 int api_socket_open(const char *path, struct err *err)
 {
 	struct sockaddr_un addr;
@@ -78,7 +94,7 @@ int api_socket_open(const char *path, struct err *err)
 	code = -errno;
 	if (fd >= 0)
 		close(fd);
-	return err_sys(err, code, "cannot listen at %s", path);
+	return fail_to_listen(path, code, err);
 }
 
 void api_socket_remove(const char *path)

@@ -160,6 +160,24 @@ Test(api_socket, one_that_answers_is_left_alone_and_a_stale_one_replaced)
 	remove_path();
 }
 
+Test(api_socket, the_directory_of_another_user_is_named)
+{
+	struct err err = {0};
+	char hint[128];
+	if (geteuid() != 0)
+		cr_skip_test("needs root, to have two users");
+	make_path();
+	snprintf(path, sizeof(path), "%s/api.sock", directory);
+	cr_assert_eq(chmod(directory, 0755), 0);
+	cr_assert_eq(seteuid(65534), 0);
+	cr_expect_eq(api_socket_open(path, &err), -EACCES);
+	cr_assert_eq(seteuid(0), 0);
+	snprintf(hint, sizeof(hint), "belongs to user 0, and this is user 65534 (chown 65534 %s)",
+		 directory);
+	cr_expect_not_null(strstr(err.message, hint), "%s", err.message);
+	cr_expect_eq(rmdir(directory), 0);
+}
+
 Test(api_socket, what_is_no_socket_is_not_removed)
 {
 	struct err err = {0};
