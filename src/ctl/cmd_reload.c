@@ -215,7 +215,10 @@ const struct command reload_command = {
 		"nothing.\n"
 		"Says what is added, removed and changed, how many slots of the hash tables get "
 		"another\n"
-		"server, and how many live flows that touches; --plan says so before.",
+		"server, and how many live flows that touches; --plan says so before. As long as "
+		"watch of\n"
+		"[reload] is true, a file is taken over as soon as it is saved, and nothing is "
+		"left to plan.",
 	.options = options,
 	.n_options = sizeof(options) / sizeof(*options),
 	.run = run,

@@ -217,6 +217,24 @@ static int take_arguments(int argc, char **argv, const struct command *command,
 	return -1;
 }
 
+static int unknown_command(const char *name)
+{
+	return usage_error(NULL, "there is no command \"%s\"", name);
+}
+
+// `culvertctl help [COMMAND]', as many programs have it.
+static int help_on(const char *name)
+{
+	const struct command *command = name ? find_command(name) : NULL;
+	if (name && !command)
+		return unknown_command(name);
+	if (command)
+		print_command_help(command);
+	else
+		print_help(stdout);
+	return CTL_OK;
+}
+
 int usage_parse(int argc, char **argv, struct ctl *ctl, const struct command **command,
 		struct command_args *args)
 {
@@ -229,9 +247,11 @@ int usage_parse(int argc, char **argv, struct ctl *ctl, const struct command **c
 		print_help(stderr);
 		return CTL_USAGE;
 	}
+	if (strcmp(name, "help") == 0)
+		return help_on(argv[optind + 1]);
 	*command = find_command(name);
 	if (!*command)
-		return usage_error(NULL, "there is no command \"%s\"", name);
+		return unknown_command(name);
 	snprintf(program, sizeof(program), "culvertctl %s", name);
 	argc -= optind;
 	argv += optind;

@@ -448,7 +448,7 @@ def test_check_knows_what_a_mode_cannot_do(fake_api, tmp_path):
     ["drops", "--count=3"], ["drops", "--sample=x", "f", "--count=0"],
     ["drops", "--sample=x", "f", "--count=10001"], ["drops", "--sample=x", "f", "--seconds=61"], ["reload", "--max-disruption=2"],
     ["reload", "--max-disruption=x"], ["explain", "1.2.3.4:5"], ["explain", "1.2.3.4", "5.6.7.8:9"],
-    ["events", "--limit=x"], ["check"], ["check", "--mode=x", "f"], ["--timeout=0", "status"],
+    ["events", "--limit=x"], ["check"], ["check", "--mode=x", "f"], ["help", "x"], ["--timeout=0", "status"],
     ["--timeout=x", "status"], ["servers", "web", "--json"], ["top", "--json"]], ids=lambda a: " ".join(a))
 def test_a_bad_command_line_is_2_and_asks_nothing(fake_api, arguments):
     result = fake_api.run(*arguments)
@@ -467,6 +467,8 @@ def test_every_command_has_help(fake_api):
         assert result.returncode == 0 and result.stderr == ""
         assert result.stdout.startswith(f"Usage: culvertctl {name}"), result
         assert all(len(line) <= 100 for line in result.stdout.splitlines())
+        assert fake_api.run("help", name).stdout == result.stdout
+    assert fake_api.run("help").stdout == overview
 
 
 def test_version(fake_api):
