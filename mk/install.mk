@@ -27,6 +27,7 @@ install: all ## install below PREFIX (/usr/local); DESTDIR= for packagers
 	$Q install -D -m 644 tools/completion/culvertctl.bash $(DESTDIR)$(BASHDIR)/culvertctl
 	$Q install -D -m 644 -t $(DESTDIR)$(ZSHDIR) tools/completion/_culvertctl
 	$Q install -D -m 644 -t $(DESTDIR)$(DOCDIR) config.example.toml README.md LICENSE
+	$Q install -D -m 644 -t $(DESTDIR)$(DOCDIR)/docs docs/api.md docs/openapi.yaml
 	$Q install -D -m 644 systemd/culvert.sysusers $(DESTDIR)$(SYSUSERSDIR)/culvert.conf
 	$Q install -D -m 644 systemd/culvert.logrotate $(DESTDIR)$(ROTATEDIR)/culvert
 	$Q install -d $(DESTDIR)$(UNITDIR)
