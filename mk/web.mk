@@ -10,8 +10,11 @@ web_srcs  := $(sort $(wildcard web/src/*.ts)) web/style.css
 web_files := index.html page.js page.css favicon.svg
 web_lock  := web/package.json web/package-lock.json
 
-# Packages run nothing of theirs while they are installed.
-npm_ci = npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+# Packages run nothing of theirs while they are installed. Node.js has its own list of authorities;
+# those that the system trusts besides, behind a proxy of a company say, count as well.
+npm_cas ?= /etc/ssl/certs/ca-certificates.crt
+npm_ci = NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_CERTS:-$(wildcard $(npm_cas))}" \
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 define npm_install
 	$Q command -v npm >/dev/null || { echo \
 		'npm is missing: "make deps" installs it, "make WEB=0" builds without the live page' >&2; exit 1; }
