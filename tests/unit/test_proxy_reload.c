@@ -692,7 +692,7 @@ Test(proxy_reload, an_answer_that_comes_with_a_withdrawal_is_not_taken_for_that_
 	loop_round(thread);
 	cr_expect_eq(proxy_bench_n_at(&bench, 1), 1);
 	cr_expect_eq(proxy_bench_n_connects(&bench, 1, CONNECT_CONNECTED), 0);
-	close(client);
+	sockets_close_by_reset(client);
 	while (proxy_n_sessions(bench.proxy))
 		loop_round(thread);
 	grace_leave();
