@@ -94,11 +94,12 @@ int registry_match(const struct registry *registry, const struct config *config,
 		.frontends = calloc(config->n_frontends + 1, sizeof(*made.frontends)),
 		.backends = calloc(config_n_backends(config) + 1, sizeof(*made.backends)),
 	};
-	int code = 0;
-	if (!made.frontends || !made.backends)
-		code = err_set(err, -ENOMEM, "not enough memory to compare configurations");
-	if (!code)
-		code = match_frontends(registry, config, made.frontends, err);
+	if (!made.frontends || !made.backends) {
+		registry_match_fini(&made);
+		err_set(err, -ENOMEM, "not enough memory to compare configurations");
+		return -ENOMEM;
+	}
+	int code = match_frontends(registry, config, made.frontends, err);
 	if (!code)
 		code = match_backends(registry, config, made.backends, err);
 	if (code)
@@ -225,8 +226,10 @@ static int make_generation(const struct registry *registry, struct takeover *tak
 	};
 	takeover->pools = calloc(takeover->config->n_pools + 1, sizeof(*takeover->pools));
 	takeover->old_weights = calloc(takeover->n_backends + 1, sizeof(*takeover->old_weights));
-	if (!takeover->pools || !takeover->old_weights)
-		return err_set(err, -ENOMEM, "not enough memory for the list of pools");
+	if (!takeover->pools || !takeover->old_weights) {
+		err_set(err, -ENOMEM, "not enough memory for the list of pools");
+		return -ENOMEM;
+	}
 	return generation_create(&takeover->generation, &params, err);
 }
 
