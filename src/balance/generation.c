@@ -30,7 +30,9 @@ static int create_schedulers(struct generation *generation, const struct generat
 {
 	struct scheduler_plan *plans = plan_schedulers(params);
 	uint32_t n = params->n_threads * params->n_frontends;
-	int code = plans ? 0 : err_set(err, -ENOMEM, "not enough memory for schedulers");
+	int code = 0;
+	if (!plans)
+		return err_set(err, -ENOMEM, "not enough memory for schedulers");
 	for (uint32_t i = 0; !code && i < n; i++) {
 		const struct scheduler_plan *plan = &plans[i % params->n_frontends];
 		code = scheduler_create(&generation->schedulers[i], plan->kind, plan->n_members,
@@ -47,15 +49,18 @@ int generation_create(struct generation **generation, const struct generation_pa
 	size_t n_schedulers = (size_t)params->n_threads * params->n_frontends;
 	uint32_t n_members = config_n_backends(params->config);
 	struct generation *made =
-		calloc(1, sizeof(*made) + n_schedulers * sizeof(made->schedulers[0]));
+		calloc(1, sizeof(*made) + n_schedulers * sizeof(struct scheduler *));
 	if (!made)
 		return err_set(err, -ENOMEM, "not enough memory for a configuration");
 	made->number = params->number;
 	made->n_frontends = params->n_frontends;
 	made->config = config_ref(params->config);
 	made->members = calloc(n_members + 1, sizeof(*made->members));
-	int code = made->members ? create_schedulers(made, params, err)
-				 : err_set(err, -ENOMEM, "not enough memory for lists of backends");
+	if (!made->members) {
+		generation_unref(made);
+		return err_set(err, -ENOMEM, "not enough memory for lists of backends");
+	}
+	int code = create_schedulers(made, params, err);
 	if (code) {
 		generation_unref(made);
 		return code;
