@@ -17,6 +17,9 @@ else
 unit_libs := -lcriterion
 endif
 
+# Tests are compiled far more often than run, and what they test is optimised as ever.
+$O/tests/unit/%.o: CFLAGS += -O0 -U_FORTIFY_SOURCE
+
 $O/tests/unit/%: $O/tests/unit/%.o $(support_objs) $(criterion) $(lib)
 	$(call say,LINK,$@)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(unit_libs)
