@@ -10,7 +10,7 @@ import pytest
 from harness import config, http
 from test_connections import EVERYWHERE
 
-BULK_BYTES = int(os.environ.get("BULK_MIB", "256")) << 20
+BULK_BYTES = int(os.environ.get("BULK_MIB", "256" if os.environ.get("FULL") else "64")) << 20
 FULL_BYTES = 2 << 30
 PIECE = 1 << 20
 

@@ -12,7 +12,7 @@ from harness import config, http
 from harness.lab import VIP, Lab
 from test_bulk import FULL_BYTES, make_file, sha256_of
 
-BULK_BYTES = int(os.environ.get("BULK_MIB", "256")) << 20
+BULK_BYTES = int(os.environ.get("BULK_MIB", "256" if os.environ.get("FULL") else "64")) << 20
 EVERY_BACKEND = {"b1", "b2", "b3"}
 both_ways_of_moving = pytest.mark.parametrize("splice", [True, False], ids=["splice", "copy"])
 
