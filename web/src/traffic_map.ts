@@ -16,6 +16,11 @@ function volume(rates: Rates | undefined): number {
 	return rates ? rates.bytes_rx_per_s + rates.bytes_tx_per_s : 0;
 }
 
+// Idle ones are left out; every object knows a "constructor", which may be a frontend's name.
+function ratesOf(sample: Pick<Sample, "frontends"> | null, frontend: Frontend): Rates | undefined {
+	return sample && Object.hasOwn(sample.frontends, frontend.name) ? sample.frontends[frontend.name] : undefined;
+}
+
 function sum(parts: (Rates | undefined)[]): Rates {
 	const total = { ...idle };
 	for (const part of parts) {
@@ -172,7 +177,7 @@ export class TrafficMap {
 		const sample = this.#sample ?? { ...idle, time: "", packets_per_s: 0, drops_per_s: 0, frontends: {} };
 		for (const { node, frontend } of this.#frontends.values()) {
 			const what = `${frontend.protocol} ${frontend.address}${frontend.state === "removed" ? " · removed" : ""}`;
-			node.set(frontend.name, what, sample.frontends[frontend.name] ?? idle);
+			node.set(frontend.name, what, ratesOf(sample, frontend) ?? idle);
 		}
 		for (const pool of this.#pools.values()) pool.setRates(sample);
 		this.#layout();
@@ -182,7 +187,7 @@ export class TrafficMap {
 		const ribbons: Ribbon[] = [];
 		for (const { node, frontend } of this.#frontends.values()) {
 			const to = this.#pools.get(frontend.pool)?.node.element;
-			if (to) ribbons.push({ from: node.element, to, volume: volume(this.#sample?.frontends[frontend.name]), kind: "" });
+			if (to) ribbons.push({ from: node.element, to, volume: volume(ratesOf(this.#sample, frontend)), kind: "" });
 		}
 		for (const pool of this.#pools.values()) ribbons.push(...pool.ribbons());
 		drawRibbons(this.#map, byId<SVGSVGElement>("ribbons"),
