@@ -39,7 +39,7 @@ CTL_LIBS   = $(shell pkg-config --libs libcurl ncursesw 2>/dev/null)
 
 WARN := -Wall -Wextra -Wshadow -Wcast-qual -Wvla -Wformat=2 -Wundef $(if $(WERROR),-Werror)
 CWARN := -Wstrict-prototypes -Wmissing-prototypes
-OPT  ?= -O2
+OPT  ?= $(if $(SAN),-O1,-O2)
 FLAGS := $(OPT) -g -fno-omit-frame-pointer -fstack-protector-strong -pthread \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-D_FORTIFY_SOURCE=2)
 CPPFLAGS_ALL = -D_GNU_SOURCE -DCULVERT_VERSION='"$(VERSION)"' -Iinclude -Isrc $(PKG_CFLAGS) $(CPPFLAGS)

@@ -23,7 +23,7 @@ $O/tests/fuzz/make_corpus: $O/tests/fuzz/make_corpus.o $(support_objs) $(lib)
 
 # The packet path gets the time, the others a third of it: on two processors, both end together.
 fuzz_others := $(filter-out pipeline,$(fuzz_names))
-fuzz_make = $(MAKE) --no-print-directory O=build/variant-fuzz CC=clang SAN=address,undefined FUZZ_BUILD=1
+fuzz_make = $(MAKE) --no-print-directory OPT=-O2 O=build/variant-fuzz CC=clang SAN=address,undefined FUZZ_BUILD=1
 
 .PHONY: fuzz fuzz-keep corpus fuzz-others $(fuzz_names:%=fuzz-run-%) $(fuzz_names:%=fuzz-keep-%)
 fuzz: ## fuzz the packet path for FUZZ_SECONDS=60, configuration, parser and PROXY headers for 20
