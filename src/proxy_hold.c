@@ -8,6 +8,8 @@
 
 enum { LOOK_US = 10000, HOLD_MS = 1000 };
 
+static const struct timeval soon = {.tv_usec = LOOK_US};
+
 static bool is_known(const struct service *service, uint32_t backend)
 {
 	return health_has(service->health, backend) && health_is_known(service->health, backend);
@@ -29,7 +31,6 @@ static bool is_awaited(const struct service *service, const struct snapshot_pool
 
 static void hold_again(struct proxy_hold *hold)
 {
-	static const struct timeval soon = {.tv_usec = LOOK_US};
 	const struct registry *registry = hold->service->registry;
 	bool is_over = clock_now_ns() >= hold->deadline_ns;
 	bool any = false;
@@ -44,11 +45,17 @@ static void hold_again(struct proxy_hold *hold)
 		event_add(hold->event, &soon);
 }
 
+// What the registry knows helps no client before the threads have it.
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	hold_again(arg);
+	struct proxy_hold *hold = arg;
+	bool is_over = clock_now_ns() >= hold->deadline_ns;
+	if (!is_over && event_pending(hold->service->publishing, EV_TIMEOUT, NULL))
+		event_add(hold->event, &soon);
+	else
+		hold_again(hold);
 }
 
 int proxy_hold_open(struct proxy_hold *hold, struct service *service, struct proxy *proxy,
