@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from harness import lab as lab_module, streams
+from harness import fraction, lab as lab_module, streams
 from harness.config import UDP_PORT
 from harness.culvert import BINARY, Culvert
 from harness.fake_api import FakeApi
@@ -21,7 +21,6 @@ from harness.terminal import Terminal
 
 SUPPORT = pathlib.Path(os.path.abspath(os.environ.get("SUPPORT", ROOT / "build/tests/support")))
 TEST_SECONDS = 180
-CIRCUMSTANCES = {"family", "lab", "method", "mode", "offloads", "order", "proxy_header", "topology", "where", "workers"}
 
 
 def pytest_configure(config):
@@ -38,21 +37,12 @@ def _interrupt(_number, _frame):
     raise KeyboardInterrupt
 
 
-def is_of_the_half(item):
-    """Of a test that crosses several circumstances (workers, offloads, topology, ...) half of the combinations
-    run by default, a fractional factorial design: those whose places in their lists sum up to an even
-    number, so that every value still meets values of every other list."""
-    indices = item.callspec.indices if hasattr(item, "callspec") else {}
-    crossed = [index for name, index in indices.items() if name in CIRCUMSTANCES]
-    return len(crossed) < 2 or sum(crossed) % 2 == 0
-
-
 def pytest_collection_modifyitems(config, items):
     if "full" in config.option.markexpr or os.environ.get("FULL"):
         return
-    left_out = [item for item in items if not is_of_the_half(item)]
-    items[:] = [item for item in items if is_of_the_half(item)]
+    left_out = fraction.left_out(items)
     config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
     for item in items:
         if item.get_closest_marker("full"):
             item.add_marker(pytest.mark.skip(reason="long: FULL=1 runs it"))
