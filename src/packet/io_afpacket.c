@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packet sockets: one to receive and one to send per link.
 //
-// Frames are read by recvmmsg() into our own buffers, each with room for 64 KiB: super-frames of
-// segmentation offload travel whole, described by the virtio_net_hdr in front of them, and a ring
-// of smaller slots would cut them. The kernel's filter decides what is copied at all; the link is
-// not made promiscuous.
+// Frames come in by a ring shared with the kernel, and the large ones by recvmmsg(): super-frames
+// of segmentation offload travel whole, described by the virtio_net_hdr in front of them, and
+// buffers have room for 64 KiB. The kernel's filter decides what is copied at all; the link is not
+// made promiscuous.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
@@ -16,14 +16,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "culvert/base/counter.h"
+#include "culvert/net/ipip.h"
 #include "culvert/packet/filter.h"
 #include "culvert/packet/io.h"
+#include "packet/afpacket_ring.h"
 #include "packet/packet.h"
 
 enum {
 	MAX_LINKS = 16,
-	RECEIVE_BUFFER_BYTES = 64 << 20, // what may queue in the kernel while a burst is worked on
+	RECEIVE_BUFFER_BYTES = 64 << 20, // large frames that may queue while a burst is worked on
 	SEND_BUFFER_BYTES = 16 << 20,
 	FULL_WAIT_MS = 2, // how long a send waits for a full device before it drops
 };
@@ -31,11 +32,14 @@ enum {
 struct afpacket_link {
 	int rx_fd;
 	int tx_fd;
-	uint64_t kernel_drops; // w, r: control
-	counter_t unreadable;  // w: the capturing thread, r: control
+	struct afpacket_ring ring; // of rx_fd
+	uint64_t kernel_drops;     // w, r: control
 };
 
 enum { VNET_PART, HEADER_PART, PIECE_PART, N_PARTS };
+
+_Static_assert(PACKET_HEADROOM >= IPIP_HEADER_LEN + sizeof(struct virtio_net_hdr),
+	       "the virtio_net_hdr fits in front of whatever a packet grows by");
 
 // Each direction has its message headers, set up once; only addresses and lengths change.
 struct message_set {
@@ -97,19 +101,17 @@ static int open_socket(const char *name, struct err *err)
 	return fd;
 }
 
-static int prepare_rx(int fd, const struct io_link *link, struct err *err)
+static int prepare_rx(struct afpacket_link *self, const struct io_link *link, struct err *err)
 {
+	int fd = self->rx_fd;
 	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
 	int code = set_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING",
 			      err);
-	if (code)
-		return code;
-	if (link->filter) {
+	if (!code)
+		code = afpacket_ring_open(&self->ring, fd, err);
+	if (!code && link->filter)
 		code = filter_attach(fd, link->filter, err);
-		if (code)
-			return code;
-	}
-	return bind_to(fd, link->ifindex, ETH_P_ALL, link->name, err);
+	return code ? code : bind_to(fd, link->ifindex, ETH_P_ALL, link->name, err);
 }
 
 static int open_link(struct afpacket_link *link, const struct io_link *from, struct err *err)
@@ -120,7 +122,7 @@ static int open_link(struct afpacket_link *link, const struct io_link *from, str
 	link->tx_fd = open_socket(from->name, err);
 	if (link->tx_fd < 0)
 		return link->tx_fd;
-	int code = prepare_rx(link->rx_fd, from, err);
+	int code = prepare_rx(link, from, err);
 	if (code)
 		return code;
 	set_buffer(link->tx_fd, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER_BYTES);
@@ -129,22 +131,49 @@ static int open_link(struct afpacket_link *link, const struct io_link *from, str
 
 static void init_messages(struct message_set *set)
 {
-	for (uint32_t i = 0; i < PACKET_BURST; i++) {
-		set->parts[i][VNET_PART].iov_len = sizeof(struct virtio_net_hdr);
+	for (uint32_t i = 0; i < PACKET_BURST; i++)
 		set->headers[i].msg_hdr.msg_iov = set->parts[i];
-	}
 }
 
-static void set_message(struct message_set *set, uint32_t i, struct packet *packet,
-			const struct packet_frame *frame)
+static void add_part(struct message_set *set, uint32_t i, void *base, size_t len)
 {
-	set->parts[i][VNET_PART].iov_base = &packet->vnet;
-	set->parts[i][HEADER_PART].iov_base = frame->header;
-	set->parts[i][HEADER_PART].iov_len = frame->header_len;
-	set->parts[i][PIECE_PART].iov_base = frame->piece;
-	set->parts[i][PIECE_PART].iov_len = frame->piece_len;
-	set->headers[i].msg_hdr.msg_iovlen = frame->piece_len ? N_PARTS : PIECE_PART;
+	struct msghdr *header = &set->headers[i].msg_hdr;
+	set->parts[i][header->msg_iovlen++] = (struct iovec){.iov_base = base, .iov_len = len};
+}
+
+static void begin_message(struct message_set *set, uint32_t i, struct packet *packet)
+{
+	set->headers[i].msg_hdr.msg_iovlen = 0;
 	set->packets[i] = packet;
+}
+
+// A whole packet is one part, its virtio_net_hdr right in front of the frame: the kernel takes that
+// in noticeably faster than two.
+static void set_whole(struct message_set *set, uint32_t i, struct packet *packet, uint32_t len)
+{
+	begin_message(set, i, packet);
+	add_part(set, i, packet->frame - sizeof(packet->vnet), sizeof(packet->vnet) + len);
+}
+
+static void set_frame_of_train(struct message_set *set, uint32_t i, struct packet *packet,
+			       uint32_t k)
+{
+	struct packet_frame frame = packet_frame_at(packet, k);
+	begin_message(set, i, packet);
+	add_part(set, i, &packet->vnet, sizeof(packet->vnet));
+	add_part(set, i, frame.header, frame.header_len);
+	if (frame.piece_len)
+		add_part(set, i, frame.piece, frame.piece_len);
+}
+
+static void set_message(struct message_set *set, uint32_t i, struct packet *packet, uint32_t k)
+{
+	if (packet->train.headers) {
+		set_frame_of_train(set, i, packet, k);
+		return;
+	}
+	memcpy(packet->frame - sizeof(packet->vnet), &packet->vnet, sizeof(packet->vnet));
+	set_whole(set, i, packet, packet->len);
 }
 
 static void afpacket_close(struct io *io)
@@ -152,6 +181,7 @@ static void afpacket_close(struct io *io)
 	if (!io)
 		return;
 	for (uint32_t i = 0; i < io->n_links; i++) {
+		afpacket_ring_close(&io->links[i].ring);
 		if (io->links[i].rx_fd >= 0)
 			close(io->links[i].rx_fd);
 		if (io->links[i].tx_fd >= 0)
@@ -183,33 +213,56 @@ static int afpacket_open(struct io **io, const struct io_link *links, uint32_t n
 	return 0;
 }
 
-// A link that goes down reports it here, once; control hears of it by other ways. A frame whose
-// segmentation the kernel cannot describe (UDP super-frames before Linux 6.2) is lost with EINVAL.
-static void count_unreadable(struct afpacket_link *link, int code)
+// A link that goes down has its socket report it, once, in the place of a frame; control hears of
+// it by other ways.
+static int receive_messages(struct io *io, int fd, uint32_t n)
 {
-	if (code == EINVAL)
-		counter_add(&link->unreadable, 1);
+	int received = recvmmsg(fd, io->rx.headers, n, MSG_DONTWAIT, NULL);
+	if (received < 0)
+		received = recvmmsg(fd, io->rx.headers, n, MSG_DONTWAIT, NULL);
+	return received;
 }
 
-static int afpacket_recv_burst(struct io *io, uint32_t link, struct packet *const *packets,
-			       uint32_t n)
+// The frames that slots of the ring stand for, in their order.
+static void receive_queued(struct io *io, int fd, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		struct packet_frame frame = {packets[i]->frame, PACKET_FRAME_MAX, NULL, 0};
-		set_message(&io->rx, i, packets[i], &frame);
-	}
-	int received = recvmmsg(io->links[link].rx_fd, io->rx.headers, n, MSG_DONTWAIT, NULL);
-	if (received < 0) {
-		count_unreadable(&io->links[link], errno);
-		return 0;
-	}
+	int received = receive_messages(io, fd, n);
 	for (int i = 0; i < received; i++) {
 		const struct mmsghdr *header = &io->rx.headers[i];
-		uint32_t len = header->msg_len - (uint32_t)sizeof(struct virtio_net_hdr);
-		bool is_cut = header->msg_hdr.msg_flags & MSG_TRUNC;
-		packets[i]->len = is_cut ? PACKET_FRAME_MAX + 1 : len;
+		struct packet *packet = io->rx.packets[i];
+		memcpy(&packet->vnet, packet->frame - sizeof(packet->vnet), sizeof(packet->vnet));
+		if (!(header->msg_hdr.msg_flags & MSG_TRUNC))
+			packet->len = header->msg_len - (uint32_t)sizeof(packet->vnet);
 	}
-	return received;
+}
+
+static int afpacket_recv_burst(struct io *io, uint32_t number, struct packet *const *packets,
+			       uint32_t n)
+{
+	struct afpacket_link *link = &io->links[number];
+	uint32_t n_queued = 0;
+	uint32_t n_taken = 0;
+	for (; n_taken < n; n_taken++) {
+		struct packet *packet = packets[n_taken];
+		enum afpacket_slot slot = afpacket_ring_take(&link->ring, packet);
+		if (slot == SLOT_EMPTY)
+			break;
+		if (slot == SLOT_QUEUED) {
+			packet->len = PACKET_FRAME_MAX + 1; // until it is there whole
+			set_whole(&io->rx, n_queued++, packet, PACKET_FRAME_MAX);
+		}
+	}
+	if (n_queued)
+		receive_queued(io, link->rx_fd, n_queued);
+	return (int)n_taken;
+}
+
+// The socket of a link that went down would go on to end every wait at once.
+static void clear_error(int fd)
+{
+	int error;
+	socklen_t len = sizeof(error);
+	(void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
 }
 
 static void afpacket_wait(struct io *io, int wake_fd, int timeout_ms)
@@ -218,7 +271,12 @@ static void afpacket_wait(struct io *io, int wake_fd, int timeout_ms)
 	for (uint32_t i = 0; i < io->n_links; i++)
 		fds[i] = (struct pollfd){.fd = io->links[i].rx_fd, .events = POLLIN};
 	fds[io->n_links] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
-	(void)poll(fds, io->n_links + 1, timeout_ms);
+	if (poll(fds, io->n_links + 1, timeout_ms) <= 0)
+		return;
+	for (uint32_t i = 0; i < io->n_links; i++) {
+		if (fds[i].revents & POLLERR)
+			clear_error(fds[i].fd);
+	}
 }
 
 // The device or the socket is full: give it a moment. True when another try may work.
@@ -265,8 +323,7 @@ static void afpacket_send_burst(struct io *io, uint32_t link, struct packet *con
 	uint32_t n_messages = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		for (uint32_t k = 0; k < packet_n_frames(packets[i]); k++) {
-			struct packet_frame frame = packet_frame_at(packets[i], k);
-			set_message(&io->tx, n_messages++, packets[i], &frame);
+			set_message(&io->tx, n_messages++, packets[i], k);
 			if (n_messages < PACKET_BURST)
 				continue;
 			send_messages(io, fd, n_messages);
@@ -286,7 +343,7 @@ static uint64_t afpacket_kernel_drops(struct io *io)
 		if (getsockopt(io->links[i].rx_fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len) ==
 		    0)
 			io->links[i].kernel_drops += stats.tp_drops;
-		sum += io->links[i].kernel_drops + counter_read(&io->links[i].unreadable);
+		sum += io->links[i].kernel_drops;
 	}
 	return sum;
 }

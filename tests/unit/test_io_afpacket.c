@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../support/lib/frame.h"
@@ -18,13 +19,20 @@
 #include "packet/packet.h"
 #include "packet/packet_pool.h"
 
-enum { N_PACKETS = PACKET_BURST, AWAIT_MS = 5000, VIP = 0x0a010064, CLIENT = 0x0a01000b };
+enum {
+	N_PACKETS = PACKET_BURST,
+	AWAIT_MS = 5000,
+	VIP = 0x0a010064,
+	CLIENT = 0x0a01000b,
+	UDP_HEADERS_LEN = 42,
+};
 
 struct bench {
 	struct io *io;
 	struct packet_pool pool;
 	struct packet *packets[N_PACKETS];
 	int peer; // the peer's socket
+	pid_t peer_pid;
 };
 
 static struct io_link link_va(const char *filter)
@@ -57,7 +65,8 @@ static void await_link(const struct bench *bench)
 static void bench_open(struct bench *bench, const char *filter)
 {
 	struct err err = {0};
-	bench->peer = netns_link_socket(enter_lab(), "vb");
+	bench->peer_pid = enter_lab();
+	bench->peer = netns_link_socket(bench->peer_pid, "vb");
 	await_link(bench);
 	struct io_link link = link_va(filter);
 	cr_assert_eq(io_afpacket.open(&bench->io, &link, 1, &err), 0, "%s", err.message);
@@ -95,6 +104,14 @@ static void peer_sends(const struct bench *bench, uint16_t dst_port, uint32_t pa
 	static uint8_t frame[FRAME_MAX];
 	uint32_t len = build(frame, dst_port, payload_len);
 	cr_assert_eq(send(bench->peer, frame, len, 0), (ssize_t)len);
+}
+
+// As build() makes it.
+static bool has_payload_of(const struct packet *packet, uint16_t dst_port, uint32_t payload_len)
+{
+	static uint8_t frame[FRAME_MAX];
+	uint32_t len = build(frame, dst_port, payload_len);
+	return packet->len == len && memcmp(packet->frame, frame, len) == 0;
 }
 
 // Sleeps until something has come; returns how many packets.
@@ -160,6 +177,52 @@ Test(io_afpacket, hands_over_what_the_filter_names_in_order_and_no_more_than_wan
 	bench_close(&bench);
 }
 
+// Those of some kilobytes come another way than the small ones between them.
+Test(io_afpacket, large_frames_and_small_ones_keep_their_order)
+{
+	enum { N_SENT = 3 * PACKET_BURST };
+	struct bench bench;
+	uint32_t n = 0;
+	bench_open(&bench, "udp");
+	cr_assert(netns_run("ip link set va mtu 65535"));
+	cr_assert(netns_run("nsenter -t %d -n ip link set vb mtu 65535", bench.peer_pid));
+	static const uint32_t sizes[] = {10, 1900, 2000, 9000, 65000, 0, 1800};
+	for (uint16_t i = 0; i < N_SENT; i++)
+		peer_sends(&bench, i, sizes[i % 7]);
+	while (n < N_SENT) {
+		uint32_t received = receive(&bench, N_PACKETS - n % 5);
+		cr_assert_gt(received, 0);
+		for (uint32_t i = 0; i < received; i++, n++) {
+			const struct packet *packet = bench.packets[i];
+			cr_assert_eq(dst_port_of(packet), n);
+			cr_assert_eq(packet->len, UDP_HEADERS_LEN + sizes[n % 7]);
+			cr_assert_eq(packet->vnet.gso_type, VIRTIO_NET_HDR_GSO_NONE);
+			cr_assert(has_payload_of(packet, (uint16_t)n, sizes[n % 7]));
+		}
+	}
+	cr_expect_eq(io_afpacket.recv_burst(bench.io, 0, bench.packets, N_PACKETS), 0);
+	bench_close(&bench);
+}
+
+// More than the kernel has slots for, but never at once.
+Test(io_afpacket, goes_on_for_ever)
+{
+	enum { N_SENT = 10000, AT_A_TIME = 50 };
+	struct bench bench;
+	bench_open(&bench, "udp");
+	for (uint32_t n = 0; n < N_SENT;) {
+		for (uint32_t i = 0; i < AT_A_TIME; i++)
+			peer_sends(&bench, (uint16_t)(n + i), 100);
+		for (uint32_t end = n + AT_A_TIME; n < end;) {
+			uint32_t received = receive(&bench, N_PACKETS);
+			for (uint32_t i = 0; i < received; i++)
+				cr_assert_eq(dst_port_of(bench.packets[i]), n++);
+		}
+	}
+	cr_expect_eq(io_afpacket.kernel_drops(bench.io), 0);
+	bench_close(&bench);
+}
+
 Test(io_afpacket, sees_no_frame_of_its_own)
 {
 	struct bench bench;
@@ -221,6 +284,26 @@ Test(io_afpacket, a_link_that_goes_down_is_no_error_and_comes_back)
 		;
 	peer_sends(&bench, 55, 10);
 	cr_expect_eq(receive(&bench, N_PACKETS), 1);
+	bench_close(&bench);
+}
+
+// The socket says so once; it must not say so for ever.
+Test(io_afpacket, waits_in_peace_for_a_link_that_is_down)
+{
+	enum { WAIT_MS = 300 };
+	struct bench bench;
+	struct timespec before, after;
+	bench_open(&bench, NULL);
+	cr_assert(netns_run("ip link set va down"));
+	receive(&bench, N_PACKETS);
+	int never = eventfd(0, EFD_CLOEXEC);
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	io_afpacket.wait(bench.io, never, WAIT_MS);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	close(never);
+	int64_t ms =
+		(after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+	cr_expect_geq(ms, WAIT_MS - 1);
 	bench_close(&bench);
 }
 
