@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-from place import LB_ADDR, ROOT, VIP, BenchError
+from place import LB_ADDR, ROOT, STATS_PORT, VIP, BenchError
 
 PROGRAMS = ROOT / "build" / "tests" / "bench"
 STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
@@ -30,7 +30,7 @@ class Service:
 class Contestant:
     name: str
     title: str
-    does: tuple                # kinds of rows: "http", "flood", "memory", "rest"
+    does: tuple                # kinds of rows: "http", "flood", "memory", "rest", "pressed"
     setup: Callable            # (place, service): returns the command to run, or None
     program: str = ""          # that has to be installed
     is_culvert: bool = False
@@ -129,7 +129,7 @@ def culvert(place, service, mode, sections=""):
     proto = f'protocol = "{service.proto}"\n' if service.is_flood else ""
     check = 'health_check = "none"\n' if service.is_flood else ""
     return [place.options.culvert, "--config", place.write(
-        "culvert.toml", f'mode = "{mode}"\n[api]\nsocket = "{place.path}/api.sock"\n'
+        "culvert.toml", f'mode = "{mode}"\n[api]\nsocket = "{place.path}/api.sock"\n[stats]\nport = {STATS_PORT}\n'
         f'[frontends.web]\nlisten_addr = "{VIP}:{service.port}"\nbackend = "web"\n{proto}'
         f'[backends.web]\n{check}{lines}{sections}')]
 
@@ -184,13 +184,13 @@ ALL = [
     Contestant("haproxy", "HAProxy, mode tcp", ("http",), setup_haproxy, "haproxy"),
     Contestant("haproxy-splice", "HAProxy, splice", ("http",), setup_haproxy_splice, "haproxy"),
     Contestant("nginx", "nginx stream", ("http",), setup_nginx, "nginx"),
-    Contestant("culvert-proxy", "culvert proxy", ("http", "rest"), setup_culvert_proxy, is_culvert=True),
-    Contestant("culvert-auto", "culvert passthrough, workers auto", (*PACKETS, "memory", "rest"),
+    Contestant("culvert-proxy", "culvert proxy", ("http", "rest", "pressed"), setup_culvert_proxy, is_culvert=True),
+    Contestant("culvert-auto", "culvert passthrough, workers auto", (*PACKETS, "memory", "rest", "pressed"),
                setup_passthrough('"auto"'), is_culvert=True),
     Contestant("culvert-inline", "culvert passthrough, workers 0", PACKETS, setup_passthrough("0"), is_culvert=True),
     Contestant("culvert-pipeline", "culvert passthrough, workers 1", (*PACKETS, "rest"), setup_passthrough("1"),
                is_culvert=True),
-    Contestant("culvert-dsr-nat", "culvert DSR, method nat", (*PACKETS, "memory", "rest"), setup_dsr_nat,
+    Contestant("culvert-dsr-nat", "culvert DSR, method nat", (*PACKETS, "memory", "rest", "pressed"), setup_dsr_nat,
                is_culvert=True),
     Contestant("culvert-dsr-l2", "culvert DSR, method l2", (*PACKETS, "rest"), setup_dsr_l2, is_culvert=True),
 ]

@@ -2,11 +2,12 @@
 """Rows of requests and transfers over TCP. Each returns its metrics, the work done, the processor time
 that it took, and what clients complained about."""
 
+import contextlib
 import re
 import subprocess
 import time
 
-from place import BenchError
+from place import ROOT, STATS_PORT, BenchError
 
 STREAMS = 64
 CURLS = 4  # processes that share many streams
@@ -94,3 +95,24 @@ def latency_under_load(place, addr):
     rate = place.options.load_rate
     return h2load(place, addr, int(rate * place.options.seconds), "-t2", f"-c{LOADED_CONNECTIONS}",
                   f"--rps={rate / LOADED_CONNECTIONS:.3f}")
+
+
+@contextlib.contextmanager
+def pressed(place):
+    """500 slow clients and bodies without end at the statistics port, on the balancer's host."""
+    press = subprocess.Popen(place.command("lb", ROOT / "tests" / "bench" / "press.py", "--port", STATS_PORT), text=True,
+                             stdout=subprocess.PIPE)
+    try:
+        if press.stdout.readline() != "pressing\n":
+            raise BenchError("the slow clients did not come to the statistics port")
+        yield
+        if press.poll() is not None:
+            raise BenchError("the slow clients did not stay")
+    finally:
+        press.terminate()
+        press.wait()
+
+
+def latency_under_pressure(place, addr):
+    with pressed(place):
+        return latency_under_load(place, addr)

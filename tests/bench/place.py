@@ -19,6 +19,7 @@ LAB = ROOT / "tools" / "lab"
 VIP = "10.0.0.1"
 LB_ADDR = "10.0.0.2"
 BACKENDS = 2
+STATS_PORT = 9000  # of a culvert
 START_SECONDS = 30
 STOP_SECONDS = 10
 CHUNK_BYTES = 1 << 20

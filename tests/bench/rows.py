@@ -60,6 +60,9 @@ def http_list(options):
     rows.append(Row("latency-load", "latency of 100 connections at 70 % of HAProxy's highest rate", "http",
                     lambda place, addr: Measured(*http_rows.latency_under_load(place, addr)), "µs", False,
                     http_rows.PERCENTILES, requests, needs_rate=True))
+    rows.append(Row("latency-pressed", "the same while 500 slow clients and bodies of 1 GiB press the statistics port",
+                    "pressed", lambda place, addr: Measured(*http_rows.latency_under_pressure(place, addr)), "µs", False,
+                    http_rows.PERCENTILES, needs_rate=True))
     return rows
 
 
