@@ -16,6 +16,7 @@
 #define SECONDS_MAX     2592000 // 30 days: as good as never; as milliseconds it fits 32 bits
 #define MS(seconds)     ((int64_t)((seconds)*INT64_C(1000)))
 #define CAPACITY_MAX    (1 << 28)
+#define BUSY_POLL_MAX   1000 // microseconds
 #define CONNECTIONS_MAX 10000000
 #define KEEPALIVE_MAX   32767 // seconds; what Linux takes
 #define MSS_MIN         88    // what Linux goes down to
@@ -240,6 +241,8 @@ static const struct schema_key proxy_keys[] = {
 static const struct schema_key passthrough_keys[] = {
 	{"workers", SCHEMA_NUMBER, FIELD(struct config, passthrough.workers),
 	 .max = CONFIG_MAX_WORKERS, .choices = workers, .fallback = "auto"},
+	{"busy_poll", SCHEMA_NUMBER, FIELD(struct config, passthrough.busy_poll_us),
+	 .max = BUSY_POLL_MAX, .fallback = "50"},
 	{"connection_tracker_capacity", SCHEMA_NUMBER,
 	 FIELD(struct config, passthrough.connection_tracker_capacity), .min = 1,
 	 .max = CAPACITY_MAX, .fallback = "1048576"},

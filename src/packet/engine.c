@@ -90,6 +90,7 @@ static int open_worker(struct engine *engine, const struct engine_params *params
 	steering_slice(&engine->capture.steering, i, &worker.flows.first_port,
 		       &worker.flows.n_ports);
 	engine->workers[i].engine = engine;
+	busy_poll_init(&engine->workers[i].poll, config->passthrough.busy_poll_us);
 	int code = doorbell_open(&engine->workers[i].bell, err);
 	return code ? code : worker_init(&engine->workers[i].worker, &worker, err);
 }
@@ -171,6 +172,8 @@ int engine_create(struct engine **engine, const struct engine_params *params,
 		.transmit_bell = {.fd = -1},
 	};
 	choose_plan(made);
+	busy_poll_init(&made->capture_poll, params->config->passthrough.busy_poll_us);
+	busy_poll_init(&made->transmit_poll, params->config->passthrough.busy_poll_us);
 	steering_init(&made->capture.steering, params->config, made->n_workers, params->secret);
 	int code = open_parts(made, params, err);
 	if (code) {

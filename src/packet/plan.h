@@ -8,6 +8,7 @@
 #include "culvert/ds/doorbell.h"
 #include "culvert/ds/ring.h"
 #include "culvert/packet/engine.h"
+#include "packet/busy_poll.h"
 #include "packet/capture.h"
 #include "packet/transmit.h"
 #include "packet/worker.h"
@@ -25,6 +26,7 @@ struct plan_worker {
 	struct ring *spares;   // capture → worker: empty packets
 	struct ring *out;      // worker → transmit
 	struct doorbell bell;  // rung for `in`, for a new snapshot, and to stop
+	struct busy_poll poll;
 	pthread_t thread;
 	bool has_thread;
 };
@@ -46,12 +48,14 @@ struct engine {
 
 	_Alignas(CACHE_LINE) struct capture capture;
 	struct doorbell capture_bell; // wakes the capturing thread out of the driver's wait
-	struct ring *home;            // transmit → capture
+	struct busy_poll capture_poll;
+	struct ring *home; // transmit → capture
 	pthread_t capture_thread;
 	bool has_capture_thread;
 
 	_Alignas(CACHE_LINE) struct transmit transmit;
 	struct doorbell transmit_bell;
+	struct busy_poll transmit_poll;
 	pthread_t transmit_thread;
 	bool has_transmit_thread;
 

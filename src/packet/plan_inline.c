@@ -2,6 +2,7 @@
 // Run to completion: one thread captures a burst, works on it, transmits it, and takes the buffers
 // home. On few processors this beats the pipeline: waking another thread costs more than the work.
 #include "culvert/balance/grace.h"
+#include "culvert/base/clock.h"
 #include "culvert/base/thread.h"
 #include "packet/plan.h"
 
@@ -69,10 +70,11 @@ static void *run(void *arg)
 		bool was_busy = run_once(engine);
 		grace_quiescent();
 		if (was_busy)
-			continue;
-		if (capture_is_finished(&engine->capture, engine->n_links))
+			busy_poll_found(&engine->capture_poll, clock_now_ns());
+		else if (capture_is_finished(&engine->capture, engine->n_links))
 			break;
-		rest(engine);
+		else if (!busy_poll_goes_on(&engine->capture_poll, clock_now_ns()))
+			rest(engine);
 	}
 	capture_end(&engine->capture);
 	atomic_store_explicit(&engine->is_finished, true, memory_order_release);

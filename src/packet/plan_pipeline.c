@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "culvert/balance/grace.h"
+#include "culvert/base/clock.h"
 #include "culvert/base/thread.h"
 #include "packet/plan.h"
 
@@ -132,7 +133,9 @@ static void *run_capture(void *arg)
 		grace_quiescent();
 		if (is_idle && capture_is_finished(&engine->capture, engine->n_links))
 			break;
-		if (is_idle)
+		if (!is_idle)
+			busy_poll_found(&engine->capture_poll, clock_now_ns());
+		else if (!busy_poll_goes_on(&engine->capture_poll, clock_now_ns()))
 			capture_rest(engine);
 	}
 	capture_end(&engine->capture);
@@ -199,7 +202,9 @@ static void *run_worker(void *arg)
 		grace_quiescent();
 		if (is_last && ring_is_empty(self->in))
 			break;
-		if (!was_busy && !is_last)
+		if (was_busy)
+			busy_poll_found(&self->poll, clock_now_ns());
+		else if (!is_last && !busy_poll_goes_on(&self->poll, clock_now_ns()))
 			worker_rest(self);
 	}
 	grace_leave();
@@ -239,10 +244,14 @@ static void *run_transmit(void *arg)
 	struct pollfd bell = {.fd = engine->transmit_bell.fd, .events = POLLIN};
 	for (;;) {
 		bool is_last = plan_is_set(&engine->is_transmit_stopping);
-		if (transmit_once(engine))
+		if (transmit_once(engine)) {
+			busy_poll_found(&engine->transmit_poll, clock_now_ns());
 			continue;
+		}
 		if (is_last)
 			return NULL;
+		if (busy_poll_goes_on(&engine->transmit_poll, clock_now_ns()))
+			continue;
 		doorbell_arm(&engine->transmit_bell);
 		if (!has_output(engine))
 			(void)poll(&bell, 1, -1);

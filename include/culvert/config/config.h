@@ -153,6 +153,7 @@ struct config_timeouts {
 
 struct config_passthrough {
 	int workers;                          // count, or a WORKERS_* sentinel; default auto
+	uint32_t busy_poll_us; // how long to look for packets before sleeping; default 50; 0: never
 	uint32_t connection_tracker_capacity; // flows; default 1,048,576; at least 1
 	uint32_t stats_update_frequency_ms;   // file: seconds; default 5: totals, at level debug
 	struct ip_addr *snat_addrs; // owned; none: the address of the route to each backend
