@@ -2,8 +2,9 @@
 // What the packet path costs per packet, without a network: capture, steering, a worker and
 // transmitting in one thread, as with workers = 0, over a driver in memory. Prints one JSON object
 // per row: nanoseconds of each round, and those that making the frames takes, which are in them.
-// The clock of the flows stands still, so no timer runs out. Under callgrind, instructions go into
-// dumps named after the rows ("ROW" and "ROW generator"): tests/bench/micro reads both.
+// The clock of the flows moves only where they would not become live without, and no timer runs out.
+// Under callgrind, instructions go into dumps named after the rows ("ROW" and "ROW generator"):
+// tests/bench/micro reads both.
 #include <getopt.h>
 #include <netinet/in.h>
 #include <stdio.h>

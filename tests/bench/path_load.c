@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "culvert/base/clock.h"
+
 enum {
 	FRAME_BYTES = 60,
 	CLIENTS = 0x0b000000, // 11.0.0.0, with so many addresses before a client's port changes
@@ -23,6 +25,7 @@ enum {
 	MAX_NAT_PORT = 65535,
 	MAGLEV_SLOTS = 65537,
 	HALF_OPEN_ROOM = 4, // half-open flows may fill a quarter of the table
+	STEPS = 2 * HALF_OPEN_ROOM,
 	TTL = 64,
 	WINDOW = 65535,
 	CLIENT_SEQ = 1000,
@@ -356,21 +359,38 @@ void load_run(struct load *load, enum load_kind kind, uint32_t first, uint32_t n
 			"something else");
 }
 
+// Where answers are not seen, a client of UDP is there when it speaks on in a later second.
+static bool is_settled_by_time(const struct load *load)
+{
+	return load->params.is_dsr && load->params.proto == IPPROTO_UDP;
+}
+
 void load_settle_flows(struct load *load, uint32_t first, uint32_t n)
 {
+	if (is_settled_by_time(load))
+		load->pump.now_ns += NS_PER_SEC;
 	if (!load->params.is_dsr)
 		load_run(load, LOAD_ACCEPT, first, n);
 	load_run(load, LOAD_CONFIRM, first, n);
 }
 
+// As many as a second has room for, so that no flow runs out before all have been made; else few.
+static uint32_t flows_at_once(const struct load *load)
+{
+	return is_settled_by_time(load) ? load->params.n_flows / STEPS + 1 : PACKET_BURST;
+}
+
 void load_make_flows(struct load *load, uint32_t first, uint32_t n)
 {
+	uint32_t at_once = flows_at_once(load);
 	for (uint32_t done = 0; done < n;) {
-		uint32_t some = n - done < PACKET_BURST ? n - done : PACKET_BURST;
+		uint32_t some = n - done < at_once ? n - done : at_once;
 		load_run(load, LOAD_OPEN, first + done, some);
 		load_settle_flows(load, first + done, some);
 		done += some;
 	}
+	if (load->pump.worker.flows->n_flows < first + n)
+		give_up("flows have made way for one another: this would measure opening them");
 }
 
 // What is learnt here of flows is nonsense, and replaced when they are opened.
