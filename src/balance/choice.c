@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "culvert/balance/choice.h"
 
-#include <xxhash.h>
+#include "culvert/ds/hash.h"
 
 uint32_t choice_hash(enum hash_kind kind, const struct endpoint *src, const struct endpoint *dst)
 {

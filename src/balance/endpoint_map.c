@@ -3,7 +3,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <xxhash.h>
+
+#include "culvert/ds/hash.h"
 
 int endpoint_map_init(struct endpoint_map *map, uint32_t capacity, uint64_t secret, struct err *err)
 {
@@ -31,9 +32,15 @@ void endpoint_map_fini(struct endpoint_map *map)
 	*map = (struct endpoint_map){0};
 }
 
+// The key is made of whole words, which the compiler keeps in registers.
 static uint32_t hash_of(const struct endpoint_map *map, const struct endpoint *endpoint)
 {
-	return (uint32_t)XXH3_64bits_withSeed(endpoint, sizeof(*endpoint), map->secret);
+	uint64_t key[] = {
+		ip_addr_half(&endpoint->addr, 0),
+		ip_addr_half(&endpoint->addr, 1),
+		(uint64_t)endpoint->proto << 16 | endpoint->port_be,
+	};
+	return (uint32_t)XXH3_64bits_withSeed(key, sizeof(key), map->secret);
 }
 
 // The index map's values are places in `endpoints`, counted from 1.

@@ -3,9 +3,8 @@
 // as even as least connections, at the price of two looks, and without the herd that runs to
 // whoever was last seen idle (Mitzenmacher, "The power of two choices in randomized load
 // balancing", IEEE TPDS 12(10), 2001).
-#include <xxhash.h>
-
 #include "balance/sched.h"
+#include "culvert/ds/hash.h"
 
 enum { MAX_DRAWS = 16 };
 

@@ -4,32 +4,12 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-static const uint8_t v4_mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
-
-struct ip_addr ip_addr_from_v4(uint32_t addr_be)
-{
-	struct ip_addr addr;
-	memcpy(addr.bytes, v4_mapped_prefix, sizeof(v4_mapped_prefix));
-	memcpy(addr.bytes + 12, &addr_be, sizeof(addr_be));
-	return addr;
-}
-
-bool ip_addr_is_v4(const struct ip_addr *addr)
-{
-	return memcmp(addr->bytes, v4_mapped_prefix, sizeof(v4_mapped_prefix)) == 0;
-}
-
 bool ip_addr_is_unspecified(const struct ip_addr *addr)
 {
 	static const struct ip_addr v6_any;
 	if (ip_addr_is_v4(addr))
 		return ip_addr_v4_be(addr) == 0;
 	return ip_addr_equal(addr, &v6_any);
-}
-
-bool ip_addr_is_link_local(const struct ip_addr *addr)
-{
-	return addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80;
 }
 
 bool ip_addr_parse(const char *text, struct ip_addr *addr)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "packet/ip_ids.h"
 
-#include <xxhash.h>
+#include "culvert/ds/hash.h"
 
 void ip_ids_init(struct ip_ids *ids, uint64_t secret, uint32_t worker, uint32_t n_workers)
 {

@@ -3,8 +3,8 @@
 
 #include <arpa/inet.h>
 #include <string.h>
-#include <xxhash.h>
 
+#include "culvert/ds/hash.h"
 #include "culvert/net/vlan.h"
 
 static enum verdict verdict_of(enum parse_result result)
@@ -70,19 +70,18 @@ void steering_slice(const struct steering *steering, uint32_t worker, uint16_t *
 	*n_ports = slice_start(steering, worker + 1) - start;
 }
 
-// What identifies the client's half of a flow.
-struct client_key {
-	struct ip_addr addr;
-	uint16_t port_be;
-	uint16_t frontend;
-};
-
 struct steer_client steering_of_client(const struct steering *steering,
 				       const struct ip_addr *client, uint16_t port_be,
 				       uint16_t frontend)
 {
-	struct client_key key = {*client, port_be, frontend};
-	uint64_t hash = XXH3_64bits_withSeed(&key, sizeof(key), steering->secret);
+	// What identifies the client's half of a flow, in words that the compiler keeps in
+	// registers.
+	uint64_t key[] = {
+		ip_addr_half(client, 0),
+		ip_addr_half(client, 1),
+		(uint64_t)frontend << 16 | port_be,
+	};
+	uint64_t hash = XXH3_64bits_withSeed(key, sizeof(key), steering->secret);
 	return (struct steer_client){
 		.hash = (uint32_t)hash,
 		.worker = (uint8_t)((hash >> 32) * steering->n_workers >> 32),

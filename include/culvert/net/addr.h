@@ -3,6 +3,7 @@
 // Pure: no system calls, no allocation. Any thread.
 #pragma once
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,11 +40,35 @@ enum {
 	MAC_ADDR_TEXT_MAX = 18,
 };
 
-struct ip_addr ip_addr_from_v4(uint32_t addr_be);
-bool ip_addr_is_v4(const struct ip_addr *addr);
+// The halves of an address as they lie in memory.
+static inline uint64_t ip_addr_half(const struct ip_addr *addr, unsigned i)
+{
+	uint64_t half;
+	memcpy(&half, addr->bytes + i * sizeof(half), sizeof(half));
+	return half;
+}
+
+static inline struct ip_addr ip_addr_from_v4(uint32_t addr_be)
+{
+	uint64_t halves[2] = {0, htobe64(UINT64_C(0xffff) << 32 | be32toh(addr_be))};
+	struct ip_addr addr;
+	memcpy(&addr, halves, sizeof(addr));
+	return addr;
+}
+
+static inline bool ip_addr_is_v4(const struct ip_addr *addr)
+{
+	const uint64_t prefix = htobe64(UINT64_C(0xffff) << 32);
+	const uint64_t mask = htobe64(UINT64_C(0xffffffff) << 32);
+	return ip_addr_half(addr, 0) == 0 && (ip_addr_half(addr, 1) & mask) == prefix;
+}
+
 bool ip_addr_is_unspecified(const struct ip_addr *addr); // 0.0.0.0 or ::
 // fe80::/10: another host on each link, so that it means nothing without an interface (RFC 4007).
-bool ip_addr_is_link_local(const struct ip_addr *addr);
+static inline bool ip_addr_is_link_local(const struct ip_addr *addr)
+{
+	return addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80;
+}
 
 // The IPv4 address in network byte order; only for addresses that are IPv4.
 static inline uint32_t ip_addr_v4_be(const struct ip_addr *addr)
@@ -58,9 +83,11 @@ static inline bool ip_addr_equal(const struct ip_addr *a, const struct ip_addr *
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
+// One by one: they have been stored so, and a load of all three at once would wait for them.
 static inline bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 {
-	return memcmp(a, b, sizeof(*a)) == 0;
+	return ip_addr_equal(&a->addr, &b->addr) && a->port_be == b->port_be &&
+	       a->proto == b->proto;
 }
 
 // Text to value. "10.0.0.1" or "fd00::1"; for endpoints "10.0.0.1:80" or "[fd00::1]:80", the port
