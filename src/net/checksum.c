@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "culvert/net/checksum.h"
 
-#include <string.h>
-
 uint64_t csum_add_bytes(uint64_t sum, const void *data, size_t len)
 {
-	const uint8_t *at = data;
-	for (; len >= 4; at += 4, len -= 4) {
-		uint32_t word;
-		memcpy(&word, at, sizeof(word));
-		// 2^32 words fit before the sum could wrap.
-		sum += word;
-	}
+	size_t n_words = len / sizeof(uint32_t);
+	const uint8_t *at = (const uint8_t *)data + n_words * sizeof(uint32_t);
+	sum = csum_add_words(sum, data, n_words);
+	len %= sizeof(uint32_t);
 	if (len >= 2) {
 		uint16_t word;
 		memcpy(&word, at, sizeof(word));

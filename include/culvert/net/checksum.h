@@ -10,6 +10,19 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+// Add `n` words of 32 bits to an unfolded sum: 2^32 of them fit before it could wrap.
+static inline uint64_t csum_add_words(uint64_t sum, const void *data, size_t n)
+{
+	const uint8_t *at = data;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t word;
+		memcpy(&word, at + i * sizeof(word), sizeof(word));
+		sum += word;
+	}
+	return sum;
+}
 
 // Add `len` bytes to an unfolded sum. `len` may be odd only in the last piece of a message.
 uint64_t csum_add_bytes(uint64_t sum, const void *data, size_t len);
