@@ -5,8 +5,8 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <xxhash.h>
 
+#include "culvert/ds/hash.h"
 #include "flow/flow_table_private.h"
 
 enum {
@@ -95,28 +95,14 @@ static void tell(const struct flow_table *table, uint32_t index, enum flow_event
 		table->on_event(table->on_event_arg, index, event);
 }
 
-void flow_table_set_state(struct flow_table *table, uint32_t index, enum flow_state state)
+void flow_table_set_class(struct flow_table *table, uint32_t index, enum flow_class class)
 {
-	struct flow *flow = &table->flows[index];
-	enum flow_class class = flow_state_class(state);
-	flow->state = (uint8_t)state;
-	if (class == flow->class)
-		return;
+	const struct flow *flow = &table->flows[index];
 	bool begins = flow->class == CLASS_HALF_OPEN && class == CLASS_LIVE;
 	leave_class(table, index);
 	enter_class(table, index, class);
 	if (begins)
 		tell(table, index, FLOW_LIVE);
-}
-
-void flow_table_refresh(struct flow_table *table, uint32_t index)
-{
-	struct flow *flow = &table->flows[index];
-	flow->expires = table->now + table->params.timeouts[flow->state];
-	if (flow_is_after(flow->timer.due, flow->expires)) {
-		wheel_remove(&table->timers, index);
-		wheel_add(&table->timers, index, flow->expires);
-	}
 }
 
 static uint32_t seconds_idle(const struct flow_table *table, const struct flow *flow)
@@ -175,20 +161,6 @@ bool flow_table_expire(struct flow_table *table, uint32_t now, uint32_t budget)
 {
 	table->now = now;
 	return wheel_advance(&table->timers, now, on_timer, table, budget) == budget;
-}
-
-uint32_t flow_table_find(const struct flow_table *table, const struct endpoint *client,
-			 uint16_t frontend, uint32_t hash)
-{
-	struct index_map_cursor cursor;
-	for (uint32_t i = index_map_first(&table->index, hash, &cursor); i;
-	     i = index_map_next(&table->index, &cursor)) {
-		const struct flow *flow = &table->flows[i];
-		if (flow->client_port_be == client->port_be && flow->frontend == frontend &&
-		    ip_addr_equal(&flow->client, &client->addr))
-			return i;
-	}
-	return 0;
 }
 
 // ---- room ---------------------------------------------------------------------------------------
@@ -266,21 +238,27 @@ static int ease_of(const struct flow_table *table, const struct nat_pool *pool)
 	return pool->lists[CLASS_FINISHED].count || pool->lists[CLASS_HALF_OPEN].count;
 }
 
+static uint64_t rotate_right(uint64_t bits, unsigned n)
+{
+	return bits >> n | bits << (-n & 63);
+}
+
 // A source address that has a port for the flow. The client's hash decides where the search
 // begins, so one client keeps its address while it can (RFC 4787 REQ-2). Returns -1 for none.
 static int choose_snat(struct flow_table *table, const struct flow_request *request)
 {
 	const struct nat_pool *pools = table->pools + request->first_pool;
-	int first = (int)(XXH3_64bits(&request->client, sizeof(request->client)) & 63);
-	int best = -1;
-	int best_ease = 0;
 	if (!has_ports(table))
 		return 0;
-	for (int i = 0; i < 64 && best_ease < 3; i++) {
-		int snat = (first + i) & 63;
-		int ease = request->snat_mask >> snat & 1 ? ease_of(table, &pools[snat]) : 0;
+	unsigned first = XXH3_64bits(&request->client, sizeof(request->client)) & 63;
+	int best = -1;
+	int best_ease = 0;
+	for (uint64_t left = rotate_right(request->snat_mask, first); left && best_ease < 3;
+	     left &= left - 1) {
+		unsigned snat = (first + (unsigned)__builtin_ctzll(left)) & 63;
+		int ease = ease_of(table, &pools[snat]);
 		if (ease > best_ease) {
-			best = snat;
+			best = (int)snat;
 			best_ease = ease;
 		}
 	}

@@ -27,9 +27,27 @@ bool flow_track_tcp_client(struct flow *flow, const struct frame_view *view,
 // client that still reads what the backend sends.
 void flow_begin_again(struct flow *flow, uint32_t client_next);
 
-// The flow's class, its list and the sums follow.
-void flow_table_set_state(struct flow_table *table, uint32_t index, enum flow_state state);
+// The flow leaves its class: its list and the sums follow.
+void flow_table_set_class(struct flow_table *table, uint32_t index, enum flow_class class);
+
+static inline void flow_table_set_state(struct flow_table *table, uint32_t index,
+					enum flow_state state)
+{
+	struct flow *flow = &table->flows[index];
+	enum flow_class class = flow_state_class(state);
+	flow->state = (uint8_t)state;
+	if (class != flow->class)
+		flow_table_set_class(table, index, class);
+}
 
 // Give the flow the whole timeout of its state. The timer is linked anew only when the flow may end
 // earlier than it would look; a later end is found when the timer fires.
-void flow_table_refresh(struct flow_table *table, uint32_t index);
+static inline void flow_table_refresh(struct flow_table *table, uint32_t index)
+{
+	struct flow *flow = &table->flows[index];
+	flow->expires = table->now + table->params.timeouts[flow->state];
+	if (flow_is_after(flow->timer.due, flow->expires)) {
+		wheel_remove(&table->timers, index);
+		wheel_add(&table->timers, index, flow->expires);
+	}
+}

@@ -69,9 +69,18 @@ static bool is_other_syn(const struct flow *flow, enum flow_dir dir, const struc
 	       !flow_is_near(view->seq, flow->client_next);
 }
 
-// Could this segment be the endpoint's own? It goes on where the sender was, or it acknowledges
-// what the other side has sent (many segments may have been lost before us). Whoever does not see
-// the connection must guess one of the two; the endpoints will ignore the segment, and so do we.
+// It goes on where the sender was, or it acknowledges what the other side has sent (many segments
+// may have been lost before us).
+static bool is_near(const struct flow *flow, enum flow_dir dir, const struct frame_view *view)
+{
+	uint32_t own = dir == FROM_CLIENT ? flow->client_next : flow->backend_next;
+	uint32_t other = dir == FROM_CLIENT ? flow->backend_next : flow->client_next;
+	bool has_ack = view->tcp_flags & TCP_FLAG_ACK;
+	return flow_is_near(view->seq, own) || (has_ack && flow_is_near(view->ack, other));
+}
+
+// Could this segment be the endpoint's own? Whoever does not see the connection must guess one of
+// the numbers that are near; the endpoints will ignore the segment, and so do we.
 static bool is_segment_plausible(const struct flow *flow, enum flow_dir dir,
 				 const struct frame_view *view)
 {
@@ -81,10 +90,7 @@ static bool is_segment_plausible(const struct flow *flow, enum flow_dir dir,
 	bool is_answer = dir == FROM_BACKEND && (view->tcp_flags & TCP_FLAG_SYN);
 	if (flow->state == FLOW_SYN_RECEIVED && is_answer)
 		return acknowledges_syn(flow, view);
-	uint32_t own = dir == FROM_CLIENT ? flow->client_next : flow->backend_next;
-	uint32_t other = dir == FROM_CLIENT ? flow->backend_next : flow->client_next;
-	bool has_ack = view->tcp_flags & TCP_FLAG_ACK;
-	return flow_is_near(view->seq, own) || (has_ack && flow_is_near(view->ack, other));
+	return is_near(flow, dir, view);
 }
 
 // The end of a handshake acknowledges a number that only the backend and the client know. A client
@@ -151,10 +157,32 @@ static bool track_rst(struct flow *flow, enum flow_dir dir, const struct frame_v
 	return true;
 }
 
+// Nearly every segment by far: of a connection that stands, and about nothing but how far it is.
+static bool is_ordinary(const struct flow *flow, const struct frame_view *view)
+{
+	return flow->state == FLOW_ESTABLISHED &&
+	       !(view->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST));
+}
+
+static bool track_ordinary(struct flow *flow, enum flow_dir dir, const struct frame_view *view)
+{
+	uint32_t *next = dir == FROM_CLIENT ? &flow->client_next : &flow->backend_next;
+	uint32_t end = view->seq + (view->frame_len - view->payload);
+	if (!is_near(flow, dir, view))
+		return false;
+	if (flow_is_after(end, *next))
+		*next = end;
+	return true;
+}
+
 // The state that the segment leads to. False when it says nothing about the connection.
 static bool track_tcp(struct flow *flow, enum flow_dir dir, const struct frame_view *view,
 		      enum flow_state *state)
 {
+	if (is_ordinary(flow, view)) {
+		*state = FLOW_ESTABLISHED;
+		return track_ordinary(flow, dir, view);
+	}
 	if (view->tcp_flags & TCP_FLAG_RST)
 		return track_rst(flow, dir, view, state);
 	if (is_other_syn(flow, dir, view)) {
@@ -212,10 +240,16 @@ static bool track(const struct flow_table *table, struct flow *flow, enum flow_d
 	return true;
 }
 
-static void count_packet(struct traffic_counters *traffic, enum flow_dir dir, uint32_t bytes)
+static void count_tx(struct traffic_counters *traffic, uint32_t bytes)
 {
-	counter_add(dir == FROM_CLIENT ? &traffic->packets_tx : &traffic->packets_rx, 1);
-	counter_add(dir == FROM_CLIENT ? &traffic->bytes_tx : &traffic->bytes_rx, bytes);
+	counter_add(&traffic->packets_tx, 1);
+	counter_add(&traffic->bytes_tx, bytes);
+}
+
+static void count_rx(struct traffic_counters *traffic, uint32_t bytes)
+{
+	counter_add(&traffic->packets_rx, 1);
+	counter_add(&traffic->bytes_rx, bytes);
 }
 
 static bool is_opening(const struct flow *flow)
@@ -247,6 +281,19 @@ void flow_table_unreachable(struct flow_table *table, uint32_t index, const stru
 		counter_add(&table->opens[flow->backend].refused, 1);
 }
 
+void flow_table_count(struct flow_table *table, enum flow_dir dir, uint16_t frontend,
+		      uint16_t backend, const struct frame_view *view)
+{
+	uint32_t bytes = view->frame_len - view->l3;
+	if (dir == FROM_CLIENT) {
+		count_tx(&table->frontends[frontend], bytes);
+		count_tx(&table->backends[backend], bytes);
+	} else {
+		count_rx(&table->frontends[frontend], bytes);
+		count_rx(&table->backends[backend], bytes);
+	}
+}
+
 bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,
 		      const struct frame_view *view)
 {
@@ -260,17 +307,8 @@ bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir di
 		flow_table_refresh(table, index);
 	}
 	*(dir == FROM_CLIENT ? &flow->bytes_tx : &flow->bytes_rx) += bytes;
-	count_packet(&table->frontends[flow->frontend], dir, bytes);
-	count_packet(&table->backends[flow->backend], dir, bytes);
+	flow_table_count(table, dir, flow->frontend, flow->backend, view);
 	return is_plausible;
-}
-
-void flow_table_count(struct flow_table *table, enum flow_dir dir, uint16_t frontend,
-		      uint16_t backend, const struct frame_view *view)
-{
-	uint32_t bytes = view->frame_len - view->l3;
-	count_packet(&table->frontends[frontend], dir, bytes);
-	count_packet(&table->backends[backend], dir, bytes);
 }
 
 void flow_table_orphan(struct flow_table *table, uint32_t index)

@@ -82,12 +82,32 @@ int flow_table_create(struct flow_table **table, const struct flow_table_params 
 void flow_table_destroy(struct flow_table *table); // NULL is legal
 
 // Bounded, fixed-cost lookups: 0 is none.
-uint32_t flow_table_find(const struct flow_table *table, const struct endpoint *client,
-			 uint16_t frontend, uint32_t hash);
+static inline uint32_t flow_table_find(const struct flow_table *table,
+				       const struct endpoint *client, uint16_t frontend,
+				       uint32_t hash)
+{
+	struct index_map_cursor cursor;
+	for (uint32_t i = index_map_first(&table->index, hash, &cursor); i;
+	     i = index_map_next(&table->index, &cursor)) {
+		const struct flow *flow = &table->flows[i];
+		if (flow->client_port_be == client->port_be && flow->frontend == frontend &&
+		    ip_addr_equal(&flow->client, &client->addr))
+			return i;
+	}
+	return 0;
+}
 static inline uint32_t flow_table_find_reply(const struct flow_table *table, uint32_t pool,
 					     uint16_t nat_port)
 {
 	return nat_pool_owner(&table->pools[pool], nat_port);
+}
+
+// Start to fetch a flow that a packet will be looked up and tracked in, or 0.
+static inline void flow_table_prefetch(const struct flow_table *table, uint32_t index)
+{
+	const unsigned char *flow = (const unsigned char *)&table->flows[index];
+	__builtin_prefetch(flow, 1);
+	__builtin_prefetch(flow + sizeof(struct flow) - 1, 1);
 }
 
 // Make a flow: TCP in SYN_SENT or PICKED_UP, UDP unreplied. Its client_link, client_mac and deltas

@@ -49,5 +49,21 @@ enum tcp_news {
 enum flow_state tcp_state_next_one_sided(enum flow_state state, uint8_t tcp_flags,
 					 enum tcp_news news);
 
-enum flow_class flow_state_class(enum flow_state state);
+static inline enum flow_class flow_state_class(enum flow_state state)
+{
+	switch (state) {
+	case FLOW_SYN_SENT:
+	case FLOW_SYN_SENT_BOTH:
+	case FLOW_SYN_RECEIVED:
+	case FLOW_PICKED_UP:
+	case FLOW_UDP_UNREPLIED:
+	case FLOW_UDP_REPLIED:
+		return CLASS_HALF_OPEN;
+	case FLOW_TIME_WAIT:
+	case FLOW_RESET:
+		return CLASS_FINISHED;
+	default:
+		return CLASS_LIVE;
+	}
+}
 const char *flow_state_name(enum flow_state state); // "syn_sent", "established"
