@@ -78,8 +78,8 @@ bool worker_is_busy(const struct worker *worker)
 	       query_box_look(&worker->questions);
 }
 
-// Cache lines on their way while the packets before are worked on.
-static void prefetch(const struct worker *worker, const struct packet *packet)
+// Cache lines on their way while those of the packets before are: where a flow is looked up.
+static void prefetch_index(const struct worker *worker, const struct packet *packet)
 {
 	const struct flow_table *flows = worker->flows;
 	if (packet->from == FROM_CLIENT) {
@@ -88,6 +88,19 @@ static void prefetch(const struct worker *worker, const struct packet *packet)
 	}
 	const struct nat_pool *pool = &flows->pools[packet->nat_pool];
 	__builtin_prefetch(&pool->owner[forward_local_port(packet) - pool->first_port]);
+}
+
+// And what is likely to be found there. It is looked up again when it is the packet's turn: those
+// before may have ended it.
+static void prefetch_flow(const struct worker *worker, const struct packet *packet)
+{
+	const struct flow_table *flows = worker->flows;
+	struct index_map_cursor cursor;
+	if (packet->from == FROM_CLIENT)
+		flow_table_prefetch(flows, index_map_first(&flows->index, packet->hash, &cursor));
+	else
+		flow_table_prefetch(flows, flow_table_find_reply(flows, packet->nat_pool,
+								 forward_local_port(packet)));
 }
 
 static void forward_fragment(struct worker *worker, struct packet *packet)
@@ -103,7 +116,9 @@ static void forward_fragment(struct worker *worker, struct packet *packet)
 void worker_process(struct worker *worker, struct packet *const *packets, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
-		prefetch(worker, packets[i]);
+		prefetch_index(worker, packets[i]);
+	for (uint32_t i = 0; i < n; i++)
+		prefetch_flow(worker, packets[i]);
 	for (uint32_t i = 0; i < n; i++) {
 		if (packets[i]->view.is_icmp_error)
 			forward_icmp_error(worker, packets[i]);
