@@ -3,13 +3,22 @@
 
 #include "culvert/balance/choice.h"
 #include "culvert/net/bytes.h"
-#include "culvert/net/ipip.h"
 #include "culvert/net/mss.h"
 #include "culvert/net/rewrite.h"
 
 enum { V4_AND_TCP_HEADER_LEN = 40, V6_AND_TCP_HEADER_LEN = 60 };
 
 // ---- flows --------------------------------------------------------------------------------------
+
+// May the backend and port of a connection that is over serve the next one?
+static bool is_reusable(const struct worker *worker, uint32_t index, uint32_t seq)
+{
+	const struct flow *flow = &worker->flows->flows[index];
+	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
+	return worker->snapshot->frontends[flow->frontend].state == SLOT_ACTIVE &&
+	       snapshot_takes_new(backend) && (backend->snat_mask >> flow->snat & 1) &&
+	       flow_table_can_reopen(worker->flows, index, seq);
+}
 
 // A flow that has been found can still be of no use: its connection is over and a new one begins
 // (by the same backend and port if they can be used), or it waits for a backend that went down.
@@ -18,15 +27,10 @@ enum flow_prospect forward_prospect(const struct worker *worker, uint32_t index,
 	const struct flow *flow = &worker->flows->flows[index];
 	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
 	// A client that begins anew has given up the old connection's last acknowledgement.
-	bool is_over = flow->class == CLASS_FINISHED || flow->state == FLOW_LAST_ACK;
-	bool is_served = worker->snapshot->frontends[flow->frontend].state == SLOT_ACTIVE;
-	bool is_reusable = is_served && snapshot_takes_new(backend) &&
-			   (backend->snat_mask >> flow->snat & 1) &&
-			   flow_table_can_reopen(worker->flows, index, seq);
+	if (flow->class == CLASS_FINISHED || flow->state == FLOW_LAST_ACK)
+		return is_reusable(worker, index, seq) ? FLOW_BEGINS_AGAIN : FLOW_IS_REPLACED;
 	bool is_waiting = flow->class == CLASS_HALF_OPEN ||
 			  (flow->proto == IPPROTO_UDP && backend->resets_on_down);
-	if (is_over)
-		return is_reusable ? FLOW_BEGINS_AGAIN : FLOW_IS_REPLACED;
 	return is_waiting && !backend->is_up ? FLOW_IS_REPLACED : FLOW_GOES_ON;
 }
 
@@ -164,24 +168,6 @@ static void refuse_as_router(struct worker *worker, struct packet *packet, enum 
 
 // ---- the way out --------------------------------------------------------------------------------
 
-uint32_t forward_wire_len(const struct packet *packet)
-{
-	const struct frame_view *view = &packet->view;
-	uint32_t whole = view->frame_len - view->l3;
-	uint32_t segment = (uint32_t)view->payload - view->l3 + packet->vnet.gso_size;
-	if (packet->vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE)
-		return whole;
-	return segment < whole ? segment : whole;
-}
-
-uint32_t forward_room(const struct worker *worker, const struct snapshot_backend *backend)
-{
-	uint32_t mtu = worker->snapshot->links[backend->hop.link].mtu;
-	const struct config *config = worker->config;
-	bool is_wrapped = config->mode == MODE_DSR && config->dsr.method == DSR_IPIP;
-	return is_wrapped && mtu > IPIP_HEADER_LEN ? mtu - IPIP_HEADER_LEN : mtu;
-}
-
 static bool may_be_cut(const struct packet *packet)
 {
 	const struct frame_view *view = &packet->view;
@@ -190,19 +176,11 @@ static bool may_be_cut(const struct packet *packet)
 	       (packet_gso_type(packet) != PACKET_GSO_UDP_L4 || forward_is_of_datagrams(packet));
 }
 
-bool forward_has_hop(struct packet *packet, const struct snapshot_backend *backend)
+void forward_drop_without_hop(struct packet *packet, const struct snapshot_backend *backend)
 {
-	switch (backend->hop.state) {
-	case HOP_READY:
-		return true;
-	case HOP_UNRESOLVED:
-		packet_drop(packet, VERDICT_DROP_NEIGHBOUR_UNRESOLVED);
-		return false;
-	case HOP_NO_ROUTE:
-		break;
-	}
-	packet_drop(packet, VERDICT_DROP_NO_ROUTE);
-	return false;
+	bool is_unresolved = backend->hop.state == HOP_UNRESOLVED;
+	packet_drop(packet,
+		    is_unresolved ? VERDICT_DROP_NEIGHBOUR_UNRESOLVED : VERDICT_DROP_NO_ROUTE);
 }
 
 // A super-frame of segments becomes one of shorter segments.
@@ -215,7 +193,7 @@ static void shorten_segments(struct packet *packet, uint32_t room)
 		packet->vnet.gso_size = (uint16_t)(room - headers);
 }
 
-bool forward_can_leave(struct worker *worker, struct packet *packet, uint32_t room)
+bool forward_can_leave_changed(struct worker *worker, struct packet *packet, uint32_t room)
 {
 	bool is_too_big = forward_wire_len(packet) > room;
 	if (packet->view.ttl <= 1) {
@@ -229,13 +207,6 @@ bool forward_can_leave(struct worker *worker, struct packet *packet, uint32_t ro
 	if (is_too_big)
 		shorten_segments(packet, room);
 	return true;
-}
-
-bool forward_can_reach(struct worker *worker, struct packet *packet,
-		       const struct snapshot_backend *backend)
-{
-	return forward_has_hop(packet, backend) &&
-	       forward_can_leave(worker, packet, forward_room(worker, backend));
 }
 
 static uint32_t n_segments(const struct packet *packet)
@@ -264,8 +235,7 @@ void forward_renew_id(struct worker *worker, struct packet *packet, const struct
 void forward_clamp_mss(struct packet *packet, int setting, uint32_t room)
 {
 	const struct frame_view *view = &packet->view;
-	bool is_syn = view->src.proto == IPPROTO_TCP && (view->tcp_flags & TCP_FLAG_SYN);
-	if (!is_syn || view->is_icmp_error || setting == MSS_CLAMP_OFF)
+	if (!forward_is_syn(view) || view->is_icmp_error || setting == MSS_CLAMP_OFF)
 		return;
 	int headers = view->is_v6 ? V6_AND_TCP_HEADER_LEN : V4_AND_TCP_HEADER_LEN;
 	int max = setting == MSS_CLAMP_AUTO ? (int)room - headers : setting;

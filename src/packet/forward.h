@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 
 #include "culvert/net/cut.h"
+#include "culvert/net/ipip.h"
 #include "packet/worker.h"
 
 // Passthrough: address translation both ways.
@@ -83,18 +84,45 @@ int32_t forward_pick_by_hash(const struct worker *worker, uint16_t frontend,
 void forward_refuse(struct worker *worker, struct packet *packet, enum verdict verdict);
 
 // What the largest packet on the wire will measure: a super-frame is cut into segments first.
-uint32_t forward_wire_len(const struct packet *packet);
-// What fits through the way to a backend as it is, in bytes of IP packet.
-uint32_t forward_room(const struct worker *worker, const struct snapshot_backend *backend);
+static inline uint32_t forward_wire_len(const struct packet *packet)
+{
+	const struct frame_view *view = &packet->view;
+	uint32_t whole = view->frame_len - view->l3;
+	uint32_t segment = (uint32_t)view->payload - view->l3 + packet->vnet.gso_size;
+	if (packet->vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE)
+		return whole;
+	return segment < whole ? segment : whole;
+}
 
-// Is there a next hop towards `backend`? Can the packet leave where no more than `room` bytes fit
-// at once: is its time to live not used up, and may it be cut if it is longer? Can it go to
-// `backend` (both)? If not it is dropped under the reason, and the sender is told as a router would
-// tell it.
-bool forward_has_hop(struct packet *packet, const struct snapshot_backend *backend);
-bool forward_can_leave(struct worker *worker, struct packet *packet, uint32_t room);
-bool forward_can_reach(struct worker *worker, struct packet *packet,
-		       const struct snapshot_backend *backend);
+// What fits through the way to a backend as it is, in bytes of IP packet.
+static inline uint32_t forward_room(const struct worker *worker,
+				    const struct snapshot_backend *backend)
+{
+	uint32_t mtu = worker->snapshot->links[backend->hop.link].mtu;
+	const struct config *config = worker->config;
+	bool is_wrapped = config->mode == MODE_DSR && config->dsr.method == DSR_IPIP;
+	return is_wrapped && mtu > IPIP_HEADER_LEN ? mtu - IPIP_HEADER_LEN : mtu;
+}
+
+// Can the packet leave where no more than `room` bytes fit at once: is its time to live not used
+// up, and may it be cut if it is longer? Is there a next hop towards `backend`, and can the packet
+// go there? If not it is dropped under the reason, and the sender is told as a router would tell
+// it. What takes more than a look is left to the functions with the longer names.
+bool forward_can_leave_changed(struct worker *worker, struct packet *packet, uint32_t room);
+static inline bool forward_can_leave(struct worker *worker, struct packet *packet, uint32_t room)
+{
+	return (packet->view.ttl > 1 && forward_wire_len(packet) <= room) ||
+	       forward_can_leave_changed(worker, packet, room);
+}
+void forward_drop_without_hop(struct packet *packet, const struct snapshot_backend *backend);
+static inline bool forward_can_reach(struct worker *worker, struct packet *packet,
+				     const struct snapshot_backend *backend)
+{
+	if (backend->hop.state == HOP_READY)
+		return forward_can_leave(worker, packet, forward_room(worker, backend));
+	forward_drop_without_hop(packet, backend);
+	return false;
+}
 
 // The packet has been given these addresses: if it may be fragmented, or is a fragment, it gets an
 // identification that no other packet between them has had lately.
@@ -104,6 +132,10 @@ void forward_renew_id(struct worker *worker, struct packet *packet, const struct
 // Lower the segment size that a SYN announces, to what fits in `room` bytes of IP packet or to what
 // the setting says (config.h).
 void forward_clamp_mss(struct packet *packet, int setting, uint32_t room);
+static inline bool forward_is_syn(const struct frame_view *view)
+{
+	return view->src.proto == IPPROTO_TCP && (view->tcp_flags & TCP_FLAG_SYN);
+}
 
 // A frame of `len` bytes is ready.
 static inline void forward_send(struct packet *packet, uint32_t link, uint32_t len)

@@ -20,6 +20,8 @@ static struct endpoint snat_endpoint(const struct snapshot *snapshot, const stru
 // What each side announces is the limit of the other's segments, which go through both links.
 static void clamp_mss(const struct worker *worker, struct packet *packet, uint32_t link)
 {
+	if (!forward_is_syn(&packet->view))
+		return;
 	uint32_t in = worker->snapshot->links[packet->rx_link].mtu;
 	uint32_t out = worker->snapshot->links[link].mtu;
 	forward_clamp_mss(packet, worker->config->passthrough.mss_clamp, in < out ? in : out);
@@ -76,9 +78,7 @@ static uint32_t open_flow(struct worker *worker, struct packet *packet)
 // last connection's (RFC 7323 section 5.3), and every client has a clock of its own.
 static void hide_timestamps(const struct flow *flow, struct packet *packet)
 {
-	bool is_due = (flow->marks & FLOW_HIDES_TIMESTAMPS) && flow->proto == IPPROTO_TCP &&
-		      (packet->view.tcp_flags & TCP_FLAG_SYN);
-	if (is_due)
+	if ((flow->marks & FLOW_HIDES_TIMESTAMPS) && forward_is_syn(&packet->view))
 		tcp_option_hide_timestamps(packet->frame, &packet->view, packet_is_partial(packet));
 }
 
