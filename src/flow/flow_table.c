@@ -17,10 +17,11 @@ enum {
 	HALF_OPEN_SHARE_OF_PORTS = 2, // a half
 };
 
-static uint32_t next_random(struct flow_table *table)
+// The number by which a pool's port is taken that is the `ahead`th from now.
+static uint32_t random_for(const struct flow_table *table, uint32_t pool, uint32_t ahead)
 {
-	uint64_t counter = table->random_counter++;
-	return (uint32_t)XXH3_64bits_withSeed(&counter, sizeof(counter), table->params.secret);
+	uint64_t key = (uint64_t)pool << 32 | (uint32_t)(table->pools[pool].n_taken + ahead);
+	return (uint32_t)XXH3_64bits_withSeed(&key, sizeof(key), table->params.secret);
 }
 
 // Without address translation there is one pool per backend endpoint, and only its lists matter.
@@ -297,7 +298,10 @@ static void assign_port(struct flow_table *table, uint32_t index, const struct g
 	struct flow *flow = &table->flows[index];
 	struct nat_pool *pool = &table->pools[flow->nat_pool];
 	if (!grant->port) {
-		flow->nat_port = nat_pool_take(pool, index, next_random(table), table->now);
+		uint32_t random = random_for(table, flow->nat_pool, 0);
+		flow->nat_port = nat_pool_take(pool, index, random, table->now);
+		nat_pool_prefetch(pool, random_for(table, flow->nat_pool, 0),
+				  random_for(table, flow->nat_pool, 1));
 		return;
 	}
 	flow->nat_port = grant->port;

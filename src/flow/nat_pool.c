@@ -61,6 +61,24 @@ static void wake_first(struct nat_pool *pool)
 
 // ---- ports --------------------------------------------------------------------------------------
 
+// Where one of `n_rested` ports, at random, is behind the first `n_passed` free ones.
+static uint32_t pick_place(const struct nat_pool *pool, uint32_t random, uint32_t n_passed,
+			   uint32_t n_rested)
+{
+	return place_of(pool, n_passed + (uint32_t)((uint64_t)random * n_rested >> 32));
+}
+
+void nat_pool_prefetch(const struct nat_pool *pool, uint32_t next, uint32_t next_but_one)
+{
+	uint32_t n_rested = pool->n_free - pool->n_resting;
+	if (n_rested < 2)
+		return;
+	uint32_t near = pick_place(pool, next, 0, n_rested);
+	uint32_t far = pick_place(pool, next_but_one, 1, n_rested - 1);
+	__builtin_prefetch(&pool->owner[offset_at(pool, near)], 1);
+	__builtin_prefetch(&pool->ring[far], 1);
+}
+
 uint16_t nat_pool_take(struct nat_pool *pool, uint32_t flow, uint32_t random, uint32_t now)
 {
 	if (pool->n_free == 0)
@@ -68,13 +86,14 @@ uint16_t nat_pool_take(struct nat_pool *pool, uint32_t flow, uint32_t random, ui
 	turn_rounds(pool, now);
 	uint32_t n_rested = pool->n_free - pool->n_resting;
 	// One step of a Fisher-Yates shuffle: the first free entry fills the gap.
-	uint32_t place = place_of(pool, (uint32_t)((uint64_t)random * n_rested >> 32));
+	uint32_t place = pick_place(pool, random, 0, n_rested);
 	uint16_t offset = offset_at(pool, place);
 	if (n_rested == 0)
 		wake_first(pool);
 	set_offset_at(pool, place, offset_at(pool, pool->head));
 	pool->head = place_of(pool, 1);
 	pool->n_free--;
+	pool->n_taken++;
 	pool->owner[offset] = flow;
 	return (uint16_t)(pool->first_port + offset);
 }

@@ -8,15 +8,20 @@ enum {
 	ICMP_CSUM_OFFSET = 2,
 };
 
-void rewrite_deltas(const struct endpoint *from_src, const struct endpoint *from_dst,
-		    const struct endpoint *to_src, const struct endpoint *to_dst,
-		    uint16_t *addr_delta, uint16_t *port_delta)
+static uint16_t sum_of(const struct ip_addr *addr)
 {
-	size_t len = sizeof(from_src->addr.bytes);
-	*addr_delta = csum_add(csum_delta_bytes(&from_src->addr, &to_src->addr, len),
-			       csum_delta_bytes(&from_dst->addr, &to_dst->addr, len));
-	*port_delta = csum_add(csum_delta16(from_src->port_be, to_src->port_be),
-			       csum_delta16(from_dst->port_be, to_dst->port_be));
+	return csum_fold(csum_add_words(0, addr, sizeof(*addr) / sizeof(uint32_t)));
+}
+
+struct csum_deltas rewrite_deltas(const struct endpoint *from_src, const struct endpoint *from_dst,
+				  const struct endpoint *to_src, const struct endpoint *to_dst)
+{
+	return (struct csum_deltas){
+		.addrs = csum_add(csum_delta16(sum_of(&from_src->addr), sum_of(&to_src->addr)),
+				  csum_delta16(sum_of(&from_dst->addr), sum_of(&to_dst->addr))),
+		.ports = csum_add(csum_delta16(from_src->port_be, to_src->port_be),
+				  csum_delta16(from_dst->port_be, to_dst->port_be)),
+	};
 }
 
 static void update_stored(uint8_t *field, uint16_t delta)
@@ -38,10 +43,10 @@ static void update_transport(uint8_t *l4, uint8_t proto, const struct rewrite *r
 			     bool is_partial)
 {
 	uint8_t *field = l4 + (proto == IPPROTO_TCP ? TCP_CSUM_OFFSET : UDP_CSUM_OFFSET);
-	uint16_t delta = csum_add(rewrite->addr_delta, rewrite->port_delta);
+	uint16_t delta = csum_add(rewrite->deltas.addrs, rewrite->deltas.ports);
 	if (is_partial)
 		// The pseudo-header knows addresses, not ports.
-		store_raw16(field, csum_add(load_raw16(field), rewrite->addr_delta));
+		store_raw16(field, csum_add(load_raw16(field), rewrite->deltas.addrs));
 	else if (proto == IPPROTO_TCP)
 		update_stored(field, delta);
 	else
@@ -88,7 +93,7 @@ void rewrite_packet(uint8_t *frame, const struct frame_view *view, const struct 
 	update_transport(l4, view->src.proto, rewrite, is_partial);
 	store_addrs(ip, view->is_v6, &rewrite->src->addr, &rewrite->dst->addr);
 	store_ports(l4, rewrite->src, rewrite->dst);
-	pass_hop(ip, view->is_v6, rewrite->addr_delta);
+	pass_hop(ip, view->is_v6, rewrite->deltas.addrs);
 }
 
 static uint16_t addrs_delta(const uint8_t *frame, const struct frame_view *view,
@@ -155,15 +160,13 @@ void rewrite_icmp_error(uint8_t *frame, const struct frame_view *view,
 {
 	uint8_t *quoted_ip = frame + view->quoted_l3;
 	uint16_t before = csum_fold(quote_sum(frame, view));
-	uint16_t addr_delta;
-	uint16_t port_delta;
-	rewrite_deltas(&view->src, &view->dst, quoted_src, quoted_dst, &addr_delta, &port_delta);
+	struct csum_deltas deltas = rewrite_deltas(&view->src, &view->dst, quoted_src, quoted_dst);
 
-	update_quoted_transport(frame, view, csum_add(addr_delta, port_delta));
+	update_quoted_transport(frame, view, csum_add(deltas.addrs, deltas.ports));
 	store_addrs(quoted_ip, view->is_v6, &quoted_src->addr, &quoted_dst->addr);
 	store_ports(frame + view->quoted_l4, quoted_src, quoted_dst);
 	if (!view->is_v6)
-		update_stored(quoted_ip + IP_CSUM_OFFSET, addr_delta);
+		update_stored(quoted_ip + IP_CSUM_OFFSET, deltas.addrs);
 
 	uint16_t delta = csum_delta16(before, csum_fold(quote_sum(frame, view)));
 	uint16_t outer_delta = addrs_delta(frame, view, outer_src, outer_dst);

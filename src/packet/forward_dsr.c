@@ -55,8 +55,7 @@ static uint32_t open_flow(struct worker *worker, const struct packet *packet, ui
 		return 0;
 	struct flow *flow = &worker->flows->flows[index];
 	forward_remember_path(flow, packet);
-	rewrite_deltas(&view->src, &view->dst, &view->src, &backend->endpoint, &flow->addr_delta,
-		       &flow->port_delta);
+	flow->deltas = rewrite_deltas(&view->src, &view->dst, &view->src, &backend->endpoint);
 	return index;
 }
 
@@ -163,13 +162,8 @@ static void translate(struct worker *worker, struct packet *packet, const struct
 	const struct snapshot_hop *hop = &worker->snapshot->backends[target->backend].hop;
 	const struct endpoint *backend = &worker->snapshot->backends[target->backend].endpoint;
 	struct rewrite rewrite = {.src = &view->src, .dst = backend};
-	if (target->flow) {
-		rewrite.addr_delta = worker->flows->flows[target->flow].addr_delta;
-		rewrite.port_delta = worker->flows->flows[target->flow].port_delta;
-	} else {
-		rewrite_deltas(&view->src, &view->dst, &view->src, backend, &rewrite.addr_delta,
-			       &rewrite.port_delta);
-	}
+	rewrite.deltas = target->flow ? worker->flows->flows[target->flow].deltas
+				      : rewrite_deltas(&view->src, &view->dst, &view->src, backend);
 	rewrite_packet(packet->frame, view, &rewrite, packet_is_partial(packet));
 	forward_finish(worker, packet, hop->link, &hop->mac);
 }

@@ -3,7 +3,6 @@
 //
 // A flow is made by a SYN or a first datagram and by nothing else, before its packet leaves, so
 // the fastest answer finds it. It stays with its backend until it ends.
-#include "culvert/net/checksum.h"
 #include "culvert/net/rewrite.h"
 #include "culvert/net/tcp_option.h"
 #include "packet/forward.h"
@@ -69,8 +68,7 @@ static uint32_t open_flow(struct worker *worker, struct packet *packet)
 	struct flow *flow = &worker->flows->flows[index];
 	struct endpoint local = snat_endpoint(snapshot, flow);
 	forward_remember_path(flow, packet);
-	rewrite_deltas(&view->src, &view->dst, &local, &backend->endpoint, &flow->addr_delta,
-		       &flow->port_delta);
+	flow->deltas = rewrite_deltas(&view->src, &view->dst, &local, &backend->endpoint);
 	return index;
 }
 
@@ -93,8 +91,7 @@ static void send_to_backend(struct worker *worker, struct packet *packet, uint32
 	struct rewrite rewrite = {
 		.src = &local,
 		.dst = &backend->endpoint,
-		.addr_delta = flow->addr_delta,
-		.port_delta = flow->port_delta,
+		.deltas = flow->deltas,
 	};
 	// Only who knows the connection may say which way its answers go.
 	if (flow_table_track(worker->flows, index, FROM_CLIENT, &packet->view))
@@ -137,8 +134,7 @@ static void send_to_client(struct worker *worker, struct packet *packet, uint32_
 	struct rewrite rewrite = {
 		.src = &snapshot->frontends[flow->frontend].endpoint,
 		.dst = &client,
-		.addr_delta = csum_negate(flow->addr_delta),
-		.port_delta = csum_negate(flow->port_delta),
+		.deltas = csum_negate_both(flow->deltas),
 	};
 	clamp_mss(worker, packet, flow->client_link);
 	rewrite_packet(packet->frame, &packet->view, &rewrite, packet_is_partial(packet));

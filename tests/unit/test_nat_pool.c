@@ -90,6 +90,7 @@ Test(nat_pool, defect_07_no_port_has_two_owners_however_they_come_and_go)
 	bench_init(&bench, FIRST, N);
 	for (uint32_t round = 1; round <= N_ROUNDS; round++) {
 		uint32_t at = (uint32_t)rand() % N;
+		nat_pool_prefetch(&bench.pool, random32(), UINT32_MAX);
 		if (rand() % 2) {
 			uint16_t port = nat_pool_take(&bench.pool, round, random32(), round / 64);
 			cr_assert_eq(port == 0, n_taken == N);

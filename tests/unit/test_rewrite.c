@@ -92,7 +92,7 @@ static void rewrite_to(uint8_t *frame, uint32_t len, const struct frame_spec *to
 	struct endpoint src = endpoint_of(&to->src, to->src_port, to->proto);
 	struct endpoint dst = endpoint_of(&to->dst, to->dst_port, to->proto);
 	struct rewrite rewrite = {.src = &src, .dst = &dst};
-	rewrite_deltas(&view.src, &view.dst, &src, &dst, &rewrite.addr_delta, &rewrite.port_delta);
+	rewrite.deltas = rewrite_deltas(&view.src, &view.dst, &src, &dst);
 	rewrite_packet(frame, &view, &rewrite, is_partial);
 }
 
@@ -190,9 +190,7 @@ Test(rewrite, the_negative_deltas_lead_back)
 		struct endpoint vip = endpoint_of(&there.dst, there.dst_port, there.proto);
 		struct endpoint local = endpoint_of(&back.dst, 40000, there.proto);
 		struct endpoint backend = endpoint_of(&back.src, 8080, there.proto);
-		uint16_t addr_delta;
-		uint16_t port_delta;
-		rewrite_deltas(&client, &vip, &local, &backend, &addr_delta, &port_delta);
+		struct csum_deltas deltas = rewrite_deltas(&client, &vip, &local, &backend);
 
 		// A reply, backend to local, becomes vip to client.
 		back.src_port = 8080;
@@ -203,8 +201,7 @@ Test(rewrite, the_negative_deltas_lead_back)
 		struct rewrite rewrite = {
 			.src = &vip,
 			.dst = &client,
-			.addr_delta = csum_negate(addr_delta),
-			.port_delta = csum_negate(port_delta),
+			.deltas = csum_negate_both(deltas),
 		};
 		rewrite_packet(frame, &view, &rewrite, back.sum == SUM_PARTIAL);
 		back.src = there.dst;

@@ -6,6 +6,7 @@
 #include "culvert/ds/wheel.h"
 #include "culvert/flow/tcp_state.h"
 #include "culvert/net/addr.h"
+#include "culvert/net/checksum.h"
 
 enum {
 	FLOW_IS_ORPHAN = 1,       // its backend went down and the client was reset
@@ -38,11 +39,10 @@ struct flow {
 	// How to reach the client: where its last packet came from.
 	uint8_t client_link;
 	struct mac_addr client_mac;
-	uint8_t class;       // enum flow_class: the list of its NAT pool that it is on
-	uint8_t marks;       // FLOW_IS_ORPHAN and the like
-	uint32_t hash;       // of the client's half, as the index map knows it
-	uint16_t addr_delta; // client → backend; the way back has the negatives (checksum.h)
-	uint16_t port_delta;
+	uint8_t class;             // enum flow_class: the list of its NAT pool that it is on
+	uint8_t marks;             // FLOW_IS_ORPHAN and the like
+	uint32_t hash;             // of the client's half, as the index map knows it
+	struct csum_deltas deltas; // client → backend; the way back has the negatives
 
 	struct wheel_node timer;
 	uint32_t list_next; // in its NAT pool's list of its class

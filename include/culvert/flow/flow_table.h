@@ -42,8 +42,7 @@ struct flow_table {
 	uint32_t n_fresh;   // entries 1 to here have been used
 	uint32_t n_flows;
 	uint32_t n_half_open;
-	uint32_t now; // seconds; moved by flow_table_expire()
-	uint64_t random_counter;
+	uint32_t now;            // seconds; moved by flow_table_expire()
 	uint32_t reclaim_cursor; // the pool to search next when the table is full
 	struct index_map index;
 	struct wheel timers;

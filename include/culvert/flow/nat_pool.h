@@ -35,6 +35,7 @@ struct nat_pool {
 	uint32_t round;   // second in which it began
 	uint32_t n_ports;
 	uint32_t n_free;
+	uint32_t n_taken;    // ever
 	uint16_t first_port; // host byte order
 	struct flow_list lists[N_FLOW_CLASSES];
 };
@@ -50,6 +51,10 @@ uint32_t nat_pool_n_rested(const struct nat_pool *pool, uint32_t now);
 // Take a port that has rested, uniformly at random (RFC 6056): `random` is 32 bits nobody outside
 // can guess. When none has, the one given back longest ago. Returns 0 when none is free.
 uint16_t nat_pool_take(struct nat_pool *pool, uint32_t flow, uint32_t random, uint32_t now);
+// Start to fetch what the next take will touch, and the first half of what the one after it will:
+// a port is found by two looks at random places, one after the other. Given are the numbers by
+// which these will be taken; with others, or after any other change, they take no harm.
+void nat_pool_prefetch(const struct nat_pool *pool, uint32_t next, uint32_t next_but_one);
 // `has_rested`: its last packet was NAT_PORT_REST seconds ago.
 void nat_pool_give_back(struct nat_pool *pool, uint16_t port, bool has_rested, uint32_t now);
 // A port goes from one flow to another, and is never free in between.

@@ -47,6 +47,18 @@ static inline uint16_t csum_negate(uint16_t delta)
 	return (uint16_t)~delta;
 }
 
+// What new addresses and new ports change, apart: an IP header knows addresses only. Passed by
+// value: stored as two and loaded as one, they would wait for whatever is being stored.
+struct csum_deltas {
+	uint16_t addrs;
+	uint16_t ports;
+};
+
+static inline struct csum_deltas csum_negate_both(struct csum_deltas deltas)
+{
+	return (struct csum_deltas){csum_negate(deltas.addrs), csum_negate(deltas.ports)};
+}
+
 // The delta of one word changing from `from` to `to`.
 static inline uint16_t csum_delta16(uint16_t from, uint16_t to)
 {

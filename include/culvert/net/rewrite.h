@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "culvert/net/checksum.h"
 #include "culvert/net/parse.h"
 
 // New endpoints for a packet and the checksum deltas (checksum.h) that they cause against the
@@ -14,15 +15,13 @@
 struct rewrite {
 	const struct endpoint *src; // borrowed
 	const struct endpoint *dst;
-	uint16_t addr_delta; // both addresses
-	uint16_t port_delta; // both ports
+	struct csum_deltas deltas;
 };
 
 // The deltas of replacing (from_src, from_dst) by (to_src, to_dst). The way back has their
 // negatives.
-void rewrite_deltas(const struct endpoint *from_src, const struct endpoint *from_dst,
-		    const struct endpoint *to_src, const struct endpoint *to_dst,
-		    uint16_t *addr_delta, uint16_t *port_delta);
+struct csum_deltas rewrite_deltas(const struct endpoint *from_src, const struct endpoint *from_dst,
+				  const struct endpoint *to_src, const struct endpoint *to_dst);
 
 // Apply to the frame that `view` describes and take one from the time to live, which must be more
 // than 1. With `is_partial` the transport checksum field holds only the pseudo-header's sum, not
