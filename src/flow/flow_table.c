@@ -15,6 +15,7 @@ enum {
 	RECLAIM_CANDIDATES = 32,      // finished flows looked at for one whose port can be had
 	HALF_OPEN_SHARE_OF_TABLE = 4, // a quarter
 	HALF_OPEN_SHARE_OF_PORTS = 2, // a half
+	HUGE_PAGES_FROM = 16 << 20,   // bytes of flows
 };
 
 // The number by which a pool's port is taken that is the `ahead`th from now.
@@ -441,10 +442,20 @@ void flow_table_destroy(struct flow_table *table)
 	free(table);
 }
 
+// Entries are used from the front on, so no more than one huge page is touched before its time. A
+// small table would notice that one. The ports of a pool are used at random, and stay without.
+static void *map_flows(const struct flow_table *table)
+{
+	void *at = map_zeros(flows_bytes(table));
+	if (at && flows_bytes(table) >= HUGE_PAGES_FROM)
+		(void)madvise(at, flows_bytes(table), MADV_HUGEPAGE); // not every kernel has them
+	return at;
+}
+
 static int allocate(struct flow_table *table, struct err *err)
 {
 	const struct flow_table_params *params = &table->params;
-	table->flows = map_zeros(flows_bytes(table));
+	table->flows = map_flows(table);
 	table->ports = map_zeros(ports_bytes(table));
 	table->pools = calloc(params->n_pools + 1, sizeof(*table->pools));
 	table->frontends = calloc(params->n_frontends + 1, sizeof(*table->frontends));
