@@ -6,6 +6,8 @@
 
 #include "culvert/ds/hash.h"
 
+enum { FEW = 4 }; // to look at all of them costs less than to hash
+
 int endpoint_map_init(struct endpoint_map *map, uint32_t capacity, uint64_t secret, struct err *err)
 {
 	*map = (struct endpoint_map){
@@ -43,10 +45,21 @@ static uint32_t hash_of(const struct endpoint_map *map, const struct endpoint *e
 	return (uint32_t)XXH3_64bits_withSeed(key, sizeof(key), map->secret);
 }
 
+static int32_t find_among_few(const struct endpoint_map *map, const struct endpoint *endpoint)
+{
+	for (uint32_t i = 0; i < map->n; i++) {
+		if (endpoint_equal(&map->endpoints[i], endpoint))
+			return (int32_t)map->numbers[i];
+	}
+	return ENDPOINT_UNKNOWN;
+}
+
 // The index map's values are places in `endpoints`, counted from 1.
 int32_t endpoint_map_find(const struct endpoint_map *map, const struct endpoint *endpoint)
 {
 	struct index_map_cursor cursor;
+	if (map->n <= FEW)
+		return find_among_few(map, endpoint);
 	uint32_t hash = hash_of(map, endpoint);
 	for (uint32_t i = index_map_first(&map->index, hash, &cursor); i;
 	     i = index_map_next(&map->index, &cursor)) {

@@ -86,7 +86,8 @@ static bool is_possible_source(uint32_t addr_be)
 
 static bool is_header_sum_right(const uint8_t *ip, uint32_t header_len)
 {
-	uint64_t sum = csum_add_words(0, ip, IP_HEADER_MIN / sizeof(uint32_t));
+	uint64_t sum = (uint64_t)load_raw32(ip) + load_raw32(ip + 4) + load_raw32(ip + 8) +
+		       load_raw32(ip + IP_SRC_OFFSET) + load_raw32(ip + IP_DST_OFFSET);
 	if (header_len > IP_HEADER_MIN)
 		sum = csum_add_bytes(sum, ip + IP_HEADER_MIN, header_len - IP_HEADER_MIN);
 	return csum_fold(sum) == 0xffff;

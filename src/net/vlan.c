@@ -3,24 +3,15 @@
 
 #include <string.h>
 
-#include "culvert/net/bytes.h"
-#include "culvert/net/parse.h"
-
 enum {
 	MACS_LEN = 12,
 	TCI_OFFSET = 14,
-	ETHERTYPE_8021Q = 0x8100,
-	ETHERTYPE_8021AD = 0x88a8,
 	TAGS_MAX = 2,
 };
 
 static bool has_priority_tag(const uint8_t *frame, uint32_t len)
 {
-	if (len < ETH_HEADER_LEN + VLAN_TAG_LEN)
-		return false;
-	uint16_t type = load_be16(frame + MACS_LEN);
-	return (type == ETHERTYPE_8021Q || type == ETHERTYPE_8021AD) &&
-	       vlan_is_priority(load_be16(frame + TCI_OFFSET));
+	return vlan_is_tagged(frame, len) && vlan_is_priority(load_be16(frame + TCI_OFFSET));
 }
 
 uint32_t vlan_skip_priority_tags(uint8_t *frame, uint32_t len)

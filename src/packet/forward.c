@@ -217,19 +217,13 @@ static uint32_t n_segments(const struct packet *packet)
 	return is_whole || len == 0 ? 1 : (len - 1) / size + 1;
 }
 
-void forward_renew_id(struct worker *worker, struct packet *packet, const struct ip_addr *src,
-		      const struct ip_addr *dst)
+void forward_give_id(struct worker *worker, struct packet *packet, const struct ip_addr *src,
+		     const struct ip_addr *dst)
 {
-	const struct frame_view *view = &packet->view;
-	if (view->is_v6) {
-		if (view->fragment.is_part)
-			rewrite_id(packet->frame, view, ip_ids_take_v6(&worker->ids, src, dst));
-		return;
-	}
-	uint16_t field = load_be16(packet->frame + view->l3 + IP_FRAGMENT_OFFSET);
-	if (!(field & IP_DONT_FRAGMENT) || view->fragment.is_part)
-		rewrite_id(packet->frame, view,
-			   ip_ids_take_v4(&worker->ids, src, dst, n_segments(packet)));
+	uint32_t id = packet->view.is_v6
+			      ? ip_ids_take_v6(&worker->ids, src, dst)
+			      : ip_ids_take_v4(&worker->ids, src, dst, n_segments(packet));
+	rewrite_id(packet->frame, &packet->view, id);
 }
 
 void forward_clamp_mss(struct packet *packet, int setting, uint32_t room)

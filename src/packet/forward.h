@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 
+#include "culvert/net/bytes.h"
 #include "culvert/net/cut.h"
 #include "culvert/net/ipip.h"
 #include "packet/worker.h"
@@ -126,8 +127,18 @@ static inline bool forward_can_reach(struct worker *worker, struct packet *packe
 
 // The packet has been given these addresses: if it may be fragmented, or is a fragment, it gets an
 // identification that no other packet between them has had lately.
-void forward_renew_id(struct worker *worker, struct packet *packet, const struct ip_addr *src,
-		      const struct ip_addr *dst);
+void forward_give_id(struct worker *worker, struct packet *packet, const struct ip_addr *src,
+		     const struct ip_addr *dst);
+static inline void forward_renew_id(struct worker *worker, struct packet *packet,
+				    const struct ip_addr *src, const struct ip_addr *dst)
+{
+	const struct frame_view *view = &packet->view;
+	bool may_be_cut =
+		!view->is_v6 &&
+		!(load_be16(packet->frame + view->l3 + IP_FRAGMENT_OFFSET) & IP_DONT_FRAGMENT);
+	if (may_be_cut || view->fragment.is_part)
+		forward_give_id(worker, packet, src, dst);
+}
 
 // Lower the segment size that a SYN announces, to what fits in `room` bytes of IP packet or to what
 // the setting says (config.h).

@@ -148,7 +148,8 @@ void steer_packet(const struct steering *steering, const struct snapshot *snapsh
 	packet->verdict = VERDICT_DROP_TRUNCATED;
 	if (packet->len > PACKET_FRAME_MAX)
 		return;
-	skip_priority_tags(packet);
+	if (vlan_is_tagged(packet->frame, packet->len))
+		skip_priority_tags(packet);
 	if (!is_for_link(packet, &snapshot->links[packet->rx_link])) {
 		packet->verdict = VERDICT_PASSED;
 		return;

@@ -5,7 +5,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "culvert/net/bytes.h"
+
 enum { VLAN_TAG_LEN = 4 };
+
+enum { VLAN_ETHERTYPE = 0x8100, VLAN_ETHERTYPE_OUTER = 0x88a8, VLAN_TYPE_OFFSET = 12 };
+
+// Does the frame have a tag, and the type behind it?
+static inline bool vlan_is_tagged(const uint8_t *frame, uint32_t len)
+{
+	if (len < VLAN_TYPE_OFFSET + VLAN_TAG_LEN + 2)
+		return false;
+	uint16_t type = load_be16(frame + VLAN_TYPE_OFFSET);
+	return type == VLAN_ETHERTYPE || type == VLAN_ETHERTYPE_OUTER;
+}
 
 // A tag whose VLAN is 0 carries a priority and nothing else: the frame counts as untagged (clause
 // 6.9.1). Moves the two hardware addresses of the frame over such tags, at most two, so that it
