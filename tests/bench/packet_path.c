@@ -2,9 +2,9 @@
 // What the packet path costs per packet, without a network: capture, steering, a worker and
 // transmitting in one thread, as with workers = 0, over a driver in memory. Prints one JSON object
 // per row: nanoseconds of each round, and those that making the frames takes, which are in them.
-// The clock of the flows moves only where they would not become live without, and no timer runs out.
-// Under callgrind, instructions go into dumps named after the rows ("ROW" and "ROW generator"):
-// tests/bench/micro reads both.
+// The clock of the flows moves only where they would not become live without, and no timer runs
+// out. Under callgrind, instructions go into dumps named after the rows ("ROW" and "ROW
+// generator"): tests/bench/micro reads both.
 #include <getopt.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -60,6 +60,7 @@ static const struct row tcp_rows[] = {
 	{"forward-tcp", LOAD_FORWARD},
 	{"reply-tcp", LOAD_REPLY},
 	{"new-tcp", LOAD_OPEN},
+	{"reset-tcp", LOAD_RESET},
 	{0},
 };
 static const struct row dsr_udp_rows[] = {
@@ -78,6 +79,8 @@ static const struct table tables[] = {
 	{IPPROTO_UDP, true, dsr_udp_rows},
 	{IPPROTO_TCP, true, dsr_tcp_rows},
 };
+
+static const char expiry[] = "expire-tcp"; // what comes after a reset
 
 static bool is_wanted(const struct options *options, const char *name)
 {
@@ -154,10 +157,41 @@ static void measure_new(const struct table *table, const struct row *row, uint32
 	load_close(&load);
 }
 
+// Flows are reset, and forgotten when that was long enough ago.
+static void measure_end(const struct table *table, const struct row *row, uint32_t n_flows,
+			const struct options *options)
+{
+	struct load_params params = {table->proto, table->is_dsr, n_flows};
+	struct load load;
+	struct result resets;
+	struct result expiries = {0};
+	uint32_t n = least(n_flows / options->n_rounds, options->n_packets);
+	load_open(&load, &params);
+	load_make_flows(&load, 0, n_flows);
+	for (uint32_t i = 0; i < options->n_rounds; i++) {
+		measure_round(&load, row->name, LOAD_RESET, i * n, n, &resets, i);
+		load_let_time_pass(&load);
+		uint64_t started = meter_start();
+		load_expire(&load, n);
+		expiries.ns[i] = meter_stop(started, expiry);
+	}
+	if (is_wanted(options, row->name))
+		print_result(row->name, n_flows, n, &resets, options->n_rounds);
+	if (is_wanted(options, expiry))
+		print_result(expiry, n_flows, n, &expiries, options->n_rounds);
+	load_close(&load);
+}
+
+// Do the flows stay as they are?
+static bool is_steady(const struct row *row)
+{
+	return row->kind != LOAD_OPEN && row->kind != LOAD_RESET;
+}
+
 static bool has_wanted(const struct table *table, const struct options *options)
 {
 	for (const struct row *row = table->rows; row->name; row++) {
-		if (row->kind != LOAD_OPEN && is_wanted(options, row->name))
+		if (is_steady(row) && is_wanted(options, row->name))
 			return true;
 	}
 	return false;
@@ -173,7 +207,7 @@ static void measure_open_flows(const struct table *table, uint32_t n_flows,
 	load_open(&load, &params);
 	load_make_flows(&load, 0, n_flows);
 	for (const struct row *row = table->rows; row->name; row++) {
-		if (row->kind != LOAD_OPEN && is_wanted(options, row->name))
+		if (is_steady(row) && is_wanted(options, row->name))
 			measure_row(&load, row, options);
 	}
 	load_close(&load);
@@ -186,6 +220,9 @@ static void measure_table(const struct table *table, uint32_t n_flows,
 	for (const struct row *row = table->rows; row->name; row++) {
 		if (row->kind == LOAD_OPEN && is_wanted(options, row->name))
 			measure_new(table, row, n_flows, options);
+		if (row->kind == LOAD_RESET &&
+		    (is_wanted(options, row->name) || is_wanted(options, expiry)))
+			measure_end(table, row, n_flows, options);
 	}
 }
 
@@ -223,6 +260,7 @@ static void usage(FILE *out)
 		for (const struct row *row = tables[i].rows; row->name; row++)
 			fprintf(out, "  %s\n", row->name);
 	}
+	fprintf(out, "  %s\n", expiry);
 	fputs("  maglev-10\n  maglev-100\n  maglev-1000\n  ring\n", out);
 }
 

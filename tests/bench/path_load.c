@@ -26,6 +26,7 @@ enum {
 	MAGLEV_SLOTS = 65537,
 	HALF_OPEN_ROOM = 4, // half-open flows may fill a quarter of the table
 	STEPS = 2 * HALF_OPEN_ROOM,
+	SHORT_SECONDS = 20, // of TCP but established: many of them pass before that is over
 	TTL = 64,
 	WINDOW = 65535,
 	CLIENT_SEQ = 1000,
@@ -33,6 +34,7 @@ enum {
 	L3 = 14,
 	L4 = L3 + 20,
 	TCP_SYN = 0x02,
+	TCP_RST = 0x04,
 	TCP_ACK = 0x10,
 };
 
@@ -99,6 +101,20 @@ static uint16_t ip_sum(const uint8_t *header)
 	return (uint16_t) ~((sum & 0xffff) + (sum >> 16));
 }
 
+static uint8_t tcp_flags(enum load_kind kind)
+{
+	switch (kind) {
+	case LOAD_OPEN:
+		return TCP_SYN;
+	case LOAD_ACCEPT:
+		return TCP_SYN | TCP_ACK;
+	case LOAD_RESET:
+		return TCP_RST | TCP_ACK;
+	default:
+		return TCP_ACK;
+	}
+}
+
 static void put_tcp(struct io *io, uint8_t *l4)
 {
 	bool is_reply = io->kind == LOAD_ACCEPT || io->kind == LOAD_REPLY;
@@ -108,7 +124,7 @@ static void put_tcp(struct io *io, uint8_t *l4)
 	put32(l4 + 4, is_first ? seq : seq + 1);
 	put32(l4 + 8, io->kind == LOAD_OPEN ? 0 : ack);
 	l4[12] = 5 << 4;
-	l4[13] = (uint8_t)((is_first ? TCP_SYN : 0) | (io->kind == LOAD_OPEN ? 0 : TCP_ACK));
+	l4[13] = tcp_flags(io->kind);
 	put16(l4 + 14, WINDOW);
 }
 
@@ -164,6 +180,12 @@ static struct ports ports_of_nobody(const struct io *io)
 	return (struct ports){BACKENDS + io->n_backends, SNAT, PORT, MAX_NAT_PORT};
 }
 
+// Each number once, in no order that memory has: a prime, by the golden ratio of 2^32.
+static uint32_t scattered(const struct io *io, uint32_t number)
+{
+	return (uint32_t)(number * UINT64_C(2654435761) % io->params->n_flows);
+}
+
 static struct ports next_ports(struct io *io)
 {
 	switch (io->kind) {
@@ -172,6 +194,8 @@ static struct ports next_ports(struct io *io)
 		return ports_of_client(io->next++, PORT);
 	case LOAD_ACCEPT:
 		return ports_of_backend(io, io->next++);
+	case LOAD_RESET:
+		return ports_of_client(scattered(io, io->next++), PORT);
 	case LOAD_FORWARD:
 		return ports_of_client(random_below(io, io->params->n_flows), PORT);
 	case LOAD_REPLY:
@@ -290,6 +314,8 @@ static uint32_t build_scene(struct load *load)
 	passthrough->nat_port_min = MIN_NAT_PORT;
 	passthrough->nat_port_max = MAX_NAT_PORT;
 	passthrough->maglev_table_size = MAGLEV_SLOTS;
+	if (params->proto == IPPROTO_TCP)
+		scene->config->timeouts.tcp_syn = SHORT_SECONDS;
 	size_t pool = scene_add_pool(scene, "web", params->proto);
 	for (uint32_t i = 0; i < n_backends; i++)
 		add_backend(load, pool, i, 1);
@@ -391,6 +417,22 @@ void load_make_flows(struct load *load, uint32_t first, uint32_t n)
 	}
 	if (load->pump.worker.flows->n_flows < first + n)
 		give_up("flows have made way for one another: this would measure opening them");
+}
+
+void load_let_time_pass(struct load *load)
+{
+	load->pump.now_ns += (SHORT_SECONDS + 1) * NS_PER_SEC;
+}
+
+void load_expire(struct load *load, uint32_t n)
+{
+	const struct flow_table *flows = load->pump.worker.flows;
+	uint32_t left = flows->n_flows - n;
+	do
+		pump_round(&load->pump);
+	while (load->pump.worker.has_expiry_left);
+	if (flows->n_flows != left)
+		give_up("other flows were forgotten than those that should");
 }
 
 // What is learnt here of flows is nonsense, and replaced when they are opened.

@@ -17,6 +17,7 @@ enum load_kind {
 	LOAD_CONFIRM,     // the client's second packet, flow by flow: the flow is live now
 	LOAD_FORWARD,     // a client's packet of a random flow
 	LOAD_REPLY,       // a backend's
+	LOAD_RESET,       // a client's RST, flow by flow in an order of its own
 	LOAD_NO_FRONTEND, // to a port of the virtual address where nothing listens
 	LOAD_NO_FLOW,     // from a backend to a NAT port that nobody has
 	N_LOAD_KINDS,
@@ -46,6 +47,10 @@ void load_settle_flows(struct load *load, uint32_t first, uint32_t n);
 
 // Make flows `first` to first + n - 1, each live before many more are made.
 void load_make_flows(struct load *load, uint32_t first, uint32_t n);
+
+// TCP: let time pass until flows that were reset are to be forgotten. And let `n` of them be.
+void load_let_time_pass(struct load *load);
+void load_expire(struct load *load, uint32_t n);
 
 // What load_run() does but for the packet path: frames written into buffers, and forgotten. Of
 // LOAD_OPEN: before load_run() opens the same flows.
