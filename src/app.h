@@ -15,7 +15,7 @@ enum {
 
 struct app_options {
 	const char *config_path;
-	struct config_overrides overrides; // check_sources by ip_addr_is_v4()
+	struct config_overrides overrides;
 	bool is_check;
 	bool is_check_backends;
 	bool is_print_firewall;

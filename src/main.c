@@ -46,23 +46,19 @@ static const char help_text[] =
 	"Options:\n"
 	"  -c, --config=FILE       configuration, TOML or YAML by its ending (.toml, .yaml, .yml)\n"
 	"      --check             say what is wrong with the configuration file, and exit\n"
-	"      --check-backends    test whether each backend is ready for dsr, say what mends it, "
-	"and "
-	"exit\n"
-	"      --check-source=ADDR address to test from, which no host has; once for IPv4 and once "
-	"for\n"
-	"                          IPv6; wins over [dsr] check_source\n"
+	"      --check-backends    test whether each backend is ready for dsr, say what mends it,\n"
+	"                          and exit\n"
+	"      --check-source=ADDR address to test from, which no host has; once for IPv4 and\n"
+	"                          once for IPv6; wins over [dsr] check_source\n"
 	"      --log-level=LEVEL   error, warn, info or debug; wins over [log] level\n"
-	"      --user=NAME         become this user, with only the capabilities that are needed; "
-	"wins\n"
-	"                          over [service] user\n"
+	"      --user=NAME         become this user, with only the capabilities that are\n"
+	"                          needed; wins over [service] user\n"
 	"      --print-firewall    print what iptables/setup.sh needs to know, and exit\n"
 	"  -v, --version           print the version, and exit\n"
 	"  -h, --help              print this, and exit\n"
 	"\n"
-	"Exit codes: 0 stopped by SIGTERM or SIGINT, or a check passed; 1 could not start, "
-	"broke\n"
-	"down, or a backend is not ready; 2 bad command line or configuration.\n"
+	"Exit codes: 0 stopped by SIGTERM or SIGINT, or a check passed; 1 could not start,\n"
+	"broke down, or a backend is not ready; 2 bad command line or configuration.\n"
 	"See culvert(8) and culvert.toml(5).\n";
 
 static int usage_error(const char *text)
@@ -71,14 +67,10 @@ static int usage_error(const char *text)
 	return EXIT_CODE_USAGE;
 }
 
-// Returns an exit code when the program should end at once, else -1.
-static int set_mode(struct app_options *options, enum mode mode)
+// These return an exit code when the program should end at once, else -1.
+static int take_override(const char *problem)
 {
-	if (options->overrides.has_mode && options->overrides.mode != mode)
-		return usage_error("give one of --proxy, --passthrough and --dsr");
-	options->overrides.has_mode = true;
-	options->overrides.mode = mode;
-	return -1;
+	return problem ? usage_error(problem) : -1;
 }
 
 static int set_log_level(struct app_options *options, const char *name)
@@ -89,27 +81,16 @@ static int set_log_level(struct app_options *options, const char *name)
 	return usage_error("--log-level takes error, warn, info or debug");
 }
 
-static int set_check_source(struct app_options *options, const char *text)
-{
-	struct ip_addr addr;
-	if (!ip_addr_parse(text, &addr))
-		return usage_error("--check-source takes an address");
-	if (!config_is_client_addr(&addr))
-		return usage_error("--check-source takes an address that a client can have, of a "
-				   "network that this host is in, and that no host has");
-	options->overrides.check_sources[ip_addr_is_v4(&addr)] = addr;
-	return -1;
-}
-
 static int take_option(struct app_options *options, int option)
 {
+	struct config_overrides *overrides = &options->overrides;
 	switch (option) {
 	case OPTION_PROXY:
-		return set_mode(options, MODE_PROXY);
+		return take_override(config_overrides_set_mode(overrides, MODE_PROXY));
 	case 'p':
-		return set_mode(options, MODE_PASSTHROUGH);
+		return take_override(config_overrides_set_mode(overrides, MODE_PASSTHROUGH));
 	case 'd':
-		return set_mode(options, MODE_DSR);
+		return take_override(config_overrides_set_mode(overrides, MODE_DSR));
 	case 'c':
 		options->config_path = optarg;
 		return -1;
@@ -120,11 +101,11 @@ static int take_option(struct app_options *options, int option)
 		options->is_check_backends = true;
 		return -1;
 	case OPTION_CHECK_SOURCE:
-		return set_check_source(options, optarg);
+		return take_override(config_overrides_set_check_source(overrides, optarg));
 	case OPTION_LOG_LEVEL:
 		return set_log_level(options, optarg);
 	case OPTION_USER:
-		options->overrides.user = optarg;
+		overrides->user = optarg;
 		return -1;
 	case OPTION_PRINT_FIREWALL:
 		options->is_print_firewall = true;

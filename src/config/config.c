@@ -162,60 +162,13 @@ bool config_check_takes_status(const struct config_check *check, unsigned status
 	return check->n_status == 0 && status >= 200 && status <= 399;
 }
 
-static struct ip_addr *find_check_source(const struct config *config, bool is_v4)
+const struct ip_addr *config_check_source(const struct config *config, bool is_v4)
 {
 	for (size_t i = 0; i < config->dsr.n_check_sources; i++) {
 		if (ip_addr_is_v4(&config->dsr.check_sources[i]) == is_v4)
 			return &config->dsr.check_sources[i];
 	}
 	return NULL;
-}
-
-const struct ip_addr *config_check_source(const struct config *config, bool is_v4)
-{
-	return find_check_source(config, is_v4);
-}
-
-int config_set_check_source(struct config *config, const struct ip_addr *addr)
-{
-	struct config_dsr *dsr = &config->dsr;
-	struct ip_addr *old = find_check_source(config, ip_addr_is_v4(addr));
-	if (old) {
-		*old = *addr;
-		return 0;
-	}
-	struct ip_addr *grown =
-		reallocarray(dsr->check_sources, dsr->n_check_sources + 1, sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	dsr->check_sources = grown;
-	grown[dsr->n_check_sources++] = *addr;
-	return 0;
-}
-
-int config_set_user(struct config *config, const char *user)
-{
-	char *copy = strdup(user);
-	if (!copy)
-		return -ENOMEM;
-	free(config->service_user);
-	config->service_user = copy;
-	return 0;
-}
-
-int config_override(struct config *config, const struct config_overrides *overrides)
-{
-	int code = overrides->user ? config_set_user(config, overrides->user) : 0;
-	config->overrides = *overrides;
-	if (overrides->has_mode)
-		config->mode = overrides->mode;
-	if (overrides->has_log_level)
-		config->log_level = overrides->log_level;
-	for (size_t i = 0; i < CONFIG_MAX_CHECK_SOURCES && !code; i++) {
-		if (!ip_addr_is_unspecified(&overrides->check_sources[i]))
-			code = config_set_check_source(config, &overrides->check_sources[i]);
-	}
-	return code;
 }
 
 bool config_is_client_addr(const struct ip_addr *addr)

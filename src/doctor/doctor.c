@@ -35,34 +35,29 @@ static const struct option long_options[] = {
 
 static const char help_text[] =
 	"Usage: culvert doctor [--proxy | --passthrough | --dsr] --config=FILE [OPTION...]\n"
-	"Look at this host, its network and the backends for what would keep culvert from "
-	"working,\n"
-	"and say what mends it. Nothing is changed. What it sends: one health check to each "
-	"backend,\n"
-	"ARP requests or neighbour solicitations for it, and in mode dsr the readiness check.\n"
+	"Look at this host, its network and the backends for what would keep culvert from\n"
+	"working, and say what mends it. Nothing is changed. What it sends: one health check to\n"
+	"each backend, ARP requests or neighbour solicitations for it, and in mode dsr the\n"
+	"readiness check.\n"
 	"\n"
 	"      --proxy, -p, --passthrough, -d, --dsr\n"
 	"                          the mode to look at; wins over `mode` in the file\n"
 	"  -c, --config=FILE       configuration, TOML or YAML\n"
-	"      --check-source=ADDR dsr: address to test from, which no host has; once for IPv4 "
-	"and\n"
-	"                          once for IPv6; wins over [dsr] check_source\n"
-	"      --all               a line for each thing looked at, where else \"(and 2 more)\" "
-	"sums up\n"
+	"      --check-source=ADDR dsr: address to test from, which no host has; once for IPv4\n"
+	"                          and once for IPv6; wins over [dsr] check_source\n"
+	"      --all               a line for each thing looked at, where else \"(and 2 more)\"\n"
+	"                          sums up\n"
 	"      --json              the report as JSON, always with everything\n"
 	"  -h, --help              print this, and exit\n"
 	"\n"
-	"Exit codes: 0 nothing is wrong, or there are warnings only; 1 there is an error; 2 bad "
-	"command\n"
-	"line or configuration. See culvert(8).\n";
+	"Exit codes: 0 nothing is wrong, or there are warnings only; 1 there is an error; 2 bad\n"
+	"command line or configuration. See culvert(8).\n";
 
 struct options {
 	const char *config_path;
-	bool has_mode;
-	enum mode mode;
+	struct config_overrides overrides;
 	bool is_json;
 	struct findings_style style;
-	struct ip_addr check_sources[2]; // by ip_addr_is_v4(); all zero: not given
 };
 
 // ---- the command line --------------------------------------------------------------------------
@@ -74,38 +69,26 @@ static int usage_error(const char *text)
 }
 
 // These return an exit code when the program should end at once, else -1.
-static int set_mode(struct options *options, enum mode mode)
+static int take_override(const char *problem)
 {
-	if (options->has_mode && options->mode != mode)
-		return usage_error("give one of --proxy, --passthrough and --dsr");
-	options->has_mode = true;
-	options->mode = mode;
-	return -1;
-}
-
-static int set_check_source(struct options *options, const char *text)
-{
-	struct ip_addr addr;
-	if (!ip_addr_parse(text, &addr))
-		return usage_error("--check-source takes an address");
-	options->check_sources[ip_addr_is_v4(&addr)] = addr;
-	return -1;
+	return problem ? usage_error(problem) : -1;
 }
 
 static int take_option(struct options *options, int option)
 {
+	struct config_overrides *overrides = &options->overrides;
 	switch (option) {
 	case OPTION_PROXY:
-		return set_mode(options, MODE_PROXY);
+		return take_override(config_overrides_set_mode(overrides, MODE_PROXY));
 	case 'p':
-		return set_mode(options, MODE_PASSTHROUGH);
+		return take_override(config_overrides_set_mode(overrides, MODE_PASSTHROUGH));
 	case 'd':
-		return set_mode(options, MODE_DSR);
+		return take_override(config_overrides_set_mode(overrides, MODE_DSR));
 	case 'c':
 		options->config_path = optarg;
 		return -1;
 	case OPTION_CHECK_SOURCE:
-		return set_check_source(options, optarg);
+		return take_override(config_overrides_set_check_source(overrides, optarg));
 	case OPTION_JSON:
 		options->is_json = true;
 		return -1;
@@ -155,15 +138,7 @@ static int load(const struct options *options, struct config **config)
 	config_errors_fini(&errors);
 	if (code)
 		return code;
-	if (options->has_mode)
-		(*config)->mode = options->mode;
-	else if (!(*config)->has_mode)
-		(*config)->mode = MODE_PROXY;
-	for (size_t i = 0; i < 2 && !code; i++) {
-		if (!ip_addr_is_unspecified(&options->check_sources[i]))
-			code = config_set_check_source(*config, &options->check_sources[i]);
-	}
-	return code;
+	return config_override(*config, &options->overrides);
 }
 
 // ---- looking -----------------------------------------------------------------------------------

@@ -632,6 +632,7 @@ def test_lines_for_people_and_json_for_programs_say_the_same(one_arm, make_docto
     (["--wrong"], "wrong"),
     (["--dsr", "--proxy"], "one of"),
     (["--check-source=nobody"], "address"),
+    (["--check-source=0.0.0.0"], "a client can have"),
     (["behind"], "no arguments"),
 ])
 def test_a_bad_command_line_says_so(one_arm, make_doctor, args, word):

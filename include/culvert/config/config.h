@@ -211,8 +211,9 @@ struct config_overrides {
 	enum mode mode;
 	bool has_log_level;
 	enum log_level log_level;
-	struct ip_addr check_sources[CONFIG_MAX_CHECK_SOURCES]; // all zero: not given
-	const char *user;                                       // borrowed; NULL: not given
+	// By ip_addr_is_v4(); all zero: not given.
+	struct ip_addr check_sources[CONFIG_MAX_CHECK_SOURCES];
+	const char *user; // borrowed; NULL: not given
 };
 
 struct config_flow_log {
@@ -296,12 +297,14 @@ const char *config_backend_label(const struct config_pool *pool,
 
 // What the readiness check of one family speaks from, borrowed; NULL: not given.
 const struct ip_addr *config_check_source(const struct config *config, bool is_v4);
-// In place of that of the same family. 0 or -ENOMEM.
-int config_set_check_source(struct config *config, const struct ip_addr *addr);
-// In place of [service] user. 0 or -ENOMEM.
-int config_set_user(struct config *config, const char *user);
+
+// What --check-source or an option for the mode says. NULL, or what is wrong with it: a sentence
+// for the command line. Called by: the start of the program.
+const char *config_overrides_set_mode(struct config_overrides *overrides, enum mode mode);
+const char *config_overrides_set_check_source(struct config_overrides *overrides, const char *text);
 // Let the command line's words stand in place of the file's. 0 or -ENOMEM.
 int config_override(struct config *config, const struct config_overrides *overrides);
+
 // Neither of a group, nor of this host alone, nor of a link alone (RFC 4291 section 2.5).
 bool config_is_client_addr(const struct ip_addr *addr);
 
