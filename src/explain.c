@@ -76,8 +76,7 @@ static void tell_frontend(struct account *account)
 	else if (frontend->state != SLOT_ACTIVE)
 		say(account,
 		    "%s over %s is frontend %s, which the configuration has left out: what there "
-		    "is "
-		    "goes on, and nothing new begins.",
+		    "is goes on, and nothing new begins.",
 		    vip, protocol, frontend->config->name);
 	else
 		say(account, "%s over %s is frontend %s, served by pool %s.", vip, protocol,

@@ -244,8 +244,7 @@ static void look_up_hop(struct topology *topology, const struct ip_addr *addr,
 		if_indextoname(next.ifindex, name);
 		err_set(err, -ENODEV,
 			"its route leaves by %s, where culvert does not capture; name that "
-			"interface "
-			"under [passthrough] interfaces and start culvert again",
+			"interface under [passthrough] interfaces and start culvert again",
 			name);
 		return;
 	}

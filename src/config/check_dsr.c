@@ -255,12 +255,11 @@ static void check_ready_panic(const struct config *config, struct report *report
 		const struct config_pool *pool = &config->pools[i];
 		if (pool->panic_threshold == 0)
 			continue;
-		report_add(
-			report, (struct position){pool->line, pool->column},
-			"panic_threshold of pool \"%s\" would use backends that have not passed "
-			"the "
-			"readiness check, and dsr.require_ready forbids that; take one of them out",
-			pool->name);
+		report_add(report, (struct position){pool->line, pool->column},
+			   "panic_threshold of pool \"%s\" would use backends that have not passed "
+			   "the readiness check, and dsr.require_ready forbids that; take one of "
+			   "them out",
+			   pool->name);
 	}
 }
 

@@ -93,8 +93,7 @@ static void join_group(struct addr_claim *claim)
 	    setsockopt(claim->group_fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &member, sizeof(member)))
 		log_warn("dsr",
 			 "cannot listen for neighbour solicitations: %s; where switches pass them "
-			 "on "
-			 "to listeners only, backends will seem not to answer",
+			 "on to listeners only, backends will seem not to answer",
 			 strerrordesc_np(errno));
 }
 

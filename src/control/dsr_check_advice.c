@@ -150,9 +150,8 @@ static void explain_no_reply(const struct dsr_evidence *e, const struct names *n
 	if (e->method == DSR_NAT) {
 		say(advice,
 		    "The host is there and ignores clients: rp_filter is strict where their "
-		    "packets "
-		    "come in by another interface than leads back to them, or there is %s %s. On "
-		    "%s:",
+		    "packets come in by another interface than leads back to them, or there is %s "
+		    "%s. On %s:",
 		    others, names->source, names->backend_addr);
 		run_rp_filter(advice, names);
 	} else if (e->method == DSR_L2) {
@@ -252,8 +251,7 @@ static void explain_corrupt(const struct dsr_evidence *e, const struct names *na
 {
 	say(advice,
 	    "Clients drop it. What changes the addresses of replies there leaves the checksum as "
-	    "it "
-	    "was (with tc it needs `action csum`). On %s:",
+	    "it was (with tc it needs `action csum`). On %s:",
 	    names->backend_addr);
 	if (e->method == DSR_NAT)
 		run_egress(advice, names);
