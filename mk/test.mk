@@ -3,7 +3,7 @@
 unit_srcs := $(sort $(wildcard tests/unit/*.c))
 ifeq ($(SAN),thread)
 # Where nothing starts a second thread there is no race to be found.
-threads   := pthread|base/thread|packet/engine|lib/rig\.h|proxy_bench|ds/(ring|doorbell)|balance/grace
+threads   := pthread|base/thread|packet/engine|lib/rig\.h|lib/golden_run|lib/reload_lab|proxy_bench|ds/(ring|doorbell)|balance/grace
 unit_srcs := $(sort $(shell grep -lE '$(threads)' tests/unit/*.c))
 # The packet tables start an engine for every case, which is slow there and the same each time.
 ifeq (,$(filter-out 0,$(NIGHTLY)))
@@ -12,6 +12,8 @@ endif
 endif
 unit_bins := $(unit_srcs:tests/unit/%.c=$O/tests/unit/%)
 support_objs := $(patsubst %.c,$O/%.o,$(wildcard tests/support/lib/*.c))
+# What several of them share and is made of assertions.
+shared_objs := $(patsubst %.c,$O/%.o,$(wildcard tests/unit/lib/*.c))
 
 # Criterion does not run under ThreadSanitizer, nor that with all of the kernel's address randomisation.
 ifeq ($(SAN),thread)
@@ -24,7 +26,7 @@ endif
 # Tests are compiled far more often than run, and what they test is optimised as ever.
 $O/tests/unit/%.o: CFLAGS += -O0 -U_FORTIFY_SOURCE
 
-$O/tests/unit/%: $O/tests/unit/%.o $(support_objs) $(criterion) $(lib)
+$O/tests/unit/%: $O/tests/unit/%.o $(shared_objs) $(support_objs) $(criterion) $(lib)
 	$(call say,LINK,$@)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(unit_libs)
 
@@ -60,7 +62,7 @@ e2e: ## run the end-to-end tests in network namespaces (root); E2E='-k udp' pick
 	$Q $(hand_back) $(MAKE) --no-print-directory all support
 	$Q $(hand_back) CULVERT=$O/culvert SUPPORT=$O/tests/support $(PYTEST) tests/e2e $(E2E)
 
-test: ## install what is missing, then every test: unit, sanitizers, end to end (root)
+test: ## install what is missing, then test: unit with sanitizers, end to end (root); NIGHTLY=1 FULL=1: all
 	$Q $(MAKE) --no-print-directory deps-dev
 	$Q $(hand_back) tests/run
 
