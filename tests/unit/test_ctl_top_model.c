@@ -31,13 +31,20 @@ static void update(struct top_model *model, struct top_answers now, uint64_t sec
 	cr_assert(top_model_update(model, &now, seconds * NS_PER_SEC));
 }
 
-Test(ctl_top_model, rates_are_the_counters_differences_by_time)
+// Second 5: two servers up, with 10 and 20 connections so far, and 30 of the frontend.
+static struct top_model begin(void)
 {
 	struct top_model model = {0};
 	update(&model,
 	       answers(backend("web", "web/a", "up", 1, 10), backend("web", "web/b", "up", 2, 20),
 		       30),
 	       5);
+	return model;
+}
+
+Test(ctl_top_model, rates_are_the_counters_differences_by_time)
+{
+	struct top_model model = begin();
 	cr_assert_eq(model.servers.count, 2);
 	cr_expect(isnan(model.servers.list[0].numbers.new_per_s), "there is nothing before it");
 	cr_expect(isnan(model.pools.list[0].numbers.in_per_s));
@@ -57,11 +64,7 @@ Test(ctl_top_model, rates_are_the_counters_differences_by_time)
 
 Test(ctl_top_model, counters_that_went_back_have_no_rate)
 {
-	struct top_model model = {0};
-	update(&model,
-	       answers(backend("web", "web/a", "up", 1, 10), backend("web", "web/b", "up", 2, 20),
-		       30),
-	       5);
+	struct top_model model = begin();
 	update(&model,
 	       answers(backend("web", "web/a", "up", 1, 3), backend("web", "web/b", "up", 2, 21),
 		       1),
@@ -74,11 +77,7 @@ Test(ctl_top_model, counters_that_went_back_have_no_rate)
 
 Test(ctl_top_model, servers_are_followed_by_name_not_by_place)
 {
-	struct top_model model = {0};
-	update(&model,
-	       answers(backend("web", "web/a", "up", 1, 10), backend("web", "web/b", "up", 2, 20),
-		       30),
-	       5);
+	struct top_model model = begin();
 	update(&model,
 	       answers(backend("web", "web/c", "up", 1, 99), backend("web", "web/a", "up", 2, 12),
 		       30),

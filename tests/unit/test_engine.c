@@ -7,13 +7,13 @@
 #include <pcap/pcap.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "../support/lib/frame.h"
 #include "../support/lib/rig.h"
+#include "../support/lib/rig_traffic.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -169,45 +169,16 @@ Test(engine, a_backend_that_goes_down_on_a_quiet_link_resets_all_its_clients, .t
 
 // ---- disturbance -------------------------------------------------------------------------------
 
-struct traffic_source {
-	struct rig *rig;
-	_Atomic bool is_stopping; // w: the test, r: the source
-	uint64_t n_pushed;        // read after the join
-};
-
-// Clients that come, talk and go, in a thread of its own; it never looks at what comes out.
-static void *run_traffic(void *arg)
-{
-	struct traffic_source *source = arg;
-	struct io *io = source->rig->io;
-	uint8_t frame[256];
-	struct virtio_net_hdr vnet;
-	for (uint32_t i = 0; !atomic_load(&source->is_stopping); i++) {
-		static const uint8_t flags[] = {TCP_FLAG_SYN, TCP_FLAG_ACK, TCP_FLAG_RST};
-		struct frame_spec spec = from_client(i / 3 % 3000, flags[i % 3]);
-		spec.dst_mac = source->rig->scene->link_macs[SCENE_FRONT];
-		spec.seq = 100 + (i % 3 > 0);
-		uint32_t len = frame_build(&spec, frame, &vnet);
-		mem_io_push(io, SCENE_FRONT, frame, len, &vnet);
-		source->n_pushed++;
-		if (i % 64 == 0)
-			sched_yield();
-	}
-	return NULL;
-}
-
 Test(engine, snapshots_change_under_traffic, .timeout = 120)
 {
 	enum { N_SNAPSHOTS = 300 };
 	for (size_t i = 0; i < COUNT(layouts); i++) {
 		struct scene scene;
 		struct rig rig;
-		pthread_t thread;
 		build_scene(&scene, layouts[i]);
 		rig_start(&rig, &scene);
-		mem_io_forget_sent(rig.io);
-		struct traffic_source source = {.rig = &rig};
-		cr_assert_eq(pthread_create(&thread, NULL, run_traffic, &source), 0);
+		struct rig_traffic traffic;
+		rig_traffic_start(&traffic, &rig, from_client);
 		for (int n = 0; n < N_SNAPSHOTS; n++) {
 			registry_set_up(scene.registry, 0, n % 3 != 0);
 			if (n % 10 == 0)
@@ -215,9 +186,7 @@ Test(engine, snapshots_change_under_traffic, .timeout = 120)
 			else
 				rig_publish(&rig);
 		}
-		atomic_store(&source.is_stopping, true);
-		pthread_join(thread, NULL);
-		rig.n_pushed = source.n_pushed;
+		rig_traffic_stop(&traffic);
 		rig_settle(&rig);
 		cr_expect_null(rig_stop(&rig));
 		scene_fini(&scene);
@@ -231,16 +200,14 @@ Test(engine, stops_in_mid_traffic_and_its_books_balance, .timeout = 120)
 		for (int round = 0; round < N_ROUNDS; round++) {
 			struct scene scene;
 			struct rig rig;
-			pthread_t thread;
 			build_scene(&scene, layouts[i]);
 			rig_start(&rig, &scene);
-			struct traffic_source source = {.rig = &rig};
-			cr_assert_eq(pthread_create(&thread, NULL, run_traffic, &source), 0);
+			struct rig_traffic traffic;
+			rig_traffic_start(&traffic, &rig, from_client);
 			cr_assert(mem_io_await_sent(rig.io, 1 + (uint64_t)round * 50));
 			engine_stop(rig.engine);
 			engine_stop(rig.engine); // harmless
-			atomic_store(&source.is_stopping, true);
-			pthread_join(thread, NULL);
+			rig_traffic_stop(&traffic);
 			cr_expect_null(rig_stop(&rig));
 			scene_fini(&scene);
 		}

@@ -6,13 +6,12 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "../support/lib/frame.h"
 #include "../support/lib/rig.h"
+#include "../support/lib/rig_traffic.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -292,55 +291,15 @@ Test(query, says_what_a_new_connection_of_the_client_finds)
 
 // ---- disturbance -------------------------------------------------------------------------------
 
-struct traffic_source {
-	struct rig *rig;
-	_Atomic bool is_stopping; // w: the test, r: the source
-	uint64_t n_pushed;        // read after the join
-};
-
-static void *run_traffic(void *arg)
-{
-	struct traffic_source *source = arg;
-	uint8_t frame[256];
-	struct virtio_net_hdr vnet;
-	for (uint32_t i = 0; !atomic_load(&source->is_stopping); i++) {
-		static const uint8_t flags[] = {TCP_FLAG_SYN, TCP_FLAG_ACK, TCP_FLAG_RST};
-		struct frame_spec spec = from_client(i / 3 % 3000, flags[i % 3]);
-		spec.dst_mac = source->rig->scene->link_macs[SCENE_FRONT];
-		spec.seq = 100 + (i % 3 > 0);
-		uint32_t len = frame_build(&spec, frame, &vnet);
-		mem_io_push(source->rig->io, SCENE_FRONT, frame, len, &vnet);
-		source->n_pushed++;
-		if (i % 64 == 0)
-			sched_yield();
-	}
-	return NULL;
-}
-
-static void start_traffic(struct traffic_source *source, struct rig *rig, pthread_t *thread)
-{
-	*source = (struct traffic_source){.rig = rig};
-	mem_io_forget_sent(rig->io);
-	cr_assert_eq(pthread_create(thread, NULL, run_traffic, source), 0);
-}
-
-static void stop_traffic(struct traffic_source *source, pthread_t thread)
-{
-	atomic_store(&source->is_stopping, true);
-	pthread_join(thread, NULL);
-	source->rig->n_pushed = source->n_pushed;
-}
-
 Test(query, is_answered_under_traffic_and_while_snapshots_change)
 {
 	for (size_t i = 0; i < COUNT(layouts); i++) {
 		struct scene scene;
 		struct rig rig;
-		struct traffic_source source;
-		pthread_t thread;
+		struct rig_traffic traffic;
 		build_scene(&scene, layouts[i]);
 		rig_start(&rig, &scene);
-		start_traffic(&source, &rig, &thread);
+		rig_traffic_start(&traffic, &rig, from_client);
 		for (uint32_t n = 0; n < 100; n++) {
 			struct query *query = make_query(&rig, 50);
 			engine_ask(rig.engine, query);
@@ -354,7 +313,7 @@ Test(query, is_answered_under_traffic_and_while_snapshots_change)
 			query_destroy(query);
 			query_destroy(ask_for(&rig, n, n % 2));
 		}
-		stop_traffic(&source, thread);
+		rig_traffic_stop(&traffic);
 		rig_settle(&rig);
 		cr_expect_null(rig_stop(&rig));
 		scene_fini(&scene);
@@ -367,16 +326,15 @@ Test(query, may_be_under_way_when_the_engine_stops)
 		for (int round = 0; round < 10; round++) {
 			struct scene scene;
 			struct rig rig;
-			struct traffic_source source;
-			pthread_t thread;
+			struct rig_traffic traffic;
 			build_scene(&scene, layouts[i]);
 			rig_start(&rig, &scene);
-			start_traffic(&source, &rig, &thread);
+			rig_traffic_start(&traffic, &rig, from_client);
 			cr_assert(mem_io_await_sent(rig.io, 1 + (uint64_t)round * 50));
 			struct query *query = make_query(&rig, 100);
 			engine_ask(rig.engine, query);
 			engine_stop(rig.engine);
-			stop_traffic(&source, thread);
+			rig_traffic_stop(&traffic);
 			cr_expect_null(rig_stop(&rig));
 			query_destroy(query);
 			scene_fini(&scene);
