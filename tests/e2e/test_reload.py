@@ -4,38 +4,15 @@
 import copy
 import os
 import re
-import signal
-import subprocess
-import threading
-import time
 
 import pytest
 
 from harness import config, dsr_lab, http
-from harness.lab import VIP
+from harness.reload import (
+    broken_files, file_to_load, many_servers, outcomes, reload, under_load, without)
 from harness.wait import await_condition
 
-ADDRS_EACH = 5
 SECOND_VIP = "10.0.0.9"
-
-
-def outcomes(culvert):
-    """Of the reloads so far: "ok", "unchanged", "refused"."""
-    return re.findall(r"reload: (ok|unchanged|refused|failed)", culvert.log())
-
-
-def reload(culvert, changed, outcome="ok", timeout=20):
-    """Write the file (a dictionary, or its text) under its name, and say so by signal."""
-    before = len(outcomes(culvert))
-    path = culvert.directory / "culvert.toml"
-    if changed is not None:
-        data = changed if isinstance(changed, (str, bytes)) else culvert.config_text(changed)
-        draft = path.with_suffix(".draft")
-        draft.write_bytes(data if isinstance(data, bytes) else data.encode())
-        draft.rename(path)
-    culvert.process.send_signal(signal.SIGHUP)
-    await_condition(lambda: len(outcomes(culvert)) > before, "the reload", timeout)
-    assert outcomes(culvert)[-1] == outcome, culvert.log()[-3000:]
 
 
 def wanted(lab, mode, **overrides):
@@ -68,90 +45,19 @@ def mode_lab(make_mode_lab):
     return make_mode_lab()
 
 
-def without(full, *names, pool="web"):
-    changed = copy.deepcopy(full)
-    for name in names:
-        del changed["backends"][pool]["servers"][name]
-    return changed
-
-
 # ---- under load ---------------------------------------------------------------------------------
-
-
-def many_servers(lab):
-    """ADDRS_EACH servers of each backend host, which has as many addresses."""
-    servers = {}
-    for number, host in enumerate(lab.backend_names()):
-        for k in range(ADDRS_EACH):
-            addr = f"10.0.0.{150 + number * ADDRS_EACH + k}"
-            lab.run(host, "ip", "addr", "add", f"{addr}/24", "dev", "eth0")
-            servers[f"s{len(servers)}"] = {"addr": f"{addr}:80"}
-    return servers
-
-
-def await_servers(culvert, count):
-    def n_up():
-        return sum(culvert.stats()["backends"]["web"]["servers"].values())
-    await_condition(lambda: n_up() == count, f"{count} servers are up", 30)
-
-
-class Wrk:
-    def __init__(self, lab, seconds):
-        self.process = lab.spawn("client", "wrk", "-t2", "-c200", f"-d{seconds}s", "--timeout", "20s",
-                                 f"http://{VIP}/", stdout=subprocess.PIPE, text=True)
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=60)[0]
 
 
 @pytest.mark.stress
 @pytest.mark.parametrize("rounds", [
     pytest.param(50, id="50"), pytest.param(1000, id="1000", marks=pytest.mark.full)])
 def test_reloads_under_load_cost_no_connection(make_mode_lab, make_culvert, mode, tmp_path, rounds):
-    content = os.urandom(1 << 20)
-    (tmp_path / "file").write_bytes(content)
-    tmp_path.chmod(0o755)
-    lab = make_mode_lab(backends=4, files=tmp_path)
+    lab = make_mode_lab(backends=4, files=file_to_load(tmp_path))
     full = wanted(lab, mode)
     full["backends"]["web"]["servers"] = many_servers(lab)
     full["backends"]["web"]["fall"] = 100  # a machine this busy may miss checks; that is not the question
-    names = list(full["backends"]["web"]["servers"])
-    culvert = make_culvert(lab)
-    culvert.start(full)
-    await_servers(culvert, len(names))
-    wrk = Wrk(lab, 1000)
-    is_over = threading.Event()
-    fetched, errors = [], []
-
-    def fetch():
-        while not is_over.is_set():
-            try:
-                size, _ = http.download(lab, "/files/file", rate=len(content) / 4)
-                fetched.append(size)
-            except (OSError, AssertionError) as error:
-                errors.append((error, time.monotonic()))
-
-    downloads = 50 if rounds == 1000 else 20
-    fetchers = [threading.Thread(target=fetch, daemon=True) for _ in range(downloads)]
-    for fetcher in fetchers:
-        fetcher.start()
-    out = []
-    for number in range(rounds):
-        if number % 8 < 4:
-            out.append(names[number * 7 % len(names)])
-        else:
-            out.pop(0)
-        reload(culvert, without(full, *out))
-        time.sleep(0.05)
-    report = wrk.stop()
-    is_over.set()
-    for fetcher in fetchers:
-        fetcher.join(timeout=60)
-    assert not errors, (errors, culvert.stats()["drops"], culvert.stats()["packets"])
-    assert len(fetched) >= downloads
-    assert "Socket errors" not in report and "Non-2xx" not in report, report
-    assert outcomes(culvert) == ["ok"] * rounds
+    under_load(lab, make_culvert(lab), full, rounds=rounds, downloads=50 if rounds == 1000 else 20,
+               seconds=4)
 
 
 # ---- what comes and goes ------------------------------------------------------------------------
@@ -311,24 +217,6 @@ def test_a_swapped_link_is_noticed(lab, culvert, tmp_path):
 
 
 # ---- what is refused ----------------------------------------------------------------------------
-
-
-def broken_files(text):
-    """A hundred, each wrong in its way."""
-    lines = text.splitlines()
-    strings = [match.end() for match in re.finditer(' = "', text)]
-    for number in range(25):  # cut in the middle of a string
-        yield text[:strings[number % len(strings)] + number // len(strings) % 2]
-    for number in range(25):
-        yield os.urandom(64 + number)
-    for number in range(25):
-        wrong = list(lines)
-        at = [i for i, line in enumerate(lines) if " = " in line][number % 12]
-        wrong[at] = wrong[at].split(" = ")[0] + " = [[1]]"
-        yield "\n".join(wrong)
-    for number in range(24):
-        yield text + f"\n[section{number}]\nkey = 1\n"
-    yield ""
 
 
 def test_broken_files_change_nothing(mode_lab, make_culvert, mode):

@@ -2,16 +2,14 @@
 """The configuration changes while culvert runs, in proxy mode."""
 
 import copy
-import os
 import socket
-import threading
-import time
 
 import pytest
 
 from harness import api, config, http
+from harness.reload import (
+    broken_files, file_to_load, many_servers, outcomes, reload, under_load, without)
 from harness.wait import await_condition
-from test_reload import Wrk, await_servers, broken_files, many_servers, outcomes, reload, without
 
 EVERY_BACKEND = {"b1", "b2", "b3"}
 SECOND_VIP = "10.0.0.9"
@@ -57,47 +55,10 @@ def expect_reset(socks):
 @pytest.mark.parametrize("rounds", [
     pytest.param(50, id="50"), pytest.param(1000, id="1000", marks=pytest.mark.full)])
 def test_reloads_under_load_cost_no_connection(make_lab, make_proxy, tmp_path, rounds):
-    content = os.urandom(1 << 20)
-    (tmp_path / "file").write_bytes(content)
-    tmp_path.chmod(0o755)
-    lab = make_lab(backends=4, files=tmp_path)
+    lab = make_lab(backends=4, files=file_to_load(tmp_path))
     full = wanted(lab)
     full["backends"]["web"]["servers"] = many_servers(lab)
-    names = list(full["backends"]["web"]["servers"])
-    proxy = make_proxy(lab)
-    proxy.start(full)
-    await_servers(proxy, len(names))
-    wrk = Wrk(lab, 1000)
-    is_over = threading.Event()
-    fetched, errors = [], []
-
-    def fetch():
-        while not is_over.is_set():
-            try:
-                size, _ = http.download(lab, "/files/file", rate=len(content) / 8)
-                fetched.append(size)
-            except (OSError, AssertionError) as error:
-                errors.append(error)
-
-    fetchers = [threading.Thread(target=fetch, daemon=True) for _ in range(50)]
-    for fetcher in fetchers:
-        fetcher.start()
-    out = []
-    for number in range(rounds):
-        if number % 8 < 4:
-            out.append(names[number * 7 % len(names)])
-        else:
-            out.pop(0)
-        reload(proxy, without(full, *out), timeout=60)
-        time.sleep(0.05)
-    report = wrk.stop()
-    is_over.set()
-    for fetcher in fetchers:
-        fetcher.join(timeout=120)
-    assert not errors, errors
-    assert len(fetched) >= len(fetchers)
-    assert "Socket errors" not in report and "Non-2xx" not in report, report
-    assert outcomes(proxy) == ["ok"] * rounds
+    under_load(lab, make_proxy(lab), full, rounds=rounds, downloads=50, seconds=8)
 
 
 # --- frontends -----------------------------------------------------------------------------------
