@@ -125,14 +125,12 @@ Test(config_mode, nat_ports_among_local_ports_are_told_how_to_be_reserved)
 		{"32768\t60999\n", "\n",
 		 "nat_ports: 40000-50000 overlap 32768-60999, from which this host takes the ports "
 		 "of its own connections (net.ipv4.ip_local_port_range), and nothing reserves "
-		 "them; "
-		 "run `sysctl -w net.ipv4.ip_local_reserved_ports=\"40000-50000\"`, or let culvert "
-		 "do so by manage = true in the section firewall"},
+		 "them; run `sysctl -w net.ipv4.ip_local_reserved_ports=\"40000-50000\"`, or let "
+		 "culvert do so by manage = true in the section firewall"},
 		{"50000\t50000\n", "8080,40000-49999\n",
 		 "nat_ports: 40000-50000 overlap 50000-50000, from which this host takes the ports "
 		 "of its own connections (net.ipv4.ip_local_port_range), and nothing reserves "
-		 "them; "
-		 "run `sysctl -w net.ipv4.ip_local_reserved_ports=\"$(sysctl -n "
+		 "them; run `sysctl -w net.ipv4.ip_local_reserved_ports=\"$(sysctl -n "
 		 "net.ipv4.ip_local_reserved_ports),40000-50000\"`, or let culvert do so by manage "
 		 "= true in the section firewall"},
 		{"32768\t60999\n", "8080,40000-50000\n", NULL},
@@ -166,10 +164,9 @@ Test(config_mode, nat_ports_leave_this_host_ports_of_its_own)
 		{"32768\t60999\n", "40000-50000\n", NULL},
 		{"40000\t50000\n", "\n",
 		 "nat_ports: 40000-50000 leave this host 0 ports for connections of its own, "
-		 "health "
-		 "checks among them; it needs 256 at least: take fewer of 40000-50000 "
-		 "(net.ipv4.ip_local_port_range), or widen that range, as by "
-		 "`sysctl -w net.ipv4.ip_local_port_range=\"10240 65535\"`"},
+		 "health checks among them; it needs 256 at least: take fewer of 40000-50000 "
+		 "(net.ipv4.ip_local_port_range), or widen that range, as by `sysctl -w "
+		 "net.ipv4.ip_local_port_range=\"10240 65535\"`"},
 		{"39900\t50155\n", "50001-50155\n",
 		 "nat_ports: 40000-50000 leave this host 100 ports for connections of its own, "
 		 "health checks among them; it needs 256 at least: take fewer of 39900-50155 "

@@ -48,120 +48,111 @@ static void assert_refused(const struct bad_file *file, enum config_syntax synta
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 
+static const struct bad_file wrong_values[] = {
+	{"mode = 'dsrr'\n" WEB, 1, 8,
+	 "mode: \"dsrr\" is not known; write \"proxy\", \"passthrough\" or \"dsr\""},
+	{"mode = true\n" WEB, 1, 8,
+	 "mode: true is not known; write \"proxy\", \"passthrough\" or \"dsr\""},
+	{"mode = []\n" WEB, 1, 8,
+	 "mode: a list is not known; write \"proxy\", \"passthrough\" or \"dsr\""},
+	{"[stats]\nport = 65536\n" WEB, 2, 8,
+	 "port: 65536 is out of range; write a whole number from 0 to 65535"},
+	{"[stats]\nport = '65536'\n" WEB, 2, 8,
+	 "port: \"65536\" is out of range; write a whole number from 0 to 65535"},
+	{"[stats]\nport = 'http'\n" WEB, 2, 8,
+	 "port: \"http\" is not a number; write a whole number from 0 to 65535"},
+	{"[stats]\nport = true\n" WEB, 2, 8,
+	 "port: true is not a number; write a whole number from 0 to 65535"},
+	{"[stats]\nlisten_addr = '127.0.0.1:80'\n" WEB, 2, 15,
+	 "listen_addr: \"127.0.0.1:80\" is not an address; write an IPv4 or IPv6 address, for "
+	 "example \"192.0.2.1\""},
+	{"[reload]\nmax_disruption = 1.5\n" WEB, 2, 18,
+	 "max_disruption: 1.5 is not a share; write a number from 0 to 1, such as 0.25"},
+	{"[reload]\nmax_disruption = 'all'\n" WEB, 2, 18,
+	 "max_disruption: \"all\" is not a share; write a number from 0 to 1, such as 0.25"},
+	{"[api]\nsocket = 'api.sock'\n" WEB, 2, 10,
+	 "socket: \"api.sock\" is not a whole path; write \"off\" or a path that begins with "
+	 "\"/\""},
+	{"[api]\nsocket = false\n" WEB, 2, 10,
+	 "socket: false is not a whole path; write \"off\" or a path that begins with \"/\""},
+	{"[api]\nsocket = "
+	 "'/"
+	 "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678"
+	 "90123456789012345678'\n" WEB,
+	 2, 10,
+	 "socket: "
+	 "\"/012345678901234567890123456789012345678901234567890123456789012345678901234...\" is "
+	 "too long; write a shorter one"},
+	{"[stats]\ntoken = 'too-short'\n" WEB, 2, 9,
+	 "token: this is no token; write 16 to 512 letters, digits and signs of -._~+/=, as "
+	 "`openssl rand -hex 32` makes them"},
+	{"[stats]\ntoken = '0123456789 abcdef'\n" WEB, 2, 9,
+	 "token: this is no token; write 16 to 512 letters, digits and signs of -._~+/=, as "
+	 "`openssl rand -hex 32` makes them"},
+	{"[stats]\nport = 9000\nlisten_addr = '0.0.0.0'\n" WEB, 3, 15,
+	 "listen_addr: 0.0.0.0 can be reached from other hosts; set a token (or token_file) that "
+	 "they have to send, or listen on 127.0.0.1"},
+	{"[stats]\nport = 9000\nlisten_addr = '2001:db8::1'\n" WEB, 3, 15,
+	 "listen_addr: 2001:db8::1 can be reached from other hosts; set a token (or token_file) "
+	 "that they have to send, or listen on 127.0.0.1"},
+	{"[stats]\ntoken = '0123456789abcdef'\ntoken_file = '/etc/token'\n" WEB, 3, 14,
+	 "token_file: there is a token already; take one of them out"},
+	{"[stats]\ntoken_file = '/nonexistent/token'\n" WEB, 2, 14,
+	 "token_file: cannot read /nonexistent/token: No such file or directory"},
+	{"[stats]\ntoken_file = '/dev/null'\n" WEB, 2, 14,
+	 "token_file: cannot read /dev/null: Invalid argument"},
+	{"[stats]\ntoken_file = '/proc/self/comm'\n" WEB, 2, 14,
+	 "token_file: /proc/self/comm holds something else; write 16 to 512 letters, digits and "
+	 "signs of -._~+/=, as `openssl rand -hex 32` makes them"},
+	{"[passthrough]\nworkers = 65\n" WEB, 2, 11,
+	 "workers: 65 is out of range; write \"auto\" or a whole number from 0 to 64"},
+	{"[passthrough]\nworkers = -1\n" WEB, 2, 11,
+	 "workers: -1 is out of range; write \"auto\" or a whole number from 0 to 64"},
+	{"[passthrough]\nworkers = '4'\n" WEB, 2, 11,
+	 "workers: \"4\" is a string; write the number without quotes"},
+	{"[passthrough]\nconnection_tracker_capacity = 0\n" WEB, 2, 31,
+	 "connection_tracker_capacity: 0 is out of range; write a whole number from 1 to "
+	 "268435456"},
+	{"[passthrough]\nconnection_tracker_capacity = 9223372036854775807\n" WEB, 2, 31,
+	 "connection_tracker_capacity: 9223372036854775807 is out of range; write a whole number "
+	 "from 1 to 268435456"},
+	{"[passthrough]\nstats_update_frequency = 0\n" WEB, 2, 26,
+	 "stats_update_frequency: 0 is out of range; write seconds from 0.1 to 86400, without "
+	 "quotes or a unit"},
+	{"[passthrough]\nstats_update_frequency = '5s'\n" WEB, 2, 26,
+	 "stats_update_frequency: \"5s\" is not a number; write seconds from 0.1 to 86400, without "
+	 "quotes or a unit"},
+	{"[passthrough]\nstats_update_frequency = nan\n" WEB, 2, 26,
+	 "stats_update_frequency: \"nan\" is not a number; write seconds from 0.1 to 86400, "
+	 "without quotes or a unit"},
+	{"[timeouts]\nudp = 0\n" WEB, 2, 7,
+	 "udp: 0 is out of range; write a whole number from 1 to 2592000"},
+	{"[timeouts]\nudp = 1.5\n" WEB, 2, 7,
+	 "udp: 1.5 is not whole; write a whole number from 1 to 2592000"},
+	{"[timeouts]\nudp = 2000-01-02\n" WEB, 2, 7,
+	 "udp: \"2000-01-02\" is not a number; write a whole number from 1 to 2592000"},
+	{"[firewall]\nmanage = 'yes'\n" WEB, 2, 10,
+	 "manage: \"yes\" is neither true nor false; write true or false, without quotes"},
+	{"[firewall]\nmanage = 1\n" WEB, 2, 10,
+	 "manage: 1 is neither true nor false; write true or false, without quotes"},
+	{"[flow_log]\npath = 'flows.log'\n" WEB, 2, 8,
+	 "path: \"flows.log\" is not a whole path; write a path that begins with \"/\""},
+	{"[flow_log]\nformat = 'text'\n" WEB, 2, 10,
+	 "format: \"text\" is not known; write \"logfmt\" or \"json\""},
+	{"[service]\nuser = ''\n" WEB, 2, 8, "user: \"\" is not a name; write the name of a user"},
+	{"[log]\nlevel = 'loud'\n" WEB, 2, 9,
+	 "level: \"loud\" is not known; write \"error\", \"warn\", \"info\" or \"debug\""},
+	{"[backends.w]\nrise = 0\n" WEB, 2, 8,
+	 "rise: 0 is out of range; write a whole number from 1 to 1000"},
+	{"[backends.w]\nhealth_check_interval = 3601\n" WEB, 2, 25,
+	 "health_check_interval: 3601 is out of range; write seconds from 0.1 to 3600, without "
+	 "quotes or a unit"},
+};
+
 Test(config_errors, values_that_are_not_what_their_key_takes)
 {
-	static const struct bad_file files[] = {
-		{"mode = 'dsrr'\n" WEB, 1, 8,
-		 "mode: \"dsrr\" is not known; write \"proxy\", \"passthrough\" or \"dsr\""},
-		{"mode = true\n" WEB, 1, 8,
-		 "mode: true is not known; write \"proxy\", \"passthrough\" or \"dsr\""},
-		{"mode = []\n" WEB, 1, 8,
-		 "mode: a list is not known; write \"proxy\", \"passthrough\" or \"dsr\""},
-		{"[stats]\nport = 65536\n" WEB, 2, 8,
-		 "port: 65536 is out of range; write a whole number from 0 to 65535"},
-		{"[stats]\nport = '65536'\n" WEB, 2, 8,
-		 "port: \"65536\" is out of range; write a whole number from 0 to 65535"},
-		{"[stats]\nport = 'http'\n" WEB, 2, 8,
-		 "port: \"http\" is not a number; write a whole number from 0 to 65535"},
-		{"[stats]\nport = true\n" WEB, 2, 8,
-		 "port: true is not a number; write a whole number from 0 to 65535"},
-		{"[stats]\nlisten_addr = '127.0.0.1:80'\n" WEB, 2, 15,
-		 "listen_addr: \"127.0.0.1:80\" is not an address; write an IPv4 or IPv6 address, "
-		 "for example \"192.0.2.1\""},
-		{"[reload]\nmax_disruption = 1.5\n" WEB, 2, 18,
-		 "max_disruption: 1.5 is not a share; write a number from 0 to 1, such as 0.25"},
-		{"[reload]\nmax_disruption = 'all'\n" WEB, 2, 18,
-		 "max_disruption: \"all\" is not a share; write a number from 0 to 1, such as "
-		 "0.25"},
-		{"[api]\nsocket = 'api.sock'\n" WEB, 2, 10,
-		 "socket: \"api.sock\" is not a whole path; write \"off\" or a path that begins "
-		 "with \"/\""},
-		{"[api]\nsocket = false\n" WEB, 2, 10,
-		 "socket: false is not a whole path; write \"off\" or a path that begins with "
-		 "\"/\""},
-		{"[api]\nsocket = "
-		 "'/0123456789012345678901234567890123456789012345678901234567890123456"
-		 "789012345678901234567890123456789012345678'\n" WEB,
-		 2, 10,
-		 "socket: "
-		 "\"/"
-		 "012345678901234567890123456789012345678901234567890123456789012345678901234...\" "
-		 "is "
-		 "too "
-		 "long; write a shorter one"},
-		{"[stats]\ntoken = 'too-short'\n" WEB, 2, 9,
-		 "token: this is no token; write 16 to 512 letters, digits and signs of -._~+/=, "
-		 "as "
-		 "`openssl rand -hex 32` makes them"},
-		{"[stats]\ntoken = '0123456789 abcdef'\n" WEB, 2, 9,
-		 "token: this is no token; write 16 to 512 letters, digits and signs of -._~+/=, "
-		 "as "
-		 "`openssl rand -hex 32` makes them"},
-		{"[stats]\nport = 9000\nlisten_addr = '0.0.0.0'\n" WEB, 3, 15,
-		 "listen_addr: 0.0.0.0 can be reached from other hosts; set a token (or "
-		 "token_file) "
-		 "that they have to send, or listen on 127.0.0.1"},
-		{"[stats]\nport = 9000\nlisten_addr = '2001:db8::1'\n" WEB, 3, 15,
-		 "listen_addr: 2001:db8::1 can be reached from other hosts; set a token (or "
-		 "token_file) that they have to send, or listen on 127.0.0.1"},
-		{"[stats]\ntoken = '0123456789abcdef'\ntoken_file = '/etc/token'\n" WEB, 3, 14,
-		 "token_file: there is a token already; take one of them out"},
-		{"[stats]\ntoken_file = '/nonexistent/token'\n" WEB, 2, 14,
-		 "token_file: cannot read /nonexistent/token: No such file or directory"},
-		{"[stats]\ntoken_file = '/dev/null'\n" WEB, 2, 14,
-		 "token_file: cannot read /dev/null: Invalid argument"},
-		{"[stats]\ntoken_file = '/proc/self/comm'\n" WEB, 2, 14,
-		 "token_file: /proc/self/comm holds something else; write 16 to 512 letters, "
-		 "digits "
-		 "and signs of -._~+/=, as `openssl rand -hex 32` makes them"},
-		{"[passthrough]\nworkers = 65\n" WEB, 2, 11,
-		 "workers: 65 is out of range; write \"auto\" or a whole number from 0 to 64"},
-		{"[passthrough]\nworkers = -1\n" WEB, 2, 11,
-		 "workers: -1 is out of range; write \"auto\" or a whole number from 0 to 64"},
-		{"[passthrough]\nworkers = '4'\n" WEB, 2, 11,
-		 "workers: \"4\" is a string; write the number without quotes"},
-		{"[passthrough]\nconnection_tracker_capacity = 0\n" WEB, 2, 31,
-		 "connection_tracker_capacity: 0 is out of range; write a whole number from 1 to "
-		 "268435456"},
-		{"[passthrough]\nconnection_tracker_capacity = 9223372036854775807\n" WEB, 2, 31,
-		 "connection_tracker_capacity: 9223372036854775807 is out of range; write a whole "
-		 "number from 1 to 268435456"},
-		{"[passthrough]\nstats_update_frequency = 0\n" WEB, 2, 26,
-		 "stats_update_frequency: 0 is out of range; write seconds from 0.1 to 86400, "
-		 "without quotes or a unit"},
-		{"[passthrough]\nstats_update_frequency = '5s'\n" WEB, 2, 26,
-		 "stats_update_frequency: \"5s\" is not a number; write seconds from 0.1 to 86400, "
-		 "without quotes or a unit"},
-		{"[passthrough]\nstats_update_frequency = nan\n" WEB, 2, 26,
-		 "stats_update_frequency: \"nan\" is not a number; write seconds from 0.1 to "
-		 "86400, "
-		 "without quotes or a unit"},
-		{"[timeouts]\nudp = 0\n" WEB, 2, 7,
-		 "udp: 0 is out of range; write a whole number from 1 to 2592000"},
-		{"[timeouts]\nudp = 1.5\n" WEB, 2, 7,
-		 "udp: 1.5 is not whole; write a whole number from 1 to 2592000"},
-		{"[timeouts]\nudp = 2000-01-02\n" WEB, 2, 7,
-		 "udp: \"2000-01-02\" is not a number; write a whole number from 1 to 2592000"},
-		{"[firewall]\nmanage = 'yes'\n" WEB, 2, 10,
-		 "manage: \"yes\" is neither true nor false; write true or false, without quotes"},
-		{"[firewall]\nmanage = 1\n" WEB, 2, 10,
-		 "manage: 1 is neither true nor false; write true or false, without quotes"},
-		{"[flow_log]\npath = 'flows.log'\n" WEB, 2, 8,
-		 "path: \"flows.log\" is not a whole path; write a path that begins with \"/\""},
-		{"[flow_log]\nformat = 'text'\n" WEB, 2, 10,
-		 "format: \"text\" is not known; write \"logfmt\" or \"json\""},
-		{"[service]\nuser = ''\n" WEB, 2, 8,
-		 "user: \"\" is not a name; write the name of a user"},
-		{"[log]\nlevel = 'loud'\n" WEB, 2, 9,
-		 "level: \"loud\" is not known; write \"error\", \"warn\", \"info\" or \"debug\""},
-		{"[backends.w]\nrise = 0\n" WEB, 2, 8,
-		 "rise: 0 is out of range; write a whole number from 1 to 1000"},
-		{"[backends.w]\nhealth_check_interval = 3601\n" WEB, 2, 25,
-		 "health_check_interval: 3601 is out of range; write seconds from 0.1 to 3600, "
-		 "without quotes or a unit"},
-	};
-	for (size_t i = 0; i < N_OF(files); i++)
-		assert_refused(&files[i], SYNTAX_TOML);
+	for (size_t i = 0; i < N_OF(wrong_values); i++)
+		assert_refused(&wrong_values[i], SYNTAX_TOML);
 }
 
 // What TOML takes for a number, a time of day or nothing at all.
@@ -242,8 +233,7 @@ Test(config_errors, endpoints)
 		 "behind the address"},
 		{ENDPOINT("'224.0.0.1:80'"), 3, 15,
 		 "listen_addr: 224.0.0.1:80 is a multicast or reserved address; write an address "
-		 "of "
-		 "one host"},
+		 "of one host"},
 		{FRONTEND "[backends.w.servers.s]\naddr = '0.0.0.0:80'\n", 5, 8,
 		 "addr: nothing can be sent to 0.0.0.0:80; write the address of one host"},
 		{FRONTEND "[backends.w.servers.s]\naddr = '[ff02::1]:80'\n", 5, 8,
@@ -255,8 +245,7 @@ Test(config_errors, endpoints)
 		 "listen_addr: \"[fe80::1%eth0]:80\" is not an address" EXAMPLES},
 		{FRONTEND "[backends.w.servers.s]\naddr = '[febf::1]:80'\n", 5, 8,
 		 "addr: [febf::1]:80 is another host on each link; write an address that its "
-		 "network "
-		 "routes"},
+		 "network routes"},
 	};
 	for (size_t i = 0; i < N_OF(files); i++)
 		assert_refused(&files[i], SYNTAX_TOML);
@@ -300,8 +289,7 @@ Test(config_errors, keys_and_names)
 		 "listen_addr = '192.0.2.1:80'\nbackend = 'w'\n" POOL,
 		 1, 12,
 		 "the name \"a23456789b123456789c123456789d123456789e123456789f123456789g12345\" "
-		 "is "
-		 "too long; use 1 to 64 letters, digits and signs"},
+		 "is too long; use 1 to 64 letters, digits and signs"},
 	};
 	for (size_t i = 0; i < N_OF(files); i++)
 		assert_refused(&files[i], SYNTAX_TOML);
@@ -330,14 +318,12 @@ Test(config_errors, frontends_and_pools)
 		 "give one of them another address or port"},
 		{PAIR("listen_addr = '[::]:80'", "listen_addr = '[2001:db8::1]:80'"), 3, 35,
 		 "listen_addr: [2001:db8::1]:80 (tcp) overlaps [::]:80 of frontend \"a\" in line "
-		 "2; "
-		 "give one of them another address or port"},
+		 "2; give one of them another address or port"},
 		{PAIR("listen_addr = '192.0.2.1:80'",
 		      "protocol = 'udp', listen_addr = '192.0.2.1:80'"),
 		 3, 16,
 		 "backend: pool \"w\" serves tcp for frontend \"a\" (line 2), so it cannot serve "
-		 "udp "
-		 "here; define two pools, one for each protocol"},
+		 "udp here; define two pools, one for each protocol"},
 		{FRONTEND "[backends.w]\n", 4, 11,
 		 "pool \"w\" has no backends; add a section backends.w.servers.NAME with addr"},
 		{WEB "[backends.w.servers.t]\naddr = '198.51.100.1:80'\n", 7, 8,
@@ -384,15 +370,13 @@ Test(config_errors, passthrough)
 		 "snat_addrs: 203.0.113.1 is already in line 2; take one out"},
 		{SECTION("snat_addrs = ['::']"), 2, 15,
 		 "snat_addrs: :: is no source address; write addresses that this host has, or "
-		 "leave "
-		 "snat_addrs out"},
+		 "leave snat_addrs out"},
 		{SECTION("snat_addrs = ['fe80::1']"), 2, 15,
 		 "snat_addrs: fe80::1 is no source address; write addresses that this host has, or "
 		 "leave snat_addrs out"},
 		{SECTION("snat_addrs = ['eth0']"), 2, 15,
 		 "snat_addrs: \"eth0\" is not an address; write an IPv4 or IPv6 address, for "
-		 "example "
-		 "\"192.0.2.1\""},
+		 "example \"192.0.2.1\""},
 		{SECTION("interfaces = ['eth0', 'eth0']"), 2, 23,
 		 "interfaces: \"eth0\" is already in line 2; take one out"},
 		{SECTION("interfaces = ['sixteen_letters_']"), 2, 15,

@@ -144,78 +144,77 @@ Test(config_modes, a_local_socket_is_a_path_and_no_endpoint)
 	config_destroy(config);
 }
 
+#define PROXY(text) "[proxy]\n" text "\n" WEB
+
+static const struct finding wrong_proxy_values[] = {
+	{PROXY("threads = 0"), 2, 11,
+	 "threads: 0 is out of range; write \"auto\" or a whole number from 1 to 64"},
+	{PROXY("connect_timeout = 0.009"), 2, 19,
+	 "connect_timeout: 0.009 is out of range; write seconds from 0.01 to 3600, without quotes "
+	 "or a unit"},
+	{PROXY("client_timeout = 2592000.1"), 2, 18,
+	 "client_timeout: 2592000.1 is out of range; write seconds from 0.1 to 2592000, without "
+	 "quotes or a unit"},
+	{PROXY("idle_timeout = 4294967.296"), 2, 16,
+	 "idle_timeout: 4294967.296 is out of range; write seconds from 0.1 to 2592000, without "
+	 "quotes or a unit"},
+	{PROXY("header_timeout = 0"), 2, 18,
+	 "header_timeout: 0 is out of range; write seconds from 0.1 to 3600, without quotes or a "
+	 "unit"},
+	{PROXY("drain_timeout = -1"), 2, 17,
+	 "drain_timeout: -1 is out of range; write seconds from 0 to 86400, without quotes or a "
+	 "unit"},
+	{PROXY("retries = 17"), 2, 11,
+	 "retries: 17 is out of range; write a whole number from 0 to 16"},
+	{PROXY("max_connections = 10000001"), 2, 19,
+	 "max_connections: 10000001 is out of range; write a whole number from 0 to 10000000"},
+	{PROXY("on_full = 'drop'"), 2, 11,
+	 "on_full: \"drop\" is not known; write \"wait\" or \"refuse\""},
+	{PROXY("tcp_keepalive = 0.5"), 2, 17,
+	 "tcp_keepalive: 0.5 is not whole; write a whole number from 0 to 32767"},
+	{PROXY("splice = 1"), 2, 10,
+	 "splice: 1 is neither true nor false; write true or false, without quotes"},
+	{"[dsr]\nmss_clamp = 87\n" WEB, 2, 13,
+	 "mss_clamp: 87 is out of range; write \"auto\", \"off\" or a whole number from 88 to "
+	 "65495"},
+	{"[dsr]\nmss_clamp = 1400\nmethod = 'l2'\n" WEB, 2, 13,
+	 "mss_clamp: 1400 is for method \"ipip\", which makes packets longer, and not for \"l2\"; "
+	 "take it out, or choose that method"},
+	{"[dsr]\ncheck_source = '2001:db8::1'\n" WEB, 0, 0, NULL},
+	{"[dsr]\ncheck_source = ['192.0.2.250', '2001:db8::1']\n" WEB, 0, 0, NULL},
+	{"[dsr]\ncheck_source = ['192.0.2.250', '192.0.2.251']\n" WEB, 2, 32,
+	 "check_source: 192.0.2.251 is of the same family as 192.0.2.250; write one address of "
+	 "each family"},
+	{"[dsr]\ncheck_source = ['192.0.2.250', 'ff02::1']\n" WEB, 2, 32,
+	 "check_source: ff02::1 is no address that a client can have; write one of a network that "
+	 "this host is in, which no host has"},
+	{"[dsr]\ncheck_source = 'fe80::1'\n" WEB, 2, 16,
+	 "check_source: fe80::1 is no address that a client can have; write one of a network that "
+	 "this host is in, which no host has"},
+	{"[dsr]\ncheck_source = '224.0.0.1'\n" WEB, 2, 16,
+	 "check_source: 224.0.0.1 is no address that a client can have; write one of a network "
+	 "that this host is in, which no host has"},
+	{"[dsr]\ncheck_source = '10.0.0.0/24'\n" WEB, 2, 16,
+	 "check_source: \"10.0.0.0/24\" is not an address; write an IPv4 or IPv6 address, for "
+	 "example \"192.0.2.1\""},
+	{"[dsr]\ncheck_source = '192.0.2.1'\n" WEB, 2, 16,
+	 "check_source: 192.0.2.1 is the address of frontend \"w\" (line 4); write one that no "
+	 "host has"},
+	{"[dsr]\nmethod = 'gre'\n" WEB, 2, 10,
+	 "method: \"gre\" is not known; write \"nat\", \"l2\" or \"ipip\""},
+	{BACK FRONT "scheduler = 'rr'\n", 6, 13,
+	 "scheduler: \"rr\" is not known; write \"maglev\", \"round-robin\", "
+	 "\"weighted-round-robin\", \"least-connections\" or \"random\""},
+	{BACK FRONT "scheduler = 'random'\nhash = 'source-ip'\n", 7, 8,
+	 "hash: only the scheduler \"maglev\" picks by a hash; take it out, or choose that "
+	 "scheduler"},
+	{WEB "[backends.w]\nsend_proxy = 'v3'\n", 7, 14,
+	 "send_proxy: \"v3\" is not known; write \"none\", \"v1\" or \"v2\""},
+};
+
 Test(config_modes, proxy_values_that_are_not_what_their_key_takes)
 {
-#define PROXY(text) "[proxy]\n" text "\n" WEB
-	static const struct finding findings[] = {
-		{PROXY("threads = 0"), 2, 11,
-		 "threads: 0 is out of range; write \"auto\" or a whole number from 1 to 64"},
-		{PROXY("connect_timeout = 0.009"), 2, 19,
-		 "connect_timeout: 0.009 is out of range; write seconds from 0.01 to 3600, without "
-		 "quotes or a unit"},
-		{PROXY("client_timeout = 2592000.1"), 2, 18,
-		 "client_timeout: 2592000.1 is out of range; write seconds from 0.1 to 2592000, "
-		 "without quotes or a unit"},
-		{PROXY("idle_timeout = 4294967.296"), 2, 16,
-		 "idle_timeout: 4294967.296 is out of range; write seconds from 0.1 to 2592000, "
-		 "without quotes or a unit"},
-		{PROXY("header_timeout = 0"), 2, 18,
-		 "header_timeout: 0 is out of range; write seconds from 0.1 to 3600, without "
-		 "quotes or a unit"},
-		{PROXY("drain_timeout = -1"), 2, 17,
-		 "drain_timeout: -1 is out of range; write seconds from 0 to 86400, without quotes "
-		 "or a unit"},
-		{PROXY("retries = 17"), 2, 11,
-		 "retries: 17 is out of range; write a whole number from 0 to 16"},
-		{PROXY("max_connections = 10000001"), 2, 19,
-		 "max_connections: 10000001 is out of range; write a whole number from 0 to "
-		 "10000000"},
-		{PROXY("on_full = 'drop'"), 2, 11,
-		 "on_full: \"drop\" is not known; write \"wait\" or \"refuse\""},
-		{PROXY("tcp_keepalive = 0.5"), 2, 17,
-		 "tcp_keepalive: 0.5 is not whole; write a whole number from 0 to 32767"},
-		{PROXY("splice = 1"), 2, 10,
-		 "splice: 1 is neither true nor false; write true or false, without quotes"},
-		{"[dsr]\nmss_clamp = 87\n" WEB, 2, 13,
-		 "mss_clamp: 87 is out of range; write \"auto\", \"off\" or a whole number from 88 "
-		 "to 65495"},
-		{"[dsr]\nmss_clamp = 1400\nmethod = 'l2'\n" WEB, 2, 13,
-		 "mss_clamp: 1400 is for method \"ipip\", which makes packets longer, and not for "
-		 "\"l2\"; take it out, or choose that method"},
-		{"[dsr]\ncheck_source = '2001:db8::1'\n" WEB, 0, 0, NULL},
-		{"[dsr]\ncheck_source = ['192.0.2.250', '2001:db8::1']\n" WEB, 0, 0, NULL},
-		{"[dsr]\ncheck_source = ['192.0.2.250', '192.0.2.251']\n" WEB, 2, 32,
-		 "check_source: 192.0.2.251 is of the same family as 192.0.2.250; write one "
-		 "address of each family"},
-		{"[dsr]\ncheck_source = ['192.0.2.250', 'ff02::1']\n" WEB, 2, 32,
-		 "check_source: ff02::1 is no address that a client can have; write one of a "
-		 "network that this host is in, which no host has"},
-		{"[dsr]\ncheck_source = 'fe80::1'\n" WEB, 2, 16,
-		 "check_source: fe80::1 is no address that a client can have; write one of a "
-		 "network that this host is in, which no host has"},
-		{"[dsr]\ncheck_source = '224.0.0.1'\n" WEB, 2, 16,
-		 "check_source: 224.0.0.1 is no address that a client can have; write one of a "
-		 "network that this host is in, which no host has"},
-		{"[dsr]\ncheck_source = '10.0.0.0/24'\n" WEB, 2, 16,
-		 "check_source: \"10.0.0.0/24\" is not an address; write an IPv4 or IPv6 address, "
-		 "for "
-		 "example \"192.0.2.1\""},
-		{"[dsr]\ncheck_source = '192.0.2.1'\n" WEB, 2, 16,
-		 "check_source: 192.0.2.1 is the address of frontend \"w\" (line 4); write one "
-		 "that no "
-		 "host has"},
-		{"[dsr]\nmethod = 'gre'\n" WEB, 2, 10,
-		 "method: \"gre\" is not known; write \"nat\", \"l2\" or \"ipip\""},
-		{BACK FRONT "scheduler = 'rr'\n", 6, 13,
-		 "scheduler: \"rr\" is not known; write \"maglev\", \"round-robin\", "
-		 "\"weighted-round-robin\", \"least-connections\" or \"random\""},
-		{BACK FRONT "scheduler = 'random'\nhash = 'source-ip'\n", 7, 8,
-		 "hash: only the scheduler \"maglev\" picks by a hash; take it out, or choose that "
-		 "scheduler"},
-		{WEB "[backends.w]\nsend_proxy = 'v3'\n", 7, 14,
-		 "send_proxy: \"v3\" is not known; write \"none\", \"v1\" or \"v2\""},
-	};
-	expect_load(findings, N_OF(findings));
+	expect_load(wrong_proxy_values, N_OF(wrong_proxy_values));
 }
 
 Test(config_modes, paths_of_local_sockets)
