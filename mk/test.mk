@@ -3,7 +3,7 @@
 unit_srcs := $(sort $(wildcard tests/unit/*.c))
 ifeq ($(SAN),thread)
 # Where nothing starts a second thread there is no race to be found.
-threads   := pthread|base/thread|packet/engine|lib/rig\.h|lib/golden_run|lib/reload_lab|proxy_bench|ds/(ring|doorbell)|balance/grace
+threads   := pthread|base/thread|packet/engine|lib/rig[._]|lib/golden_run|lib/reload_lab|proxy_bench|ds/(ring|doorbell)|balance/grace
 unit_srcs := $(sort $(shell grep -lE '$(threads)' tests/unit/*.c))
 # The packet tables start an engine for every case, which is slow there and the same each time.
 ifeq (,$(filter-out 0,$(NIGHTLY)))

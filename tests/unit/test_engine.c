@@ -11,17 +11,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../support/lib/frame.h"
-#include "../support/lib/rig.h"
+#include "../support/lib/rig_client.h"
 #include "../support/lib/rig_traffic.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum {
-	CLIENT = 0x0a030000, // the first of many
 	VIP = 0x0a010064,
-	LOCAL = 0x0a020001,
-	BACKEND = 0x0a020015,
 	MTU = 1500,
 };
 
@@ -46,79 +42,14 @@ static void build_scene(struct scene *scene, int workers)
 	build_scene_to(scene, workers, MTU);
 }
 
-static void push(struct rig *rig, uint32_t link, const struct frame_spec *spec)
-{
-	uint8_t frame[256];
-	struct virtio_net_hdr vnet;
-	struct frame_spec sent = *spec;
-	sent.dst_mac = rig->scene->link_macs[link];
-	uint32_t len = frame_build(&sent, frame, &vnet);
-	rig_push(rig, link, frame, len, &vnet);
-}
-
-static struct frame_spec from_client(uint32_t number, uint8_t flags)
-{
-	return (struct frame_spec){
-		.src = frame_v4(CLIENT + number),
-		.dst = frame_v4(VIP),
-		.proto = IPPROTO_TCP,
-		.ttl = 64,
-		.src_port = 1000,
-		.dst_port = 80,
-		.flags = flags,
-		.seq = 100,
-	};
-}
-
 static uint32_t get32(const uint8_t *at)
 {
 	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-// The answer of a backend to a SYN that has come out, and what the client says then.
-static void answer_syn(struct rig *rig, const struct mem_frame *syn)
+static struct frame_spec from_client(uint32_t number, uint8_t flags)
 {
-	struct frame_spec answer = {
-		.src = frame_v4(BACKEND),
-		.dst = frame_v4(LOCAL),
-		.proto = IPPROTO_TCP,
-		.ttl = 64,
-		.src_port = 8080,
-		.dst_port = (uint16_t)(syn->bytes[34] << 8 | syn->bytes[35]),
-		.flags = TCP_FLAG_SYN | TCP_FLAG_ACK,
-		.seq = 5000,
-		.ack = 101,
-	};
-	push(rig, SCENE_BACK, &answer);
-}
-
-// As many connections, established; what was sent for them is thrown away.
-static void establish(struct rig *rig, uint32_t n)
-{
-	struct mem_frame *sent;
-	for (uint32_t i = 0; i < n; i++) {
-		struct frame_spec syn = from_client(i, TCP_FLAG_SYN);
-		push(rig, SCENE_FRONT, &syn);
-		if (i % 200 == 199)
-			rig_settle(rig);
-	}
-	rig_settle(rig);
-	while ((sent = mem_io_take(rig->io))) {
-		answer_syn(rig, sent);
-		free(sent);
-	}
-	rig_settle(rig);
-	for (uint32_t i = 0; i < n; i++) {
-		struct frame_spec ack = from_client(i, TCP_FLAG_ACK);
-		ack.seq = 101;
-		ack.ack = 5001;
-		push(rig, SCENE_FRONT, &ack);
-		if (i % 200 == 199)
-			rig_settle(rig);
-	}
-	rig_settle(rig);
-	while ((sent = mem_io_take(rig->io)))
-		free(sent);
+	return rig_client_segment(number, VIP, flags);
 }
 
 // The sums alone, without the lists.
@@ -145,14 +76,14 @@ Test(engine, a_backend_that_goes_down_on_a_quiet_link_resets_all_its_clients, .t
 		struct mem_frame *sent;
 		build_scene(&scene, layouts[i]);
 		rig_start(&rig, &scene);
-		establish(&rig, N_FLOWS);
+		rig_client_establish(&rig, 0, N_FLOWS, VIP);
 		uint64_t n_before = mem_io_n_sent(rig.io);
 		registry_set_up(scene.registry, 0, false);
 		rig_publish(&rig);
 		cr_assert(mem_io_await_sent(rig.io, n_before + N_FLOWS), "layout %zu: %lu resets",
 			  i, (unsigned long)(mem_io_n_sent(rig.io) - n_before));
 		while ((sent = mem_io_take(rig.io))) {
-			uint32_t client = get32(sent->bytes + 30) - CLIENT;
+			uint32_t client = get32(sent->bytes + 30) - RIG_CLIENT;
 			cr_assert(client < N_FLOWS && !is_reset[client]);
 			cr_expect_eq(sent->bytes[47], TCP_FLAG_RST | TCP_FLAG_ACK);
 			cr_expect_eq(get32(sent->bytes + 38), 5001);
@@ -291,7 +222,7 @@ Test(engine, a_worker_that_does_not_keep_up_loses_packets_by_name, .timeout = 12
 	cr_assert_eq(engine_start(rig.engine, &err), 0);
 	for (uint32_t i = 0; i < N_PUSHED; i++) {
 		struct frame_spec syn = from_client(i, TCP_FLAG_SYN);
-		push(&rig, SCENE_FRONT, &syn);
+		rig_client_push(&rig, SCENE_FRONT, &syn);
 	}
 	while (stats_of(&rig).received < N_PUSHED)
 		sched_yield();
@@ -315,7 +246,7 @@ static void expect_limit(uint8_t flags, uint8_t ttl, enum verdict verdict)
 		for (uint32_t i = 0; i < N_PUSHED; i++) {
 			struct frame_spec spec = from_client(i, flags);
 			spec.ttl = ttl;
-			push(&rig, SCENE_FRONT, &spec);
+			rig_client_push(&rig, SCENE_FRONT, &spec);
 		}
 		rig_settle(&rig);
 		struct packet_stats stats = stats_of(&rig);
@@ -348,7 +279,7 @@ static void push_many(struct rig *rig, bool is_too_big)
 		spec.fragment = IP_DONT_FRAGMENT;
 		spec.ttl = is_too_big ? 64 : 1;
 		spec.payload_len = is_too_big ? NARROW : 0;
-		push(rig, SCENE_FRONT, &spec);
+		rig_client_push(rig, SCENE_FRONT, &spec);
 	}
 	rig_settle(rig);
 }
@@ -388,7 +319,7 @@ Test(engine, goes_on_until_every_link_has_ended, .timeout = 120)
 		mem_io_finish(rig.io, SCENE_BACK);
 		for (uint32_t n = 0; n < 50; n++) {
 			struct frame_spec syn = from_client(n, TCP_FLAG_SYN);
-			push(&rig, SCENE_FRONT, &syn);
+			rig_client_push(&rig, SCENE_FRONT, &syn);
 			rig_settle(&rig);
 			cr_assert_not(engine_is_finished(rig.engine));
 		}

@@ -6,15 +6,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "../support/lib/frame.h"
-#include "../support/lib/mem_io.h"
-#include "../support/lib/rig.h"
+#include "../support/lib/rig_client.h"
 #include "../support/lib/scene_words.h"
 #include "culvert/packet/engine.h"
 
 #define SECOND UINT64_C(1000000000)
 
-enum { CLIENT = 0x0a030000, VIP = 0x0a010001, OTHER_VIP = 0x0a010002, LOCAL = 0x0a020001 };
+enum { VIP = 0x0a010001, OTHER_VIP = 0x0a010002 };
 
 static const int layouts[] = {WORKERS_INLINE, 1, 3};
 
@@ -73,72 +71,6 @@ static void reload(struct bench *bench, const char *words)
 	rig_publish(&bench->rig);
 }
 
-static void push(struct bench *bench, uint32_t link, const struct frame_spec *spec)
-{
-	uint8_t frame[256];
-	struct virtio_net_hdr vnet;
-	struct frame_spec sent = *spec;
-	sent.dst_mac = bench->scene.link_macs[link];
-	uint32_t len = frame_build(&sent, frame, &vnet);
-	rig_push(&bench->rig, link, frame, len, &vnet);
-}
-
-static void push_client(struct bench *bench, uint32_t number, uint32_t vip, uint8_t flags)
-{
-	struct frame_spec spec = {
-		.src = frame_v4(CLIENT + number),
-		.dst = frame_v4(vip),
-		.proto = IPPROTO_TCP,
-		.ttl = 64,
-		.src_port = 1000,
-		.dst_port = 80,
-		.flags = flags,
-		.seq = flags & TCP_FLAG_SYN ? 100 : 101,
-		.ack = flags & TCP_FLAG_SYN ? 0 : 5001,
-	};
-	push(bench, SCENE_FRONT, &spec);
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-static void answer_syn(struct bench *bench, const struct mem_frame *syn)
-{
-	struct frame_spec answer = {
-		.src = frame_v4(get32(syn->bytes + 30)),
-		.dst = frame_v4(LOCAL),
-		.proto = IPPROTO_TCP,
-		.ttl = 64,
-		.src_port = 80,
-		.dst_port = (uint16_t)(syn->bytes[34] << 8 | syn->bytes[35]),
-		.flags = TCP_FLAG_SYN | TCP_FLAG_ACK,
-		.seq = 5000,
-		.ack = 101,
-	};
-	push(bench, SCENE_BACK, &answer);
-}
-
-// Those from `first` on, established.
-static void establish(struct bench *bench, uint32_t first, uint32_t n, uint32_t vip)
-{
-	struct mem_frame *sent;
-	for (uint32_t i = first; i < first + n; i++)
-		push_client(bench, i, vip, TCP_FLAG_SYN);
-	rig_settle(&bench->rig);
-	while ((sent = mem_io_take(bench->rig.io))) {
-		answer_syn(bench, sent);
-		free(sent);
-	}
-	rig_settle(&bench->rig);
-	for (uint32_t i = first; i < first + n; i++)
-		push_client(bench, i, vip, TCP_FLAG_ACK);
-	rig_settle(&bench->rig);
-	while ((sent = mem_io_take(bench->rig.io)))
-		free(sent);
-}
-
 static struct traffic backend_traffic(struct bench *bench, uint32_t slot)
 {
 	struct packet_stats stats;
@@ -193,16 +125,16 @@ Test(engine_reload, a_removed_backend_keeps_its_flows_and_gets_no_other, .timeou
 	for (size_t i = 0; i < 3; i++) {
 		struct bench bench = {0};
 		begin(&bench, "web=a:10.2.0.21,b:10.2.0.22 @10.1.0.1>web", layouts[i]);
-		establish(&bench, 0, N, VIP);
+		rig_client_establish(&bench.rig, 0, N, VIP);
 		uint64_t n_kept = backend_traffic(&bench, 0).current_connections;
 		cr_expect_gt(n_kept, 0);
 		reload(&bench, "web=b:10.2.0.22,c:10.2.0.23 @10.1.0.1>web");
-		establish(&bench, N, N, VIP);
+		rig_client_establish(&bench.rig, N, N, VIP);
 		cr_expect_eq(backend_traffic(&bench, 0).total_connections, n_kept);
 		cr_expect_gt(backend_traffic(&bench, 2).total_connections, 0);
 		uint64_t n_forwarded = count_verdict(&bench, VERDICT_FORWARDED);
 		for (uint32_t k = 0; k < N; k++)
-			push_client(&bench, k, VIP, TCP_FLAG_ACK);
+			rig_client_say(&bench.rig, k, VIP, TCP_FLAG_ACK);
 		rig_settle(&bench.rig);
 		cr_expect_eq(count_verdict(&bench, VERDICT_FORWARDED), n_forwarded + N);
 		cr_expect_eq(engine_backend_users(bench.rig.engine, 0), n_kept);
@@ -218,9 +150,9 @@ Test(engine_reload, when_its_time_is_over_its_clients_are_reset, .timeout = 120)
 		struct registry *registry;
 		begin(&bench, "web=a:10.2.0.21,b:10.2.0.22 @10.1.0.1>web", layouts[i]);
 		registry = bench.scene.registry;
-		establish(&bench, 0, N, VIP);
+		rig_client_establish(&bench.rig, 0, N, VIP);
 		for (uint32_t k = N; k < N + 50; k++) // some are in the handshake
-			push_client(&bench, k, VIP, TCP_FLAG_SYN);
+			rig_client_say(&bench.rig, k, VIP, TCP_FLAG_SYN);
 		rig_settle(&bench.rig);
 		uint64_t n_live = engine_backend_users(bench.rig.engine, 0);
 		reload(&bench, "web=b:10.2.0.22 @10.1.0.1>web");
@@ -240,7 +172,7 @@ Test(engine_reload, when_its_time_is_over_its_clients_are_reset, .timeout = 120)
 		cr_expect_str_eq(registry_backend(registry, 0)->config->name, "n");
 		struct traffic traffic = backend_traffic(&bench, 0);
 		cr_expect_eq(traffic.total_connections + traffic.bytes_tx + traffic.packets_rx, 0);
-		establish(&bench, 1000, 100, VIP);
+		rig_client_establish(&bench.rig, 1000, 100, VIP);
 		traffic = backend_traffic(&bench, 0);
 		cr_expect(traffic.total_connections > 0 && traffic.total_connections < 100);
 		end(&bench);
@@ -255,12 +187,12 @@ Test(engine_reload, a_removed_frontend_keeps_its_flows_until_its_time_is_over, .
 		struct registry *registry;
 		begin(&bench, "web=a:10.2.0.21 @10.1.0.1>web @10.1.0.2>web", layouts[i]);
 		registry = bench.scene.registry;
-		establish(&bench, 0, N, VIP);
-		establish(&bench, N, N, OTHER_VIP);
+		rig_client_establish(&bench.rig, 0, N, VIP);
+		rig_client_establish(&bench.rig, N, N, OTHER_VIP);
 		reload(&bench, "web=a:10.2.0.21 @10.1.0.1>web");
 		uint64_t n_refused = count_verdict(&bench, VERDICT_DROP_NO_BACKEND);
-		push_client(&bench, 2 * N, OTHER_VIP, TCP_FLAG_SYN);
-		push_client(&bench, N, OTHER_VIP, TCP_FLAG_ACK);
+		rig_client_say(&bench.rig, 2 * N, OTHER_VIP, TCP_FLAG_SYN);
+		rig_client_say(&bench.rig, N, OTHER_VIP, TCP_FLAG_ACK);
 		rig_settle(&bench.rig);
 		cr_expect_eq(count_verdict(&bench, VERDICT_DROP_NO_BACKEND), n_refused + 1);
 		cr_expect_eq(engine_frontend_users(bench.rig.engine, 1), N);
@@ -270,7 +202,7 @@ Test(engine_reload, a_removed_frontend_keeps_its_flows_until_its_time_is_over, .
 		cr_expect_eq(engine_frontend_users(bench.rig.engine, 1), 0);
 		cr_expect_eq(engine_frontend_users(bench.rig.engine, 0), N);
 		uint64_t n_passed = count_verdict(&bench, VERDICT_PASSED);
-		push_client(&bench, N, OTHER_VIP, TCP_FLAG_ACK);
+		rig_client_say(&bench.rig, N, OTHER_VIP, TCP_FLAG_ACK);
 		rig_settle(&bench.rig);
 		cr_expect_eq(count_verdict(&bench, VERDICT_PASSED), n_passed + 1, "the kernel's");
 		end(&bench);
@@ -291,7 +223,7 @@ Test(engine_reload, configurations_follow_each_other_under_traffic, .timeout = 1
 		bench.scene.config->frontends[0].scheduler = SCHEDULER_ROUND_ROBIN;
 		for (uint32_t round = 0; round < 300; round++) {
 			for (uint32_t k = 0; k < 10; k++)
-				push_client(&bench, round * 10 + k, VIP, TCP_FLAG_SYN);
+				rig_client_say(&bench.rig, round * 10 + k, VIP, TCP_FLAG_SYN);
 			reload(&bench, words[round % 3]);
 			if (round % 7 == 0 &&
 			    registry_end_drains(bench.scene.registry, 100 * SECOND))

@@ -9,16 +9,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "../support/lib/frame.h"
-#include "../support/lib/rig.h"
+#include "../support/lib/rig_client.h"
 #include "../support/lib/rig_traffic.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum {
-	CLIENT = 0x0a030000, // the first of many
 	VIP = 0x0a010064,
-	PORT = 1000,
 	AWAIT_MS = 60000,
 };
 
@@ -56,33 +53,16 @@ static void build_scene(struct scene *scene, int workers)
 
 static struct frame_spec from_client(uint32_t number, uint8_t flags)
 {
-	return (struct frame_spec){
-		.src = frame_v4(CLIENT + number),
-		.dst = frame_v4(VIP),
-		.proto = IPPROTO_TCP,
-		.ttl = 64,
-		.src_port = PORT,
-		.dst_port = (uint16_t)(80 + number % 2),
-		.flags = flags,
-		.seq = 100,
-	};
-}
-
-static void push(struct rig *rig, const struct frame_spec *spec)
-{
-	uint8_t frame[256];
-	struct virtio_net_hdr vnet;
-	struct frame_spec sent = *spec;
-	sent.dst_mac = rig->scene->link_macs[SCENE_FRONT];
-	uint32_t len = frame_build(&sent, frame, &vnet);
-	rig_push(rig, SCENE_FRONT, frame, len, &vnet);
+	struct frame_spec spec = rig_client_segment(number, VIP, flags);
+	spec.dst_port = (uint16_t)(80 + number % 2);
+	return spec;
 }
 
 static void open_flows(struct rig *rig, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		struct frame_spec syn = from_client(i, TCP_FLAG_SYN);
-		push(rig, &syn);
+		rig_client_push(rig, SCENE_FRONT, &syn);
 		if (i % 200 == 199)
 			rig_settle(rig);
 	}
@@ -173,11 +153,11 @@ Test(query, finds_the_flows_that_match_and_no_others)
 		cr_expect_eq(count(&rig, &filter), N_FLOWS - n_first);
 		filter = any();
 		filter.has_client = true;
-		filter.client = ip_addr_from_v4(htonl(CLIENT + 7));
+		filter.client = ip_addr_from_v4(htonl(RIG_CLIENT + 7));
 		cr_expect_eq(count(&rig, &filter), 1);
-		filter.client_port_be = htons(PORT);
+		filter.client_port_be = htons(RIG_CLIENT_PORT);
 		cr_expect_eq(count(&rig, &filter), 1);
-		filter.client_port_be = htons(PORT + 1);
+		filter.client_port_be = htons(RIG_CLIENT_PORT + 1);
 		cr_expect_eq(count(&rig, &filter), 0);
 		cr_expect_null(rig_stop(&rig));
 		scene_fini(&scene);
@@ -211,8 +191,8 @@ static struct query *ask_for(struct rig *rig, uint32_t number, uint16_t frontend
 	query->is_for_one = true;
 	query->proto = IPPROTO_TCP;
 	query->filter.has_client = true;
-	query->filter.client = ip_addr_from_v4(htonl(CLIENT + number));
-	query->filter.client_port_be = htons(PORT);
+	query->filter.client = ip_addr_from_v4(htonl(RIG_CLIENT + number));
+	query->filter.client_port_be = htons(RIG_CLIENT_PORT);
 	query->filter.frontend = frontend;
 	engine_ask(rig->engine, query);
 	await_answer(query);
@@ -273,8 +253,7 @@ Test(query, says_what_a_new_connection_of_the_client_finds)
 	registry_set_up(scene.registry, backend, true);
 	rig_publish(&rig);
 	struct frame_spec reset = from_client(0, TCP_FLAG_RST);
-	reset.seq = 101;
-	push(&rig, &reset);
+	rig_client_push(&rig, SCENE_FRONT, &reset);
 	rig_settle(&rig);
 	query = ask_for(&rig, 0, 0);
 	cr_expect_str_eq(only_row(query)->state, "reset");

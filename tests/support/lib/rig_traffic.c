@@ -18,10 +18,9 @@ static void *run(void *arg)
 	uint8_t frame[256];
 	struct virtio_net_hdr vnet;
 	for (uint32_t i = 0; !atomic_load(&traffic->is_stopping); i++) {
-		uint32_t segment = i % N_SEGMENTS;
-		struct frame_spec spec = traffic->spec(i / N_SEGMENTS % N_CLIENTS, flags[segment]);
+		struct frame_spec spec =
+			traffic->spec(i / N_SEGMENTS % N_CLIENTS, flags[i % N_SEGMENTS]);
 		spec.dst_mac = rig->scene->link_macs[SCENE_FRONT];
-		spec.seq += segment > 0;
 		uint32_t len = frame_build(&spec, frame, &vnet);
 		mem_io_push(rig->io, SCENE_FRONT, frame, len, &vnet);
 		traffic->n_pushed++;

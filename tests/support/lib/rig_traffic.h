@@ -9,7 +9,7 @@
 #include "frame.h"
 #include "rig.h"
 
-// A segment with those flags of the client of that number, its SYN's number 100.
+// The next segment of the client of that number, as rig_client_segment() says it.
 typedef struct frame_spec (*rig_traffic_spec_fn)(uint32_t number, uint8_t flags);
 
 struct rig_traffic {
