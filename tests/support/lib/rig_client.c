@@ -80,7 +80,8 @@ void rig_client_establish(struct rig *rig, uint32_t first, uint32_t n, uint32_t 
 	struct mem_frame *sent;
 	say_all(rig, first, n, vip, TCP_FLAG_SYN);
 	while ((sent = mem_io_take(rig->io))) {
-		rig_client_answer(rig, sent);
+		if (sent->link == SCENE_BACK) // and not an answer that has passed already
+			rig_client_answer(rig, sent);
 		free(sent);
 	}
 	rig_settle(rig);
