@@ -145,6 +145,57 @@ Test(engine, stops_in_mid_traffic_and_its_books_balance, .timeout = 120)
 	}
 }
 
+// Nobody will complete its datagram.
+Test(engine, a_fragment_that_waits_when_it_stops_ends_by_name, .timeout = 120)
+{
+	for (size_t i = 0; i < COUNT(layouts); i++) {
+		struct scene scene;
+		struct rig rig;
+		build_scene(&scene, layouts[i]);
+		rig_start(&rig, &scene);
+		struct frame_spec later = from_client(1, TCP_FLAG_ACK);
+		later.fragment = 10; // of eight bytes each
+		rig_client_push(&rig, SCENE_FRONT, &later);
+		rig_settle(&rig);
+		cr_expect_eq(stats_of(&rig).held, 1);
+		engine_stop(rig.engine);
+		struct packet_stats stats = stats_of(&rig);
+		cr_expect_eq(stats.held, 0);
+		cr_expect_eq(stats.verdicts[VERDICT_DROP_FRAGMENT_EXPIRED], 1);
+		cr_expect_null(rig_stop(&rig));
+		scene_fini(&scene);
+	}
+}
+
+// Each worker of a pipeline has a processor, and so have capture and transmit.
+Test(engine, picks_a_number_of_workers_by_the_processors)
+{
+	long n_processors = sysconf(_SC_NPROCESSORS_ONLN);
+	struct config config = {.passthrough = {.workers = WORKERS_AUTO,
+						.nat_port_min = 20000,
+						.nat_port_max = 29999}};
+	uint32_t n = engine_count_threads(&config);
+	if (n_processors <= 3)
+		cr_expect_eq(n, 1);
+	else
+		cr_expect_eq(n, n_processors - 2 < CONFIG_MAX_WORKERS ? (uint32_t)n_processors - 2
+								      : CONFIG_MAX_WORKERS);
+	config.passthrough.nat_port_max = config.passthrough.nat_port_min;
+	cr_expect_eq(engine_count_threads(&config), 1, "each needs a port");
+}
+
+Test(engine, a_driver_without_filters_takes_any)
+{
+	struct scene scene;
+	struct rig rig;
+	struct err err = {0};
+	build_scene(&scene, WORKERS_INLINE);
+	rig_start(&rig, &scene);
+	cr_expect_eq(engine_set_filter(rig.engine, "udp", &err), 0, "%s", err.message);
+	cr_expect_null(rig_stop(&rig));
+	scene_fini(&scene);
+}
+
 Test(engine, may_be_destroyed_without_having_run)
 {
 	for (size_t i = 0; i < COUNT(layouts); i++) {

@@ -80,6 +80,15 @@ static struct traffic backend_traffic(struct bench *bench, uint32_t slot)
 	return traffic;
 }
 
+static struct traffic frontend_traffic(struct bench *bench, uint32_t slot)
+{
+	struct packet_stats stats;
+	cr_assert_eq(engine_stats(bench->rig.engine, &stats), 0);
+	struct traffic traffic = stats.frontends[slot];
+	packet_stats_fini(&stats);
+	return traffic;
+}
+
 static uint64_t count_verdict(struct bench *bench, enum verdict verdict)
 {
 	struct packet_stats stats;
@@ -205,6 +214,11 @@ Test(engine_reload, a_removed_frontend_keeps_its_flows_until_its_time_is_over, .
 		rig_client_say(&bench.rig, N, OTHER_VIP, TCP_FLAG_ACK);
 		rig_settle(&bench.rig);
 		cr_expect_eq(count_verdict(&bench, VERDICT_PASSED), n_passed + 1, "the kernel's");
+		cr_expect_eq(frontend_traffic(&bench, 1).total_connections, N);
+		engine_forget_frontend(bench.rig.engine, 1);
+		cr_expect_eq(frontend_traffic(&bench, 1).total_connections, 0);
+		cr_expect_eq(frontend_traffic(&bench, 1).bytes_tx, 0);
+		cr_expect_eq(frontend_traffic(&bench, 0).total_connections, N);
 		end(&bench);
 	}
 }

@@ -177,6 +177,26 @@ Test(io_afpacket, hands_over_what_the_filter_names_in_order_and_no_more_than_wan
 	bench_close(&bench);
 }
 
+Test(io_afpacket, another_filter_takes_the_place_of_the_first_or_leaves_it)
+{
+	struct bench bench;
+	struct err err = {0};
+	bench_open(&bench, "udp dst port 50");
+	cr_assert_eq(io_afpacket.set_filter(bench.io, "udp dst port 51", &err), 0, "%s",
+		     err.message);
+	peer_sends(&bench, 50, 10);
+	peer_sends(&bench, 51, 10);
+	cr_expect_eq(receive(&bench, N_PACKETS), 1);
+	cr_expect_eq(dst_port_of(bench.packets[0]), 51);
+	cr_expect_lt(io_afpacket.set_filter(bench.io, "no filter at all", &err), 0);
+	cr_expect_neq(err.message[0], '\0');
+	peer_sends(&bench, 50, 10);
+	peer_sends(&bench, 51, 10);
+	cr_expect_eq(receive(&bench, N_PACKETS), 1);
+	cr_expect_eq(dst_port_of(bench.packets[0]), 51);
+	bench_close(&bench);
+}
+
 // Those of some kilobytes come another way than the small ones between them.
 Test(io_afpacket, large_frames_and_small_ones_keep_their_order)
 {
