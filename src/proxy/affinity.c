@@ -12,21 +12,6 @@
 // bad spread, and with few threads a few sessions more do no harm.
 enum { SLACK = 8, SLACK_SHARED = 48 };
 
-// The number-th processor that this process may use; -1 unless there is one for each thread.
-static int processor_of(const struct proxy *proxy, uint32_t number)
-{
-	cpu_set_t usable;
-	if (!proxy->pins_threads || sched_getaffinity(0, sizeof(usable), &usable) ||
-	    CPU_COUNT(&usable) != (int)proxy->n_threads)
-		return -1;
-	uint32_t n_before = 0;
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (CPU_ISSET(cpu, &usable) && n_before++ == number)
-			return cpu;
-	}
-	return -1;
-}
-
 // "The socket of the thread of the processor that is at it"; for others a number that no socket
 // has, which means: by hash (socket(7), SO_ATTACH_REUSEPORT_CBPF).
 void affinity_attach(const struct proxy *proxy, int fd)
@@ -36,7 +21,7 @@ void affinity_attach(const struct proxy *proxy, int fd)
 	code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 						 (uint32_t)(SKF_AD_OFF + SKF_AD_CPU));
 	for (uint32_t i = 0; i < proxy->n_threads; i++) {
-		uint32_t cpu = (uint32_t)processor_of(proxy, i);
+		uint32_t cpu = (uint32_t)proxy->processors[i];
 		code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, cpu, 0, 1);
 		code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, i);
 	}
@@ -54,11 +39,28 @@ static void detach(int fd)
 
 static bool can_steer(const struct proxy *proxy)
 {
-	return proxy->n_threads > 1 && processor_of(proxy, 0) >= 0;
+	return proxy->n_threads > 1 && proxy->processors[0] >= 0;
 }
 
-void affinity_start(struct proxy *proxy)
+// In the order of their numbers, one for each thread: there are as many. Asked once, since the
+// threads themselves may use one only by and by.
+static void find_processors(struct proxy *proxy, const cpu_set_t *usable)
 {
+	uint32_t n = 0;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, usable))
+			proxy->processors[n++] = cpu;
+	}
+}
+
+void affinity_start(struct proxy *proxy, bool pins_threads)
+{
+	cpu_set_t usable;
+	for (uint32_t i = 0; i < proxy->n_threads; i++)
+		proxy->processors[i] = -1;
+	if (pins_threads && !sched_getaffinity(0, sizeof(usable), &usable) &&
+	    CPU_COUNT(&usable) == (int)proxy->n_threads)
+		find_processors(proxy, &usable);
 	atomic_store_explicit(&proxy->is_steered, can_steer(proxy), memory_order_relaxed);
 }
 
@@ -92,7 +94,7 @@ void affinity_take_order(struct proxy_thread *thread)
 void affinity_pin(const struct proxy *proxy, uint32_t number)
 {
 	cpu_set_t one;
-	int cpu = processor_of(proxy, number);
+	int cpu = proxy->processors[number];
 	if (cpu < 0)
 		return;
 	CPU_ZERO(&one);

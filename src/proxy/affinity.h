@@ -7,6 +7,7 @@
 // the kernel spreads connections by hash then, until control tries again.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct proxy;
@@ -14,7 +15,7 @@ struct proxy_thread;
 
 // When there are as many threads as processors: steer connections from now on, or have the threads
 // do so again. Called by: control; affinity_start() before there are listeners.
-void affinity_start(struct proxy *proxy);
+void affinity_start(struct proxy *proxy, bool pins_threads);
 void affinity_ask(struct proxy *proxy);
 
 // Steer those of a frontend, by one of its listeners; all are open, in the order of the threads.

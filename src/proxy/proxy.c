@@ -132,10 +132,9 @@ int proxy_create(struct proxy **proxy, const struct config *config, struct snaps
 	made->n_threads = proxy_count_threads(config);
 	made->max_frontends = config_max_frontends(config);
 	made->max_backends = config_max_backends(config);
-	made->pins_threads = config->proxy.pin_threads;
 	made->has_flow_log = config->flow_log.path != NULL;
 	made->self_port_min = first_local_port();
-	affinity_start(made);
+	affinity_start(made, config->proxy.pin_threads);
 	int code = allocate(made, err);
 	if (!code)
 		code = limits_find(made, config, err);

@@ -48,10 +48,10 @@ struct proxy {
 	uint32_t n_threads;
 	uint32_t max_frontends; // slots
 	uint32_t max_backends;
-	uint32_t n_running;         // threads that were started
-	uint32_t max_sessions;      // that there can ever be room for
-	_Atomic uint32_t max_pipes; // per thread; w: control (relaxed)
-	bool pins_threads;
+	uint32_t n_running;                 // threads that were started
+	uint32_t max_sessions;              // that there can ever be room for
+	_Atomic uint32_t max_pipes;         // per thread; w: control (relaxed)
+	int processors[CONFIG_MAX_WORKERS]; // by thread; -1: it has none of its own
 	bool has_flow_log;
 	uint16_t self_port_min; // backend ports from here on may be a connection's own source port
 	struct quota all;
