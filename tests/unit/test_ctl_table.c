@@ -61,6 +61,25 @@ Test(ctl_table, columns_are_as_wide_as_their_widest_and_numbers_are_right, .init
 	table_destroy(table);
 }
 
+Test(ctl_table, numbers_are_in_the_units_of_what_they_count, .init = set_locale)
+{
+	struct table *table = make_table();
+	json_t *object = json_pack("{s:i,s:f,s:f}", "bytes", 1500000, "share", 0.25, "rate", 12.5);
+	table_bytes(table, object, "bytes");
+	table_share(table, object, "share");
+	table_count(table, object, "rate");
+	table_end_row(table);
+	table_bytes(table, object, "none");
+	table_share(table, object, "none");
+	table_text(table, PAINT_NONE, "x");
+	table_end_row(table);
+	expect_text(table, "NAME    COUNT  NOTE\n"
+			   "1.5 MB    25%  13\n"
+			   "-           -  x\n");
+	json_decref(object);
+	table_destroy(table);
+}
+
 Test(ctl_table, nothing_is_printed_without_rows, .init = set_locale)
 {
 	struct table *table = make_table();

@@ -218,6 +218,40 @@ Test(health, unchecked_pools_are_up_from_the_start)
 	health_lab_fini(&lab);
 }
 
+// As a reload may say it.
+Test(health, a_pool_that_begins_or_ends_to_be_checked_goes_by_that_at_once)
+{
+	struct health_lab lab;
+	uint16_t port = 0;
+	int listener = health_lab_listen(&port, 64);
+	health_lab_init(&lab);
+	health_lab_add(&lab, "127.0.0.1", port);
+	struct config_pool unchecked = lab.pool;
+	unchecked.health_check = HEALTH_NONE;
+	struct config_pool checked = lab.pool;
+	lab.pool.health_check = HEALTH_NONE;
+	health_lab_start(&lab);
+	cr_assert_eq(lab.n_changes, 1);
+	cr_assert_eq(health_change(lab.health, 0, &checked, &lab.backends[0], &lab.err), 0);
+	cr_expect_eq(lab.n_changes, 2);
+	cr_expect_not(lab.is_up, "it has not been looked at");
+	cr_expect_str_eq(lab.reason, "checks begin");
+	health_lab_await(&lab, 3);
+	cr_expect(lab.is_up);
+	close(listener);
+	health_lab_await(&lab, 4);
+	cr_expect_not(lab.is_up);
+	cr_assert_eq(health_change(lab.health, 0, &unchecked, &lab.backends[0], &lab.err), 0);
+	cr_expect_eq(lab.n_changes, 5);
+	cr_expect(health_is_up(lab.health, 0), "nobody looks");
+	health_lab_run_for_ms(&lab, 200);
+	cr_expect_eq(lab.n_changes, 5, "%s", lab.reason);
+	cr_expect(health_has(lab.health, 0));
+	health_remove(lab.health, 0);
+	cr_expect_not(health_has(lab.health, 0));
+	health_lab_fini(&lab);
+}
+
 Test(health, ipv6_backends_are_checked_too)
 {
 	struct health_lab lab;

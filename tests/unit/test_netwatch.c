@@ -286,6 +286,27 @@ Test(netwatch, dumps_again_when_events_were_lost)
 	netwatch_lab_stop(&lab);
 }
 
+Test(netwatch, forgets_who_is_no_longer_tracked)
+{
+	static const char *const dsts[] = {"10.9.0.2", "10.9.0.3", "10.9.0.4"};
+	struct netwatch_lab lab;
+	struct next_hop hop;
+	netwatch_lab_enter(&lab);
+	for (size_t gone = 0; gone < 3; gone++) {
+		struct ip_addr addr = netwatch_lab_addr(dsts[gone]);
+		for (size_t i = 0; i < 3; i++)
+			netwatch_lab_track(&lab, dsts[i]);
+		netwatch_untrack(lab.watch, &addr);
+		netwatch_untrack(lab.watch, &addr); // harmless
+		cr_expect_not(netwatch_next_hop(lab.watch, &addr, &hop), "%s", dsts[gone]);
+		for (size_t i = 0; i < 3; i++)
+			cr_expect(i == gone || netwatch_lab_hop(&lab, dsts[i]).has_route);
+	}
+	netwatch_lab_track(&lab, "10.9.0.2");
+	netwatch_lab_await_hop(&lab, "10.9.0.2", "via 10.9.0.2 from 10.9.0.1 mac " VB_MAC);
+	netwatch_lab_stop(&lab);
+}
+
 Test(netwatch, holds_as_many_destinations_as_a_configuration_may_have)
 {
 	enum { N_DESTINATIONS = 16384 };

@@ -136,6 +136,34 @@ Test(proxy_reload, an_address_that_is_taken_changes_nothing)
 	reload_lab_fini(&lab);
 }
 
+// Listening begins before it is known whether all can be had.
+Test(proxy_reload, what_is_not_taken_over_in_the_end_is_not_listened_on)
+{
+	int server;
+	reload_lab_init(&lab);
+	lab.bench.config.proxy.threads = 2;
+	proxy_bench_start(&lab.bench);
+	struct config *config = reload_lab_variant(&lab, 0);
+	lab.variants[0].frontends[1] = lab.variants[0].frontends[0];
+	lab.variants[0].frontends[1].endpoint.port_be = htons(8001);
+	config->n_frontends = 2;
+	for (int is_committed = 0; is_committed < 2; is_committed++) {
+		cr_assert_eq(proxy_prepare(lab.bench.proxy, config, &lab.bench.err), 0, "%s",
+			     lab.bench.err.message);
+		cr_expect_eq(sockets_n_listening(8001), 2);
+		if (is_committed)
+			proxy_commit(lab.bench.proxy); // and the next snapshot is without it
+		else
+			proxy_abandon(lab.bench.proxy);
+		proxy_bench_publish(&lab.bench);
+		cr_expect_eq(sockets_n_listening(8001), 0);
+		cr_expect_eq(sockets_n_listening(8000), 2);
+	}
+	int client = reload_lab_open(AT_FRONTEND, lab.listener, &server);
+	reload_lab_close(client, server);
+	reload_lab_fini(&lab);
+}
+
 // Of the kernel's view, the wildcard has the port already: it is ours.
 Test(proxy_reload, a_frontend_moves_between_the_wildcard_and_an_address)
 {
