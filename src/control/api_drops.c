@@ -100,9 +100,9 @@ static void on_sample(struct api_request *request, void *arg)
 
 void api_add_drops(struct api *api)
 {
-	static const struct api_route routes[] = {
-		{EVHTTP_REQ_GET, "/api/v1/drops", on_drops},
-		{EVHTTP_REQ_GET, "/api/v1/drops/*/sample", on_sample},
-	};
-	api_add_routes(api, routes, sizeof(routes) / sizeof(routes[0]), NULL);
+	static const struct api_route drops = {EVHTTP_REQ_GET, "/api/v1/drops", on_drops};
+	static const struct api_route sample = {EVHTTP_REQ_GET, "/api/v1/drops/*/sample",
+						on_sample};
+	api_add_routes(api, &drops, 1, NULL);
+	api_add_private_routes(api, &sample, 1, NULL);
 }

@@ -124,9 +124,8 @@ static void on_explain(struct api_request *request, void *arg)
 
 void api_add_flows(struct api *api)
 {
-	static const struct api_route routes[] = {
-		{EVHTTP_REQ_GET, "/api/v1/flows", on_flows},
-		{EVHTTP_REQ_GET, "/api/v1/explain", on_explain},
-	};
-	api_add_routes(api, routes, sizeof(routes) / sizeof(routes[0]), NULL);
+	static const struct api_route flows = {EVHTTP_REQ_GET, "/api/v1/flows", on_flows};
+	static const struct api_route explain = {EVHTTP_REQ_GET, "/api/v1/explain", on_explain};
+	api_add_private_routes(api, &flows, 1, NULL);
+	api_add_routes(api, &explain, 1, NULL);
 }

@@ -148,6 +148,17 @@ static void put_sessions(FILE *out, const struct proxy_stats *stats, uint64_t ma
 		    stats->accept_pauses);
 }
 
+static void put_flow_log(FILE *out, const struct flow_log_stats *stats)
+{
+	if (!stats->is_on)
+		return;
+	put_counter(out, "culvert_flow_log_records_total", "Lines written to the flow log.",
+		    stats->lines);
+	put_counter(out, "culvert_flow_log_lost_total",
+		    "Lines that the flow log lacks: the disk was too slow, or did not take them.",
+		    stats->dropped + stats->unwritten);
+}
+
 void metrics_put_totals(FILE *out, const struct api_source *source, const struct stats *stats)
 {
 	struct api_status status = {0};
@@ -165,6 +176,7 @@ void metrics_put_totals(FILE *out, const struct api_source *source, const struct
 		put_sessions(out, &stats->sessions, status.max_sessions);
 	else
 		put_packets(out, &stats->packets);
+	put_flow_log(out, &stats->flow_log);
 }
 
 // ---- the answer --------------------------------------------------------------------------------

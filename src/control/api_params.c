@@ -6,9 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/suggest.h"
 #include "control/api_view.h"
 
-enum { CANDIDATES_MAX = 10, LIST_MAX = 512 };
+enum {
+	CANDIDATES_MAX = 10,
+	LIST_MAX = 512,
+	NAME_MAX_BYTES = 2 * CONFIG_NAME_MAX_BYTES + 2, // POOL/SERVER
+	NEAR_MAX = 1024, // backends that are compared, for that takes the control thread's time
+};
 
 static const struct stats no_stats;
 
@@ -134,6 +140,38 @@ static void refuse_ambiguous(struct api_request *request, const struct candidate
 	api_answer_error(request, 409, hint, "%u servers are called \"%s\"", found->n, name);
 }
 
+// What was meant, by its full name if `wanted` is one. False: nothing is near.
+static bool find_near(const struct api_source *source, const char *wanted, char *near)
+{
+	struct backend_view view;
+	char name[NAME_MAX_BYTES];
+	struct suggestion suggestion = {.wanted = wanted, .distance = SIZE_MAX};
+	for (uint32_t i = 0; i < api_n_backends(source) && i < NEAR_MAX; i++) {
+		size_t distance = suggestion.distance;
+		if (!api_view_backend(source, &no_stats, i, &view) || view.is_removed)
+			continue;
+		snprintf(name, sizeof(name), "%s/%s", view.pool->name, view.config->name);
+		suggest_offer(&suggestion, strchr(wanted, '/') ? name : view.config->name);
+		if (suggestion.distance < distance)
+			memcpy(near, name, strlen(name) + 1);
+	}
+	return suggestion.best != NULL;
+}
+
+static void refuse_unknown(struct api_request *request, const char *pool, const char *name)
+{
+	char wanted[NAME_MAX_BYTES];
+	char near[NAME_MAX_BYTES];
+	char hint[NAME_MAX_BYTES + 32];
+	snprintf(wanted, sizeof(wanted), "%s%s%s", pool ? pool : "", pool ? "/" : "", name);
+	if (find_near(request->source, wanted, near))
+		snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
+	else
+		snprintf(hint, sizeof(hint),
+			 "GET /api/v1/backends lists the servers: `culvertctl servers'");
+	api_answer_error(request, 404, hint, "there is no server \"%s\"", wanted);
+}
+
 bool api_find_backend(struct api_request *request, const char *pool, const char *name,
 		      uint32_t *number)
 {
@@ -148,25 +186,28 @@ bool api_find_backend(struct api_request *request, const char *pool, const char 
 	if (found.n > 1)
 		refuse_ambiguous(request, &found, name);
 	else
-		api_answer_error(request, 404,
-				 "GET /api/v1/backends lists the servers: `culvertctl servers'",
-				 "there is no server \"%s%s%s\"", pool ? pool : "", pool ? "/" : "",
-				 name);
+		refuse_unknown(request, pool, name);
 	return false;
 }
 
 bool api_find_frontend(struct api_request *request, const char *name, uint32_t *number)
 {
+	char hint[LIST_MAX] = "GET /api/v1/frontends lists the frontends";
+	struct suggestion near = {.wanted = name};
 	struct frontend_view view;
 	for (uint32_t i = 0; i < api_n_frontends(request->source); i++) {
-		if (api_view_frontend(request->source, &no_stats, i, &view) &&
-		    strcmp(view.config->name, name) == 0) {
+		if (!api_view_frontend(request->source, &no_stats, i, &view))
+			continue;
+		if (strcmp(view.config->name, name) == 0) {
 			*number = i;
 			return true;
 		}
+		if (i < NEAR_MAX)
+			suggest_offer(&near, view.config->name);
 	}
-	api_answer_error(request, 404, "GET /api/v1/frontends lists the frontends",
-			 "there is no frontend \"%s\"", name);
+	if (near.best)
+		snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near.best);
+	api_answer_error(request, 404, hint, "there is no frontend \"%s\"", name);
 	return false;
 }
 

@@ -55,10 +55,12 @@ static bool fits(const char *pattern, const char *path, char captures[][API_SEGM
 	return *pattern == '\0' && *path == '\0';
 }
 
-void api_router_add(struct api_router *router, const struct api_route *route, void *arg)
+void api_router_add(struct api_router *router, const struct api_route *route, bool is_private,
+		    void *arg)
 {
 	assert(router->n_entries < API_ROUTES_MAX);
 	router->entries[router->n_entries].route = route;
+	router->entries[router->n_entries].is_private = is_private;
 	router->entries[router->n_entries++].arg = arg;
 }
 
@@ -81,6 +83,7 @@ void api_router_find(const struct api_router *router, enum evhttp_cmd_type metho
 			continue;
 		match->route = route;
 		match->arg = router->entries[i].arg;
+		match->is_private = router->entries[i].is_private;
 		memcpy(match->captures, captures, sizeof(captures));
 	}
 }

@@ -24,6 +24,7 @@ struct api_router {
 	struct {
 		const struct api_route *route; // borrowed
 		void *arg;
+		bool is_private;
 	} entries[API_ROUTES_MAX];
 	size_t n_entries;
 };
@@ -31,14 +32,16 @@ struct api_router {
 struct api_match {
 	const struct api_route *route; // NULL: none
 	void *arg;
+	bool is_private;
 	bool has_get; // the path has a handler of that method
 	bool has_post;
 	char captures[API_CAPTURES_MAX][API_SEGMENT_MAX]; // decoded, in order
 };
 
 // `route` is borrowed as long as the router. There is room for API_ROUTES_MAX of them, which is an
-// invariant of the program.
-void api_router_add(struct api_router *router, const struct api_route *route, void *arg);
+// invariant of the program. `is_private` is found again in the match.
+void api_router_add(struct api_router *router, const struct api_route *route, bool is_private,
+		    void *arg);
 
 // `path` as it came, encoded. The first route that fits counts.
 void api_router_find(const struct api_router *router, enum evhttp_cmd_type method, const char *path,

@@ -72,12 +72,35 @@ static void refuse_method(struct api_request *request, const struct api_match *m
 	api_answer_error(request, 405, NULL, "the method is not one of %s", allowed);
 }
 
-static void refuse_change(const struct api *api, struct api_request *request)
+// `or_else` is another way out, "" if there is none.
+static void refuse_over_tcp(const struct api *api, struct api_request *request, const char *message,
+			    const char *or_else)
 {
-	char hint[ERR_MESSAGE_MAX] = "set [api] socket, and ask there";
+	char hint[ERR_MESSAGE_MAX];
 	if (api->socket_path)
-		snprintf(hint, sizeof(hint), "ask over the socket %s", api->socket_path);
-	api_answer_error(request, 403, hint, "nothing can be changed over TCP");
+		snprintf(hint, sizeof(hint), "ask over the socket %s%s", api->socket_path, or_else);
+	else
+		snprintf(hint, sizeof(hint), "set [api] socket, and ask there%s", or_else);
+	api_answer_error(request, 403, hint, "%s", message);
+}
+
+// False: that is answered.
+static bool is_allowed(const struct door *door, struct api_request *request)
+{
+	if (door->is_local)
+		return true;
+	if (!is_read_only(evhttp_request_get_command(request->http))) {
+		refuse_over_tcp(door->api, request, "nothing can be changed over TCP", "");
+		return false;
+	}
+	if (request->match.is_private && !api_config(&door->api->source)->stats_token) {
+		refuse_over_tcp(door->api, request,
+				"who the clients are and what they send is not told over TCP "
+				"without a token",
+				", or set [stats] token");
+		return false;
+	}
+	return true;
 }
 
 static unsigned count_held(const struct door *door)
@@ -119,8 +142,8 @@ static void handle(const struct door *door, struct api_request *request)
 				 "there is nothing at this path");
 	} else if (!match->route) {
 		refuse_method(request, match);
-	} else if (!door->is_local && !is_read_only(method)) {
-		refuse_change(door->api, request);
+	} else if (!is_allowed(door, request)) {
+		return;
 	} else if (is_busy(door) && strcmp(match->route->pattern, "/healthz") != 0) {
 		api_answer_error(request, 503, "try again in a second",
 				 "too many requests are under way");
@@ -147,7 +170,13 @@ static void on_request(struct evhttp_request *http, void *arg)
 void api_add_routes(struct api *api, const struct api_route *routes, size_t n, void *arg)
 {
 	for (size_t i = 0; i < n; i++)
-		api_router_add(&api->router, &routes[i], arg);
+		api_router_add(&api->router, &routes[i], false, arg);
+}
+
+void api_add_private_routes(struct api *api, const struct api_route *routes, size_t n, void *arg)
+{
+	for (size_t i = 0; i < n; i++)
+		api_router_add(&api->router, &routes[i], true, arg);
 }
 
 // ---- the ways in -------------------------------------------------------------------------------

@@ -9,6 +9,9 @@
 // Routes of other files: `n` of them, borrowed as long as the API. Handlers find it in
 // control/api_request.h what a request has.
 void api_add_routes(struct api *api, const struct api_route *routes, size_t n, void *arg);
+// The same for what tells who the clients are or what they send: not over TCP without a token, for
+// that is open to every user of this host.
+void api_add_private_routes(struct api *api, const struct api_route *routes, size_t n, void *arg);
 
 // Each file's own.
 void api_add_admin(struct api *api);   // POST

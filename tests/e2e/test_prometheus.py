@@ -16,9 +16,9 @@ REQUESTS = 120
 
 
 @pytest.fixture(params=("passthrough", "dsr", "proxy"))
-def running(request, lab, culvert, proxy):
+def running(request, lab, culvert, proxy, tmp_path):
     running = proxy if request.param == "proxy" else culvert
-    running.start(getattr(config, request.param)(lab))
+    running.start(getattr(config, request.param)(lab, flow_log={"path": str(tmp_path / "flows.log")}))
     running.await_all_up()
     return running
 
@@ -66,6 +66,7 @@ def test_the_metrics_are_as_prometheus_wants_them(running):
     metrics = api.ask_tcp(running, "GET", "/metrics")[2]
     result = subprocess.run(["promtool", "check", "metrics"], input=metrics, capture_output=True, check=False)
     assert result.returncode == 0 and not result.stdout + result.stderr, result
+    assert b"\nculvert_flow_log_lost_total 0\n" in metrics
 
 
 @pytest.mark.parametrize("running", ("passthrough", "proxy"), indirect=True)

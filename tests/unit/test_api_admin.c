@@ -160,6 +160,31 @@ Test(api_admin, a_server_is_found_by_its_name, .timeout = 120)
 	close_all(&rig);
 }
 
+Test(api_admin, a_name_that_nobody_has_is_told_the_near_one, .timeout = 120)
+{
+	static const struct {
+		const char *target; // below /api/v1/flows
+		const char *hint;
+	} cases[] = {
+		{"server=s4", "did you mean \"web/s1\"?"},
+		{"server=web/s4", "did you mean \"web/s1\"?"},
+		{"server=bd/s3", "did you mean \"db/s3\"?"},
+		{"server=far-away", "GET /api/v1/backends lists"},
+		{"frontend=plane", "did you mean \"plain\"?"},
+		{"frontend=far-away", "GET /api/v1/frontends lists"},
+	};
+	struct api_rig rig;
+	json_t *body;
+	open_all(&rig);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char target[64];
+		snprintf(target, sizeof(target), "/api/v1/flows?%s", cases[i].target);
+		int status = api_rig_get_local(&rig, target, &body);
+		expect_error(status, body, 404, cases[i].hint);
+	}
+	close_all(&rig);
+}
+
 Test(api_admin, bodies_are_read_strictly, .timeout = 120)
 {
 	static const struct {
@@ -227,9 +252,9 @@ Test(api_admin, what_a_mode_refuses_or_lacks_is_said, .timeout = 120)
 	expect_error(status, body, 501, "passthrough mode");
 	status = api_rig_post(&rig, "/api/v1/reload", "{}", &body);
 	expect_error(status, body, 501, "reloading");
-	status = api_rig_get(&rig, "/api/v1/flows", &body);
+	status = api_rig_get_local(&rig, "/api/v1/flows", &body);
 	expect_error(status, body, 501, "flows");
-	status = api_rig_get(&rig, "/api/v1/drops/no_flow/sample", &body);
+	status = api_rig_get_local(&rig, "/api/v1/drops/no_flow/sample", &body);
 	expect_error(status, body, 501, "samples");
 	close_all(&rig);
 }
@@ -263,10 +288,11 @@ Test(api_admin, questions_to_the_data_path_are_checked, .timeout = 120)
 	json_t *body;
 	open_all(&rig);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		int status = api_rig_get(&rig, cases[i].target, &body);
+		int status = api_rig_get_local(&rig, cases[i].target, &body);
 		expect_error(status, body, cases[i].status, cases[i].word);
 	}
-	cr_expect_eq(api_rig_get(&rig, "/api/v1/drops/no_flow/sample?count=7&seconds=2", &body),
+	cr_expect_eq(api_rig_get_local(&rig, "/api/v1/drops/no_flow/sample?count=7&seconds=2",
+				       &body),
 		     200);
 	cr_expect_eq(seen.sample.reason, VERDICT_DROP_NO_FLOW);
 	cr_expect_eq(seen.sample.n_packets, 7);
@@ -284,8 +310,8 @@ Test(api_admin, an_answer_may_come_later, .timeout = 120)
 	struct api_rig rig;
 	json_t *body;
 	open_all(&rig);
-	cr_expect_eq(api_rig_get(&rig, "/api/v1/flows?client=[2001:db8::1]:80&server=web/s3",
-				 &body),
+	cr_expect_eq(api_rig_get_local(&rig, "/api/v1/flows?client=[2001:db8::1]:80&server=web/s3",
+				       &body),
 		     200);
 	cr_expect(json_is_array(json_object_get(body, "flows")));
 	json_decref(body);
@@ -296,7 +322,7 @@ Test(api_admin, an_answer_may_come_later, .timeout = 120)
 	static const char request[] = "GET /api/v1/flows HTTP/1.0\r\n\r\n";
 	send_only(fd, request);
 	close(fd);
-	cr_expect_eq(api_rig_get(&rig, "/api/v1/flows", &body), 200);
+	cr_expect_eq(api_rig_get_local(&rig, "/api/v1/flows", &body), 200);
 	json_decref(body);
 	close_all(&rig);
 }
@@ -336,15 +362,15 @@ Test(api_admin, what_slow_readers_leave_is_bounded, .timeout = 120)
 	json_t *body;
 	int status;
 	open_all(&rig);
-	int fd = api_rig_dial(&rig, false);
+	int fd = api_rig_dial(&rig, true);
 	api_rig_await(fd, POLLOUT);
 	send_only(fd, "GET /api/v1/drops/no_flow/sample?count=10000 HTTP/1.0\r\n\r\n");
 	api_rig_await(fd, POLLIN);
-	cr_expect_eq(api_rig_get(&rig, "/stats", &body), 503);
+	cr_expect_eq(api_rig_get_local(&rig, "/stats", &body), 503);
 	json_decref(body);
 	close(fd);
 	do { // until that has come in
-		status = api_rig_get(&rig, "/stats", &body);
+		status = api_rig_get_local(&rig, "/stats", &body);
 		json_decref(body);
 	} while (status == 503);
 	cr_expect_eq(status, 200);

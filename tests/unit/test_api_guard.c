@@ -81,6 +81,58 @@ Test(api_guard, a_token_is_wanted_where_there_is_one, .timeout = 120)
 	api_rig_close(&rig);
 }
 
+// A browser of any user of this host could ask the port.
+static const char *const private_targets[] = {
+	"/api/v1/flows",
+	"/api/v1/flows?client=192.0.2.1",
+	"/api/v1/drops/no_flow/sample",
+};
+
+enum { N_PRIVATE = sizeof(private_targets) / sizeof(private_targets[0]) };
+
+static int ask_for(const struct api_rig *rig, const char *method, const char *target,
+		   const char *header)
+{
+	char request[512];
+	snprintf(request, sizeof(request), "%s %s HTTP/1.0\r\n%s\r\n", method, target, header);
+	return (int)strtol(api_rig_ask(rig, request) + strlen("HTTP/1.1 "), NULL, 10);
+}
+
+Test(api_guard, what_clients_are_and_send_is_not_told_without_a_token, .timeout = 120)
+{
+	struct api_rig rig;
+	json_t *body;
+	api_rig_open(&rig);
+	for (size_t i = 0; i < N_PRIVATE; i++) {
+		cr_expect_eq(api_rig_get(&rig, private_targets[i], &body), 403);
+		const json_t *error = json_object_get(body, "error");
+		const char *hint = json_string_value(json_object_get(error, "hint"));
+		cr_expect_str_eq(hint, "set [api] socket, and ask there, or set [stats] token");
+		json_decref(body);
+		cr_expect_eq(ask_for(&rig, "HEAD", private_targets[i], ""), 403);
+		cr_expect_eq(ask_for(&rig, "PUT", private_targets[i], ""), 405);
+	}
+	cr_expect_eq(api_rig_get(&rig, "/api/v1/drops", &body), 200);
+	json_decref(body);
+	api_rig_close(&rig);
+}
+
+// The made-up mode lacks both, and says so to whoever may ask.
+Test(api_guard, who_has_the_token_may_ask_everything, .timeout = 120)
+{
+	static char token[] = "0123456789abcdef";
+	static const char header[] = "Authorization: Bearer 0123456789abcdef\r\n";
+	struct api_rig rig;
+	api_rig_init(&rig);
+	rig.config.stats_token = token;
+	api_rig_start(&rig);
+	for (size_t i = 0; i < N_PRIVATE; i++) {
+		cr_expect_eq(ask_for(&rig, "GET", private_targets[i], ""), 401);
+		cr_expect_eq(ask_for(&rig, "GET", private_targets[i], header), 501);
+	}
+	api_rig_close(&rig);
+}
+
 // ---- the socket --------------------------------------------------------------------------------
 
 static char directory[] = "/tmp/culvert_api_XXXXXX";
@@ -134,6 +186,9 @@ Test(api_socket, changes_over_tcp_are_sent_there, .timeout = 120)
 	rig.config.api_socket = path;
 	api_rig_start(&rig);
 	const char *answer = api_rig_ask(&rig, request);
+	cr_expect(strncmp(answer, "HTTP/1.1 403 ", 13) == 0, "%s", answer);
+	cr_expect_not_null(strstr(answer, path), "%s", answer);
+	answer = api_rig_ask(&rig, "GET /api/v1/flows HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	cr_expect(strncmp(answer, "HTTP/1.1 403 ", 13) == 0, "%s", answer);
 	cr_expect_not_null(strstr(answer, path), "%s", answer);
 	api_rig_close(&rig);

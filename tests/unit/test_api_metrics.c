@@ -82,6 +82,23 @@ Test(api_metrics, proxy_mode_has_sessions_and_histograms, .timeout = 120)
 	api_rig_close(&rig);
 }
 
+Test(api_metrics, the_flow_log_is_there_when_it_is_on, .timeout = 120)
+{
+	struct api_rig rig;
+	api_rig_init(&rig);
+	rig.flow_log =
+		(struct flow_log_stats){.is_on = true, .lines = 7, .dropped = 2, .unwritten = 3};
+	api_rig_start(&rig);
+	const char *answer = api_rig_ask(&rig, request);
+	expect_line(api_rig_body(answer), "culvert_flow_log_records_total 7");
+	expect_line(api_rig_body(answer), "culvert_flow_log_lost_total 5");
+	api_rig_stop(&rig);
+	rig.flow_log.is_on = false;
+	api_rig_start(&rig);
+	cr_expect_null(strstr(api_rig_ask(&rig, request), "flow_log"));
+	api_rig_close(&rig);
+}
+
 Test(api_metrics, values_of_labels_are_escaped)
 {
 	static const struct metric_label labels[] = {{"name", "a\"b\\c\nd"},

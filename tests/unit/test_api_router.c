@@ -21,14 +21,14 @@ static const struct api_route routes[] = {
 	{EVHTTP_REQ_POST, "/both", on_any},
 };
 
-enum { N_ROUTES = sizeof(routes) / sizeof(routes[0]), NONE = -1 };
+enum { N_ROUTES = sizeof(routes) / sizeof(routes[0]), PRIVATE = 4, NONE = -1 };
 
 static struct api_match find(enum evhttp_cmd_type method, const char *path)
 {
 	struct api_router router = {0};
 	struct api_match match;
 	for (size_t i = 0; i < N_ROUTES; i++)
-		api_router_add(&router, &routes[i], NULL);
+		api_router_add(&router, &routes[i], i == PRIVATE, NULL);
 	api_router_find(&router, method, path, &match);
 	return match;
 }

@@ -65,6 +65,7 @@ int api_rig_gather(void *arg, struct stats *all)
 	struct packet_stats *stats = &all->packets;
 	if (rig->gather_code)
 		return rig->gather_code;
+	all->flow_log = rig->flow_log;
 	if (rig->mode == MODE_PROXY)
 		return gather_sessions(all);
 	all->mode = MODE_PASSTHROUGH;
@@ -307,11 +308,21 @@ static int split(const char *answer, json_t **body)
 	return (int)strtol(answer + 9, NULL, 10);
 }
 
-int api_rig_get(const struct api_rig *rig, const char *path, json_t **body)
+static int get(const struct api_rig *rig, bool is_local, const char *path, json_t **body)
 {
 	char request[1024];
 	snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
-	return split(api_rig_ask(rig, request), body);
+	return split(ask(api_rig_dial(rig, is_local), request), body);
+}
+
+int api_rig_get(const struct api_rig *rig, const char *path, json_t **body)
+{
+	return get(rig, false, path, body);
+}
+
+int api_rig_get_local(const struct api_rig *rig, const char *path, json_t **body)
+{
+	return get(rig, true, path, body);
 }
 
 int api_rig_post(const struct api_rig *rig, const char *path, const char *text, json_t **body)

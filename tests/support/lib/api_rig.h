@@ -28,7 +28,8 @@ struct api_rig {
 	struct api_source source;
 	struct api *api;
 	int gather_code;
-	enum mode mode; // what gathering gives; 0 is proxy mode
+	struct flow_log_stats flow_log; // that gathering gives
+	enum mode mode;                 // what gathering gives; 0 is proxy mode
 	pthread_t thread;
 	atomic_bool is_over; // w: test, r: server thread
 	uint64_t cpu_ns;     // w: server thread, r: test after the join
@@ -60,6 +61,7 @@ const char *api_rig_ask_local(const struct api_rig *rig, const char *request);
 const char *api_rig_body(const char *answer);
 
 // The same, for a whole exchange: the status, and the body as JSON for json_decref(), NULL when it
-// is none. GET without a `body`, else POST.
+// is none. GET by the port or the Unix socket, POST by the latter.
 int api_rig_get(const struct api_rig *rig, const char *path, json_t **body);
+int api_rig_get_local(const struct api_rig *rig, const char *path, json_t **body);
 int api_rig_post(const struct api_rig *rig, const char *path, const char *text, json_t **body);
