@@ -6,6 +6,7 @@ const struct doctor_check doctor_checks[] = {
 	{"capabilities", IN_ALL, check_capabilities},
 	{"instance", IN_ALL, check_instance},
 	{"files", IN_PROXY, check_files},
+	{"paths", IN_ALL, check_paths},
 	{"kernel", IN_PACKET_MODES, check_kernel},
 	{"clock", IN_ALL, check_clock},
 	{"addresses", IN_ALL, check_addresses},

@@ -30,6 +30,8 @@ void check_configuration(struct doctor *doctor);
 void check_capabilities(struct doctor *doctor);
 void check_instance(struct doctor *doctor);
 void check_files(struct doctor *doctor);
+// checks_path.c
+void check_paths(struct doctor *doctor);
 // checks_kernel.c
 void check_kernel(struct doctor *doctor);
 void check_clock(struct doctor *doctor);

@@ -609,7 +609,7 @@ def test_any_user_can_look_and_is_told_what_could_not_be_seen(
     wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     report = doctor.look(config.passthrough(one_arm), wrapper=wrapper)
     assert [(fault.name, fault.status) for fault in report.faults()] == [
-        ("capabilities", "error"), ("kernel", "skipped"), ("firewall", "skipped")]
+        ("capabilities", "error"), ("paths", "warning"), ("kernel", "skipped"), ("firewall", "skipped")]
     assert len([finding for finding in report.named("backends") if finding.status == "ok"]) == 2
 
 
