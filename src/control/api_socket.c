@@ -9,7 +9,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 64, FILE_MODE = 0600, DIRECTORY_MODE = 0755 };
+// Where no more may wait a client is told to try again, as it is not on a port: so many that it
+// never comes to that.
+enum { BACKLOG = 1024, FILE_MODE = 0600, DIRECTORY_MODE = 0755 };
 
 static int make_directory(const char *path, struct err *err)
 {
