@@ -120,7 +120,8 @@ static int no_connection(const struct ctl *ctl, int system_error, struct err *er
 		return err_set(
 			err, -ENOENT,
 			"there is no socket %s\n"
-			"Is culvert running? If its [api] socket is elsewhere: --socket=PATH",
+			"Is culvert running? `systemctl start culvert' starts it; if its [api] "
+			"socket is elsewhere: --socket=PATH",
 			path);
 	case ECONNREFUSED:
 		return err_set(err, -ECONNREFUSED,
@@ -129,6 +130,9 @@ static int no_connection(const struct ctl *ctl, int system_error, struct err *er
 	case EPERM:
 		return err_set(err, -EACCES,
 			       "no permission for %s\nIt belongs to who runs culvert: try sudo",
+			       path);
+	case EAGAIN:
+		return err_set(err, -EAGAIN, "too many clients wait at %s\nTry again in a moment",
 			       path);
 	case ENOTSOCK:
 		return err_set(err, -ENOTSOCK, "%s is not a socket", path);
@@ -156,6 +160,9 @@ static int connect_error(const char *path)
 int client_failure(const struct ctl *ctl, CURLcode result, CURL *handle, struct err *err)
 {
 	long system_error = 0;
+	// libcurl takes a socket without room in its queue for one that is connected.
+	if (result == CURLE_SEND_ERROR && connect_error(ctl->socket_path) == EAGAIN)
+		return no_connection(ctl, EAGAIN, err);
 	switch (result) {
 	case CURLE_COULDNT_CONNECT:
 	case CURLE_COULDNT_RESOLVE_HOST:

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "config/suggest.h"
 #include "ctl/ask.h"
 #include "ctl/command.h"
 #include "ctl/field.h"
@@ -64,6 +65,22 @@ static bool is_wanted(const json_t *backend, const char *pool)
 	return !pool || strcmp(field_text_or(backend, "pool", ""), pool) == 0;
 }
 
+static void print_unknown(const json_t *answer, const char *wanted)
+{
+	size_t i;
+	json_t *pool;
+	struct suggestion near = {.wanted = wanted};
+	json_array_foreach(field_list(answer, "pools"), i, pool)
+	{
+		suggest_offer(&near, field_text_or(pool, "name", ""));
+	}
+	char *name = near.best ? paint_clean(near.best) : NULL;
+	fprintf(stderr, "culvertctl: there is no pool \"%s\", or it has no servers\n", wanted);
+	if (name)
+		fprintf(stderr, "did you mean \"%s\"?\n", name);
+	free(name);
+}
+
 static int print_table(const struct ctl *ctl, const json_t *answer, const char *pool)
 {
 	struct table *table = table_create(columns, sizeof(columns) / sizeof(*columns));
@@ -78,8 +95,7 @@ static int print_table(const struct ctl *ctl, const json_t *answer, const char *
 	}
 	int code = CTL_OK;
 	if (pool && table_is_empty(table)) {
-		fprintf(stderr, "culvertctl: there is no pool \"%s\", or it has no servers\n",
-			pool);
+		print_unknown(answer, pool);
 		code = CTL_NO;
 	} else if (!table_print(table, stdout, ctl->has_color)) {
 		code = CTL_NO;

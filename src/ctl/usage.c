@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/suggest.h"
+
 enum {
 	OPTION_SOCKET = 256,
 	OPTION_TIMEOUT,
@@ -219,6 +221,14 @@ static int take_arguments(int argc, char **argv, const struct command *command,
 
 static int unknown_command(const char *name)
 {
+	struct suggestion near = {.wanted = name};
+	for (size_t i = 0; look_commands[i]; i++)
+		suggest_offer(&near, look_commands[i]->name);
+	for (size_t i = 0; change_commands[i]; i++)
+		suggest_offer(&near, change_commands[i]->name);
+	if (near.best)
+		return usage_error(NULL, "there is no command \"%s\"; did you mean \"%s\"?", name,
+				   near.best);
 	return usage_error(NULL, "there is no command \"%s\"", name);
 }
 

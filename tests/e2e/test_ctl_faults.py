@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """culvertctl and a culvert that is not there, hangs, dies in the middle, or is something else."""
 
+import contextlib
 import json
 import os
 import signal
@@ -47,6 +48,20 @@ def test_a_socket_of_somebody_else(fake_api, tmp_path):
     result = ctl(fake_api.path, "status", user="nobody", group="nogroup", extra_groups=[])
     assert result.returncode == 3, result
     assert "no permission for" in result.stderr and "try sudo" in result.stderr
+
+
+def test_a_queue_that_is_full_is_not_taken_for_a_culvert_that_has_ended(tmp_path):
+    path = tmp_path / "full.sock"
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as stack:
+        listener.bind(str(path))
+        listener.listen(1)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(str(path))
+        result = ctl(path, "status", "--timeout=2")
+    assert result.returncode == 3 and "too many clients wait at" in result.stderr, result
 
 
 def test_a_file_that_is_no_socket(tmp_path):
@@ -160,6 +175,18 @@ def test_output_that_cannot_be_written_is_an_error(fake_api):
         result = subprocess.run(fake_api.command("servers"), stdout=full, stderr=subprocess.PIPE, text=True,
                                 check=False)
     assert result.returncode == 1 and "could not be written" in result.stderr
+
+
+def test_who_reads_only_the_beginning_is_no_failure_to_talk_about(fake_api):
+    """As in `culvertctl servers | head'."""
+    fake_api.answers["GET /api/v1/backends"] = {"backends": [backend(f"b{i}") for i in range(16384)]}
+    for command in (["servers"], ["servers", "--json"], ["config"]):
+        fake_api.answers["GET /api/v1/config"] = {f"key{i}": i for i in range(100000)}
+        with subprocess.Popen(fake_api.command(*command), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            process.stdout.readline()
+            process.stdout.close()
+            assert process.wait(timeout=60) == -signal.SIGPIPE
+            assert process.stderr.read() == b""
 
 
 # --- samples --------------------------------------------------------------------------------------

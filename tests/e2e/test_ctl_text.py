@@ -163,7 +163,8 @@ def test_servers_of_one_pool(fake_api):
     assert [row[0] for row in lines(result)] == ["SERVER", "mail/m1"]
     result = fake_api.run("servers", "nix")
     assert (result.returncode, result.stdout) == (1, "")
-    assert 'there is no pool "nix"' in result.stderr
+    assert 'there is no pool "nix"' in result.stderr and "did you mean" not in result.stderr
+    assert 'did you mean "mail"?' in fake_api.run("servers", "mial").stderr
 
 
 def test_servers_names_are_for_scripts(fake_api):
@@ -455,6 +456,12 @@ def test_a_bad_command_line_is_2_and_asks_nothing(fake_api, arguments):
     assert (result.returncode, result.stdout) == (2, "")
     assert "culvertctl" in result.stderr and "--help" in result.stderr
     assert fake_api.requests == []
+
+
+@pytest.mark.parametrize("word, meant", [("sevrers", "servers"), ("reloda", "reload"), ("zzzz", None)])
+def test_a_command_that_there_is_not_is_told_the_near_one(fake_api, word, meant):
+    text = fake_api.run(word).stderr
+    assert (f'did you mean "{meant}"?' in text) if meant else ("did you mean" not in text), text
 
 
 def test_every_command_has_help(fake_api):
