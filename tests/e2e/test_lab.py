@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """tools/lab itself: labs beside each other, and nothing left of them."""
 
+import json
 import os
 import pathlib
 import re
@@ -10,8 +11,9 @@ import time
 
 import pytest
 
-from harness import http
+from harness import config, http
 from harness.culvert import BINARY
+from harness.fake_api import CTL
 from harness.lab import TOOL, VIP6, Lab
 
 
@@ -52,6 +54,27 @@ def test_its_configuration_is_one_that_culvert_takes(shared_lab, tmp_path, mode)
         assert len(addrs) == 4 * (number + 1)
         assert (("addr", "[fd00::103]:80") in addrs) == bool(options)
         assert len(re.findall(r"^weight = 3$", path.read_text(), re.M)) == number + 1
+
+
+def pid_that_answers(lab, *args):
+    result = subprocess.run([TOOL, "exec", "--name", lab.name, "lb", "--", CTL, *args, "--json", "status"], check=True,
+                            stdout=subprocess.PIPE, text=True, timeout=60)
+    return json.loads(result.stdout)["pid"]
+
+
+def test_culvertctl_asks_the_culvert_of_its_lab(make_lab, make_culvert):
+    """With what `tools/lab config' prints, as a newcomer runs it; and with a file that says otherwise."""
+    labs = [make_lab(backends=1) for _ in range(2)]
+    running = []
+    for lab in labs:
+        text = subprocess.run([TOOL, "config", "--name", lab.name], check=True, stdout=subprocess.PIPE, text=True).stdout
+        running.append(make_culvert(lab).start(text))
+        assert "another process" not in running[-1].log()
+    for lab, culvert in zip(labs, running):
+        assert pid_that_answers(lab) == culvert.process.pid
+    running[0].stop()
+    running[0].start(config.passthrough(labs[0]))
+    assert pid_that_answers(labs[0], "--socket", running[0].socket_path()) == running[0].process.pid
 
 
 @pytest.mark.parametrize("topology", ["one-arm", "two-arm", "routed"])
