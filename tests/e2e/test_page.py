@@ -12,7 +12,7 @@ import pytest
 
 from harness import api, config, http as clients
 from harness.config import STATS_PORT
-from harness.lab import ROOT
+from harness.lab import ROOT, VIP, endpoint
 
 CHECK = ROOT / "tests" / "page" / "check.cjs"
 PICTURES = ROOT / "build" / "page"
@@ -65,7 +65,10 @@ def test_the_page_shows_what_happens(lab, culvert, check):
 
 def test_the_page_of_proxy_mode_shows_sessions_and_asks_for_the_token(lab, make_proxy, check):
     token = "0123456789abcdef0123456789abcdef"
-    proxy = make_proxy(lab).start(config.proxy(lab, stats={"token": token}))
+    settings = config.proxy(lab, stats={"token": token})
+    settings["frontends"]["constructor"] = {"listen_addr": endpoint(VIP, 81), "backend": "valueOf"}
+    settings["backends"]["valueOf"] = {"servers": {"toString": {"addr": endpoint(lab.backend_addr("b1"), 80)}}}
+    proxy = make_proxy(lab).start(settings)
     traffic = clients.Traffic(lab, threads=1)
     check("proxy", {}, token)
     traffic.stop()

@@ -4,6 +4,7 @@ and what it tells."""
 
 import contextlib
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -284,6 +285,35 @@ def test_it_says_whose_proxy_header_was_bad(lab, proxy):
     lines = proxy.log_lines("bad PROXY header")
     assert 1 <= len(lines) <= 2, proxy.log()  # of each thread one, and not of each connection
     assert "frontend web" in lines[0] and "10.0.0.10:" in lines[0], lines
+
+
+def test_a_flood_of_failures_is_a_few_lines_that_count_them_all(lab, proxy):
+    proxy.start(config.proxy(lab, frontends={"web": {"accept_proxy": ["10.0.0.10"]}}))
+    n_clients = 10000
+
+    def fail(count):
+        with lab.inside("client"):
+            for _ in range(count):
+                with socket.create_connection((VIP, 80), timeout=60) as sock, contextlib.suppress(ConnectionError):
+                    sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                    sock.recv(1)
+
+    threads = [threading.Thread(target=fail, args=[n_clients // 20]) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    await_condition(lambda: proxy.sessions()["ends"]["header_invalid"] == n_clients, "all have failed")
+
+    def lines():
+        return proxy.log_lines("bad PROXY header")
+
+    def n_told():
+        left_out = [re.search(r"(\d+) more like this were left out", line) for line in lines()]
+        return sum(int(match[1]) if match else 1 for match in left_out)
+
+    await_condition(lambda: n_told() == n_clients, "each is counted", 40)
+    assert len(lines()) <= 20, proxy.log()
 
 
 def test_beside_a_packet_mode_it_says_who_gets_what(make_lab, make_culvert, make_proxy):

@@ -300,10 +300,35 @@ def test_systemd_understands_the_unit(tmp_path, capsys):
 def test_logrotate_understands_its_snippet(tmp_path):
     snippet = tmp_path / "culvert"
     text = (ROOT / "systemd/culvert.logrotate").read_text()
-    snippet.write_text(text.replace("create 0640 culvert culvert", f"create 0640 {USER} nogroup"))
+    snippet.write_text(text.replace("culvert culvert", f"{USER} nogroup"))
     result = subprocess.run(["logrotate", "--debug", "--state", tmp_path / "state", snippet], check=True,
                             text=True, capture_output=True, timeout=60)
     assert "error" not in result.stderr, result.stderr
+
+
+@needs("logrotate")
+def test_logrotate_rotates_in_the_users_directory_as_that_user(lab, make, tmp_path):
+    """Where others may write too it refuses to act as root."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        log = pathlib.Path(directory) / "log" / "flows.log"
+        culvert, settings = make(lab, "proxy", flow_log={"path": str(log)})
+        culvert.start(settings, f"--user={USER}")
+        culvert.await_all_up()
+        http.short_connections(lab, 3)
+        await_condition(lambda: len(log.read_text().splitlines()) == 3, "3 lines, for an empty file is left alone")
+        log.parent.chmod(0o770)
+        snippet = tmp_path / "culvert"
+        text = (ROOT / "systemd/culvert.logrotate").read_text().replace("culvert culvert", f"{USER} nogroup")
+        text = re.sub("(?<=postrotate\n).*(?=\tendscript)", f"kill -USR1 {culvert.process.pid}\n", text, flags=re.S)
+        snippet.write_text(text.replace("/var/log/culvert/flows.log", str(log)))
+        subprocess.run(["logrotate", "--force", "--state", tmp_path / "state", snippet], check=True, timeout=60)
+        await_condition(lambda: culvert.log_lines("opened"), "the new file is open")
+        http.short_connections(lab, 2)
+        for path, n_lines in ((log.with_name("flows.log.1"), 3), (log, 2)):
+            await_condition(lambda: len(path.read_text().splitlines()) == n_lines, f"{n_lines} lines in {path}")
+            assert path.owner() == USER and path.stat().st_mode & 0o777 == 0o640
+        culvert.stop()
 
 
 @needs("systemd-sysusers")

@@ -75,6 +75,12 @@ async function ratesMove(page) {
 	assert.match(await page.getAttribute("#bytes-chart .plot", "aria-label"), /from servers [1-9].*at most/);
 }
 
+// Names may be those that every object of the language knows.
+async function nothingIsNoNumber(page) {
+	if (mode === "proxy") await page.waitForSelector("#frontends >> text=constructor");
+	assert.deepEqual(await page.evaluate(() => document.body.innerText.match(/.*(NaN|undefined|\[object|native code).*/g)), null);
+}
+
 async function keyboardReaches(page) {
 	await page.keyboard.press("Tab");
 	assert.equal(await page.evaluate(() => document.activeElement.className), "skip");
@@ -178,6 +184,7 @@ async function main() {
 	try {
 		const page = await open(browser, { viewport: { width: 1440, height: 900 } });
 		await ratesMove(page);
+		await nothingIsNoNumber(page);
 		assert.match(await page.textContent("#about"), new RegExp(`^${mode} · `));
 		if (mode === "proxy") {
 			await page.waitForSelector('#drops tr[data-reason="completed"]');
