@@ -51,17 +51,32 @@ void service_take_health(void *arg, size_t backend, bool is_up, const char *reas
 	service_publish_soon(service);
 }
 
-// What time brings, and what health does not say: that a backend was never up.
+// What health does not say: that a backend was never up. Returns whether that is news for the data
+// path.
+static bool judge(struct service *service, uint32_t backend)
+{
+	char subject[EVENT_SUBJECT_MAX];
+	struct health_report report;
+	if (!health_is_known(service->health, backend) ||
+	    registry_is_judged(service->registry, backend))
+		return false;
+	health_describe(service->health, backend, &report);
+	if (!report.is_up)
+		events_add(service->events, EVENT_HEALTH, LOG_WARN,
+			   service_subject(registry_backend(service->registry, backend), subject),
+			   "down from the start: %s", report.reason);
+	return registry_set_judged(service->registry, backend);
+}
+
+// What time brings.
 void service_on_tending(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
 	struct service *service = arg;
 	bool is_news = slow_start_step(service->slow_start, clock_now_ns());
-	for (uint32_t i = 0; i < registry_n_backends(service->registry); i++) {
-		if (health_is_known(service->health, i))
-			is_news |= registry_set_judged(service->registry, i);
-	}
+	for (uint32_t i = 0; i < registry_n_backends(service->registry); i++)
+		is_news |= judge(service, i);
 	if (is_news)
 		service_publish_soon(service);
 }

@@ -60,3 +60,8 @@ bool registry_set_judged(struct registry *registry, uint32_t backend)
 	control->is_judged = true;
 	return registry_judge_pool(registry, registry->backends[backend].pool);
 }
+
+bool registry_is_judged(const struct registry *registry, uint32_t backend)
+{
+	return registry->controls[backend].is_judged;
+}

@@ -65,10 +65,12 @@ static const char *admin_of(const struct snapshot_backend *state)
 	return is_removed(state->state) ? "removed" : names[state->admin];
 }
 
-// As health found it, whatever an operator has said.
-static const char *health_of(const struct backend_view *view, bool is_healthy)
+// As health found it, whatever an operator has said. One that was never up, the data path does not
+// know; its checks may have failed often enough all the same.
+static const char *health_of(const struct backend_view *view, const struct health_report *report,
+			     bool is_healthy)
 {
-	if (!view->state->is_known)
+	if (!view->state->is_known && (report->is_up || !report->is_known))
 		return "unknown";
 	if (!is_healthy)
 		return "down";
@@ -81,7 +83,7 @@ static void describe_health(const struct api_source *source, uint32_t number,
 	struct health_report report;
 	bool is_healthy = registry_is_healthy(source->registry, number);
 	health_describe(source->health, number, &report);
-	view->health = health_of(view, is_healthy);
+	view->health = health_of(view, &report, is_healthy);
 	view->since_ms = report.since_ms ? report.since_ms : source->started_ms;
 	view->reason = report.reason;
 	if (report.is_up && !is_healthy)

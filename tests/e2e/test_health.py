@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from harness import config, dsr_lab, http
+from harness import api, config, dsr_lab, http
 from harness.check_server import CheckServer
 from harness.config import UDP_PORT
 from harness.lab import VIP
@@ -46,6 +46,31 @@ def check_servers():
                 stack.callback(server.close)
             return found
         yield start
+
+
+# --- from the start ------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("mode", MODES)
+def test_one_that_was_never_up_is_down_and_not_unknown(make_lab, make_culvert, make_proxy, mode):
+    lab = make_lab()
+    lab.stop("b2")
+    culvert = make_proxy(lab) if mode == "proxy" else make_culvert(lab)
+    culvert.start(getattr(config, mode)(lab))
+    await_condition(lambda: api.backend(culvert, "web/b2")["health"] == "down", "b2 is known to be down", 20)
+    found = api.backend(culvert, "web/b2")
+    assert found["health_reason"] == "connect refused, 2 of 2 checks failed"
+    census = api.get(culvert, "/api/v1/status")["backends"]
+    assert (census["down"], census["unknown"]) == (1, 0)
+
+    def told():
+        return [event for event in api.get(culvert, "/api/v1/events")["events"] if event["subject"] == "web/b2"]
+
+    events = await_condition(told, "an event about it", 20)
+    assert [(event["level"], event["text"]) for event in events] == [
+        ("warn", f"down from the start: {found['health_reason']}")]
+    lab.start("b2")
+    await_condition(lambda: api.backend(culvert, "web/b2")["health"] == "up", "b2 is up", 20)
+    assert len(told()) == 2
 
 
 # --- HTTP ----------------------------------------------------------------------------------------

@@ -79,6 +79,8 @@ bool registry_set_known(struct registry *registry, uint32_t backend);
 // Health has found the backend down without its having been up: registry_set_up() was not called.
 // True when that was news for the data path.
 bool registry_set_judged(struct registry *registry, uint32_t backend);
+// Has health found out by now, either way?
+bool registry_is_judged(const struct registry *registry, uint32_t backend);
 // It is to get so many tenths less than its weight, 0 to 9. True when that was news.
 bool registry_hold_back(struct registry *registry, uint32_t backend, uint8_t tenths);
 
