@@ -18,10 +18,11 @@ const SVG = "http://www.w3.org/2000/svg";
 const NODE_MAX = 52; // pixels, of all ribbons at a node together
 const HAIR = 1.25;
 const GAP = 10;
+const HEADING = 26; // of the list, as high as that of the table
 
 // Nodes as near to where they are wanted as they get without touching each other.
 function place(nodes: HTMLElement[], wanted: number[]): void {
-	let free = 0;
+	let free = HEADING;
 	nodes.forEach((node, i) => {
 		const top = Math.max(free, wanted[i]! - node.offsetHeight / 2);
 		node.style.top = `${top}px`;
