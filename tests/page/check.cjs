@@ -26,6 +26,7 @@ async function enter(page) {
 	await page.goto(url);
 	for (const text of ["wrong", token]) {
 		await page.waitForFunction(() => document.activeElement.id === "token-text");
+		await page.waitForSelector("#token-refused", { state: text === token ? "visible" : "hidden" });
 		assert.ok(await page.isHidden("#main"));
 		await page.fill("#token-text", text);
 		const answer = page.waitForResponse("**/api/v1/stream");
@@ -128,11 +129,15 @@ async function manyServersStayReadable(browser, viewport) {
 		const answer = await (await route.fetch()).json();
 		const [first] = answer.backends;
 		answer.backends = Array.from({ length: 40 }, (_, i) => ({ ...first, name: `web/server-${i}`, server: `server-${i}` }));
+		Object.assign(answer.backends[0], { server: "w".repeat(64), address: "[fd00:0:1234:5678:9abc:def0:1234:5678]:8080" });
 		answer.pools[0].total = 40;
 		await route.fulfill({ json: answer });
 	});
 	await page.waitForFunction(() => document.querySelectorAll("tr.backend").length === 40);
-	await fits(page, "40 servers");
+	for (const width of viewport.width > 1000 ? [1440, 1280, 1201, 1000, 721] : [360, 320]) {
+		await page.setViewportSize({ ...viewport, width });
+		await fits(page, `40 servers, ${width} pixels`);
+	}
 	await page.waitForSelector("#filter");
 	await page.fill("#filter", "server-7");
 	await page.waitForFunction(() => document.querySelectorAll("tr.backend").length === 1);

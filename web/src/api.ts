@@ -14,6 +14,10 @@ export function setToken(token: string): void {
 	sessionStorage.setItem(TOKEN_KEY, token);
 }
 
+export function hasToken(): boolean {
+	return sessionStorage.getItem(TOKEN_KEY) !== null;
+}
+
 async function request(path: string, signal?: AbortSignal): Promise<Response> {
 	const token = sessionStorage.getItem(TOKEN_KEY);
 	const headers: Record<string, string> = token ? { Authorization: `Bearer ${token}` } : {};

@@ -73,6 +73,8 @@ export class BackendRow {
 		setText(this.#cells.word!, word);
 		setText(this.#button, backend.server);
 		setText(this.#cells.address!, backend.address);
+		this.#button.title = backend.server;
+		this.#cells.address!.title = backend.address;
 		setText(this.#cells.weight!, `${backend.weight.effective}${backend.weight.set === null ? "" : " set"}`);
 		this.#fillDetails();
 	}
@@ -98,9 +100,10 @@ export class BackendRow {
 
 	#fillDetails(): void {
 		if (this.rows[1].hidden) return;
-		const { address, health, health_reason, health_since, hop, weight, connections, state } = this.#backend;
+		const { name, address, health, health_reason, health_since, hop, weight, connections, state } = this.#backend;
 		const since = health_since ? ` since ${clock(health_since)} (${ago(health_since)})` : "";
 		const facts: [string, string][] = [
+			["Server", name],
 			["Address", address],
 			["Health", `${health}${since}${health_reason ? `: ${health_reason}` : ""}`],
 			["Asked to be", state],

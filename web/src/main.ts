@@ -2,7 +2,7 @@
 // Rates come by the stream; what changes seldom is asked for, at once when an event says that it has
 // changed.
 
-import { get, setToken, Stream, TokenWanted } from "./api.js";
+import { get, hasToken, setToken, Stream, TokenWanted } from "./api.js";
 import { Chart } from "./charts.js";
 import { byId, make, setData, setText } from "./dom.js";
 import { bytes, perSecond } from "./format.js";
@@ -55,6 +55,13 @@ function showTrouble(text: string | null): void {
 	box.replaceChildren(make("span", {}, text), retry);
 }
 
+// Nothing is told without the token.
+function lock(isLocked: boolean): void {
+	byId("token").hidden = !isLocked;
+	byId("main").hidden = isLocked;
+	document.body.classList.toggle("locked", isLocked);
+}
+
 async function ask(): Promise<void> {
 	if (!isLive || isPaused) return;
 	try {
@@ -89,8 +96,7 @@ async function begin(): Promise<void> {
 	isLive = true;
 	showLink("live", "live");
 	showTrouble(null);
-	byId("token").hidden = true;
-	byId("main").hidden = false;
+	lock(false);
 	askSoon();
 	events.set((await get<{ events: Happening[] }>("events?limit=100")).events);
 }
@@ -120,9 +126,9 @@ const stream = new Stream({
 	onTokenWanted() {
 		isLive = false;
 		showLink("lost", "token wanted");
-		byId("token").hidden = false;
-		byId("main").hidden = true;
-		byId("token-text").focus();
+		lock(true);
+		byId("token-refused").hidden = !hasToken();
+		byId<HTMLInputElement>("token-text").select();
 	},
 });
 
