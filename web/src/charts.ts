@@ -92,7 +92,7 @@ export class Chart {
 		this.#plot = new uPlot({
 			...this.#size(),
 			legend: { show: false },
-			padding: [8, 14, 0, 0],
+			padding: [8, 26, 0, 0],
 			cursor: { sync: { key: "culvert" }, y: false, points: { size: 7 }, drag: { x: false, y: false } },
 			hooks: { setCursor: [(plot) => this.#point(plot)] },
 			scales: {
