@@ -28,6 +28,8 @@ static const struct table_column columns[] = {
 	{"EXPIRES", TABLE_RIGHT}, {"IN", TABLE_RIGHT},    {"OUT", TABLE_RIGHT},
 	{"NAT", TABLE_LEFT},
 };
+static const char *const less_needed[] = {"NAT", "PROTO", "EXPIRES", "FRONTEND",
+					  "OUT", "IN",    "IDLE",    NULL};
 enum { N_COLUMNS = sizeof(columns) / sizeof(*columns) };
 
 static void add_duration(struct table *table, const json_t *flow, const char *path)
@@ -83,6 +85,7 @@ static int show(const struct ctl *ctl, const json_t *answer)
 	if (!table)
 		return CTL_NO;
 	json_array_foreach(flows, i, flow) add_row(table, flow);
+	table_fit(table, ctl->n_columns, less_needed);
 	bool is_good = table_print(table, stdout, ctl->has_color);
 	table_destroy(table);
 	print_sum(answer, json_array_size(flows));

@@ -22,6 +22,10 @@ static const struct table_column columns[] = {
 	{"IN", TABLE_RIGHT},    {"OUT", TABLE_RIGHT},    {"NOTE", TABLE_LEFT},
 };
 
+// For a narrow terminal: what can be looked up elsewhere goes first.
+static const char *const less_needed[] = {"TOTAL", "IN",  "OUT",     "FOR", "WEIGHT",
+					  "SHARE", "NOW", "ADDRESS", NULL};
+
 static void add_row(struct table *table, const json_t *backend)
 {
 	char note[NOTE_MAX];
@@ -94,6 +98,7 @@ static int print_table(const struct ctl *ctl, const json_t *answer, const char *
 			add_row(table, backend);
 	}
 	int code = CTL_OK;
+	table_fit(table, ctl->n_columns, less_needed);
 	if (pool && table_is_empty(table)) {
 		print_unknown(answer, pool);
 		code = CTL_NO;

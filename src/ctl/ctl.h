@@ -20,4 +20,5 @@ struct ctl {
 	uint32_t timeout_ms;     // for a whole answer
 	bool is_json;            // print what the server said, not a text made of it
 	bool has_color;
+	unsigned n_columns; // of the terminal that it prints to; 0: none
 };

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "ctl/usage.h"
@@ -28,12 +29,19 @@ static bool wants_color(void)
 	       strcmp(term, "dumb") != 0;
 }
 
+static unsigned terminal_columns(void)
+{
+	struct winsize size;
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct ctl ctl = {
 		.socket_path = default_socket(),
 		.timeout_ms = DEFAULT_TIMEOUT_MS,
 		.has_color = wants_color(),
+		.n_columns = terminal_columns(),
 	};
 	const struct command *command = NULL;
 	struct command_args args = {0};

@@ -8,7 +8,7 @@
 #include "ctl/field.h"
 #include "ctl/units.h"
 
-enum { CELLS_AT_FIRST = 64, GAP = 2 };
+enum { CELLS_AT_FIRST = 64, GAP = 2, HIDDEN_MAX = 256 };
 
 struct cell {
 	char *text; // owned, cleaned; NULL: empty
@@ -21,6 +21,7 @@ struct table {
 	struct cell *cells; // owned; row by row
 	size_t n_cells;
 	size_t n_room;
+	uint32_t hidden; // one bit for each column
 	bool is_short_of_memory;
 };
 
@@ -143,6 +144,67 @@ static int column_width(const struct table *table, size_t column)
 	return width;
 }
 
+// ---- a narrow terminal -------------------------------------------------------------------------
+
+static bool is_hidden(const struct table *table, size_t column)
+{
+	return table->hidden & UINT32_C(1) << column;
+}
+
+static bool is_among(const char *title, const char *const *titles)
+{
+	while (*titles && strcmp(*titles, title) != 0)
+		titles++;
+	return *titles != NULL;
+}
+
+static unsigned line_width(const struct table *table, const char *const *titles)
+{
+	int width = 0;
+	for (size_t i = 0; i < table->n_columns; i++) {
+		const char *title = table->columns[i].title;
+		bool may_wrap = i == table->n_columns - 1 && !is_among(title, titles);
+		if (!is_hidden(table, i))
+			width += GAP + (may_wrap ? paint_width(title) : column_width(table, i));
+	}
+	return (unsigned)(width > GAP ? width - GAP : 0);
+}
+
+static void hide(struct table *table, const char *title)
+{
+	for (size_t i = 0; i < table->n_columns; i++) {
+		if (strcmp(table->columns[i].title, title) == 0)
+			table->hidden |= UINT32_C(1) << i;
+	}
+}
+
+void table_fit(struct table *table, unsigned width, const char *const *titles)
+{
+	if (width == 0 || table->is_short_of_memory)
+		return;
+	for (const char *const *next = titles; *next && line_width(table, titles) > width; next++)
+		hide(table, *next);
+}
+
+static void print_hidden(const struct table *table, FILE *out, bool has_color)
+{
+	char text[HIDDEN_MAX] = "The terminal is too narrow for ";
+	bool is_first = true;
+	for (size_t i = 0; i < table->n_columns; i++) {
+		size_t used = strlen(text);
+		if (!is_hidden(table, i))
+			continue;
+		snprintf(text + used, sizeof(text) - used, "%s%s", is_first ? "" : ", ",
+			 table->columns[i].title);
+		is_first = false;
+	}
+	fputc('\n', out);
+	paint_print(out, has_color, PAINT_DIM, text);
+	fputc('\n', out);
+}
+
+// ---- printing ----------------------------------------------------------------------------------
+
 // Spaces are printed only before something, so that no line ends with them.
 static void print_cell(FILE *out, bool has_color, const struct cell *cell, int width,
 		       enum table_align align, int *pending)
@@ -165,6 +227,8 @@ static void print_titles(const struct table *table, const int *widths, FILE *out
 {
 	int pending = 0;
 	for (size_t i = 0; i < table->n_columns; i++) {
+		if (is_hidden(table, i))
+			continue;
 		char *title = paint_clean(table->columns[i].title);
 		struct cell cell = {title, PAINT_DIM};
 		print_cell(out, has_color, &cell, widths[i], table->columns[i].align, &pending);
@@ -187,11 +251,15 @@ bool table_print(const struct table *table, FILE *out, bool has_color)
 		print_titles(table, widths, out, has_color);
 	for (size_t row = 0; row < n_rows; row++) {
 		int pending = 0;
-		for (size_t i = 0; i < table->n_columns; i++)
-			print_cell(out, has_color, cell_at(table, row, i), widths[i],
-				   table->columns[i].align, &pending);
+		for (size_t i = 0; i < table->n_columns; i++) {
+			if (!is_hidden(table, i))
+				print_cell(out, has_color, cell_at(table, row, i), widths[i],
+					   table->columns[i].align, &pending);
+		}
 		fputc('\n', out);
 	}
+	if (table->hidden && n_rows > 0)
+		print_hidden(table, out, has_color);
 	free(widths);
 	return true;
 }

@@ -34,6 +34,11 @@ void table_share(struct table *table, const json_t *object, const char *path);
 void table_end_row(struct table *table);
 
 bool table_is_empty(const struct table *table);
+// Once it is filled: leave out columns, those whose `titles` (the last is NULL) come first at
+// first, until its lines have room in a terminal of `width`; 0: any. What is left out is told below
+// the table. Text in a last column that is not among the titles may be longer, and goes on in
+// another line.
+void table_fit(struct table *table, unsigned width, const char *const *titles);
 // Without its headings when it has no rows, or when the first column's is "". False: memory was
 // short while it was filled.
 bool table_print(const struct table *table, FILE *out, bool has_color);

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -165,6 +166,24 @@ def test_servers_of_one_pool(fake_api):
     assert (result.returncode, result.stdout) == (1, "")
     assert 'there is no pool "nix"' in result.stderr and "did you mean" not in result.stderr
     assert 'did you mean "mail"?' in fake_api.run("servers", "mial").stderr
+
+
+@pytest.mark.parametrize("command, columns, kept, gone", [
+    (["servers"], 200, "OUT", ""),
+    (["servers"], 80, "SHARE", "TOTAL, IN, OUT"),
+    (["servers"], 40, "HEALTH", "ADDRESS, FOR, WEIGHT, SHARE, NOW, TOTAL"),
+    (["flows"], 80, "STATE", "PROTO, NAT"),
+    (["flows"], 40, "SERVER", "PROTO, FRONTEND"),
+])
+def test_a_narrow_terminal_gets_the_columns_that_it_has_room_for(fake_api, make_terminal, command, columns, kept, gone):
+    fake_api.answers["GET /api/v1/backends"] = {"backends": [backend("b1"), backend("b2")]}
+    terminal = make_terminal(fake_api.command(*command), columns=columns, rows=50)
+    assert terminal.wait() == 0
+    text = terminal.raw.decode()
+    table, _, rest = re.sub("\033[^m]*m", "", text).replace("\r", "").partition("\n\n")
+    assert all(len(line) <= columns for line in table.splitlines()), table
+    assert kept in table.splitlines()[0].split()
+    assert ("The terminal is too narrow for" in rest) == bool(gone) and gone in rest, rest
 
 
 def test_servers_names_are_for_scripts(fake_api):

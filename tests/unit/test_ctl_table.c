@@ -159,3 +159,36 @@ Test(ctl_paint, without_utf8_only_ascii_is_printed)
 	cr_expect_str_eq(clean, "n??");
 	free(clean);
 }
+
+Test(ctl_table, a_narrow_terminal_gets_fewer_columns_and_is_told_which, .init = set_locale)
+{
+	static const char *const titles[] = {"COUNT", NULL};
+	static const struct {
+		unsigned width;
+		bool is_whole;
+	} cases[] = {{0, true}, {19, true}, {18, false}, {3, false}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct table *table = make_table();
+		table_text(table, PAINT_NONE, "a name");
+		table_text(table, PAINT_NONE, "12345");
+		table_text(table, PAINT_NONE, "that goes on and on");
+		table_end_row(table);
+		table_fit(table, cases[i].width, titles);
+		expect_text(table, cases[i].is_whole
+					   ? "NAME    COUNT  NOTE\n"
+					     "a name  12345  that goes on and on\n"
+					   : "NAME    NOTE\n"
+					     "a name  that goes on and on\n"
+					     "\nThe terminal is too narrow for COUNT\n");
+		table_destroy(table);
+	}
+}
+
+Test(ctl_table, without_rows_nothing_is_left_out, .init = set_locale)
+{
+	static const char *const titles[] = {"COUNT", NULL};
+	struct table *table = make_table();
+	table_fit(table, 5, titles);
+	expect_text(table, "");
+	table_destroy(table);
+}
