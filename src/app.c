@@ -144,7 +144,9 @@ int app_run(const struct app_options *options)
 {
 	struct config *config = NULL;
 	struct config_errors errors = {0};
-	if (config_load(options->config_path, &config, &errors)) {
+	const struct config_overrides *overrides = &options->overrides;
+	if (config_load_for(options->config_path, overrides->has_mode ? &overrides->mode : NULL,
+			    &config, &errors)) {
 		print_errors(&errors);
 		config_errors_fini(&errors);
 		return EXIT_CODE_USAGE;

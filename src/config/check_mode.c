@@ -5,6 +5,18 @@
 
 enum { OWN_PORTS_MIN = 256 };
 
+// These say whether the file has it, and it is no error that has been reported.
+static bool has_endpoint(const struct endpoint *endpoint)
+{
+	return endpoint->port_be != 0;
+}
+
+static const struct config_pool *pool_of(const struct config *config,
+					 const struct config_frontend *frontend)
+{
+	return frontend->pool < config->n_pools ? &config->pools[frontend->pool] : NULL;
+}
+
 static struct position frontend_position(const struct config_frontend *frontend)
 {
 	return (struct position){frontend->line, frontend->column};
@@ -29,7 +41,7 @@ static bool is_loopback(const struct ip_addr *addr)
 static bool listens_at(const struct config_frontend *frontend, const struct endpoint *endpoint)
 {
 	const struct ip_addr *addr = &frontend->endpoint.addr;
-	if (frontend->endpoint.port_be != endpoint->port_be)
+	if (!has_endpoint(endpoint) || frontend->endpoint.port_be != endpoint->port_be)
 		return false;
 	if (ip_addr_is_unspecified(addr))
 		return ip_addr_is_v4(addr) == ip_addr_is_v4(&endpoint->addr) &&
@@ -68,7 +80,7 @@ static void check_packet_frontend(const struct config_frontend *frontend, enum m
 {
 	char text[ENDPOINT_TEXT_MAX];
 	endpoint_format(&frontend->endpoint, text);
-	if (ip_addr_is_unspecified(&frontend->endpoint.addr))
+	if (has_endpoint(&frontend->endpoint) && ip_addr_is_unspecified(&frontend->endpoint.addr))
 		report_add(report, frontend_position(frontend),
 			   "listen_addr: %s stands for every address, and mode %s would capture "
 			   "what this host itself sends and receives; write the virtual address "
@@ -121,7 +133,8 @@ static void check_packet_family(const struct config_frontend *frontend,
 	for (size_t i = 0; i < pool->n_backends && !report->is_full; i++) {
 		const struct config_backend *backend = &pool->backends[i];
 		const struct ip_addr *addr = &backend->endpoint.addr;
-		if (backend->unix_path || ip_addr_is_v4(addr) == ip_addr_is_v4(listen))
+		if (!has_endpoint(&backend->endpoint) || // a path among them
+		    ip_addr_is_v4(addr) == ip_addr_is_v4(listen))
 			continue;
 		report_add(
 			report, frontend_position(frontend),
@@ -158,26 +171,39 @@ static void check_proxy(const struct config *config, struct report *report)
 {
 	for (size_t i = 0; i < config->n_frontends; i++) {
 		const struct config_frontend *frontend = &config->frontends[i];
+		const struct config_pool *pool = pool_of(config, frontend);
 		check_proxy_frontend(frontend, report);
-		check_proxy_circle(frontend, &config->pools[frontend->pool], report);
+		if (pool)
+			check_proxy_circle(frontend, pool, report);
 	}
+}
+
+static void check_packets(const struct config *config, enum mode mode, struct report *report)
+{
+	for (size_t i = 0; i < config->n_frontends; i++) {
+		const struct config_frontend *frontend = &config->frontends[i];
+		const struct config_pool *pool = pool_of(config, frontend);
+		check_packet_frontend(frontend, mode, report);
+		if (pool && has_endpoint(&frontend->endpoint))
+			check_packet_family(frontend, pool, mode, report);
+	}
+	for (size_t i = 0; i < config->n_pools; i++)
+		check_packet_pool(&config->pools[i], mode, report);
+}
+
+void check_mode_rest(const struct config *config, enum mode mode, struct report *report)
+{
+	if (mode == MODE_PROXY)
+		check_proxy(config, report);
+	else
+		check_packets(config, mode, report);
 }
 
 void check_mode_addresses(const struct config *config, enum mode mode, struct report *report)
 {
-	if (mode == MODE_PROXY) {
-		check_proxy(config, report);
-		return;
-	}
-	for (size_t i = 0; i < config->n_frontends; i++)
-		check_packet_frontend(&config->frontends[i], mode, report);
-	for (size_t i = 0; i < config->n_frontends; i++)
-		check_packet_family(&config->frontends[i],
-				    &config->pools[config->frontends[i].pool], mode, report);
+	check_mode_rest(config, mode, report);
 	for (size_t i = 0; mode == MODE_PASSTHROUGH && i < config->n_frontends; i++)
 		check_packet_snat(config, &config->frontends[i], report);
-	for (size_t i = 0; i < config->n_pools; i++)
-		check_packet_pool(&config->pools[i], mode, report);
 }
 
 void check_mode_nat_ports(const struct config *config, const struct local_ports *ports,

@@ -85,21 +85,43 @@ close_file:
 	return code;
 }
 
-int config_load(const char *path, struct config **config, struct config_errors *errors)
+// The bytes of the file, owned by the caller, or a finding that says why there are none.
+static int read_text(const char *path, char **bytes, struct config_text *text,
+		     struct config_errors *errors)
 {
 	struct err err = {0};
-	enum config_syntax syntax = SYNTAX_TOML;
-	char *text = NULL;
-	size_t length = 0;
-	int code = find_syntax(path, &syntax, &err);
+	*text = (struct config_text){.path = path, .syntax = SYNTAX_TOML};
+	int code = find_syntax(path, &text->syntax, &err);
 	if (code == 0)
-		code = read_file(path, &text, &length, &err);
+		code = read_file(path, bytes, &text->length, &err);
 	if (code == 0) {
-		code = config_parse(text, length, syntax, path, config, errors);
-		free(text);
-		return code;
+		text->text = *bytes;
+		return 0;
 	}
 	struct report report = {.errors = errors, .path = path};
 	report_add(&report, (struct position){0}, "%s", err.message);
+	return code;
+}
+
+int config_load(const char *path, struct config **config, struct config_errors *errors)
+{
+	char *bytes = NULL;
+	struct config_text text;
+	int code = read_text(path, &bytes, &text, errors);
+	if (code == 0)
+		code = config_parse(bytes, text.length, text.syntax, path, config, errors);
+	free(bytes);
+	return code;
+}
+
+int config_load_for(const char *path, const enum mode *mode, struct config **config,
+		    struct config_errors *errors)
+{
+	char *bytes = NULL;
+	struct config_text text;
+	int code = read_text(path, &bytes, &text, errors);
+	if (code == 0)
+		code = config_parse_for(&text, mode, config, errors);
+	free(bytes);
 	return code;
 }

@@ -92,7 +92,7 @@ static int run(const struct ctl *ctl, const struct command_args *args)
 	const char *wanted = args->values[MODE];
 	if (wanted && !parse_mode(wanted, &mode))
 		return usage_error(&check_command, "--mode takes proxy, passthrough or dsr");
-	int code = config_load(path, &config, &errors);
+	int code = config_load_for(path, wanted ? &mode : NULL, &config, &errors);
 	if (code == 0) {
 		if (!wanted && config->has_mode)
 			mode = config->mode;

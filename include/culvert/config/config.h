@@ -152,7 +152,7 @@ struct config_timeouts {
 };
 
 struct config_passthrough {
-	int workers;                          // count, or a WORKERS_* sentinel; default auto
+	int workers;           // count, or a WORKERS_* sentinel; default auto
 	uint32_t busy_poll_us; // how long to look for packets before sleeping; default 50; 0: never
 	uint32_t connection_tracker_capacity; // flows; default 1,048,576; at least 1
 	uint32_t stats_update_frequency_ms;   // file: seconds; default 5: totals, at level debug
@@ -262,6 +262,11 @@ struct config_errors {
 // and `errors`, zero-initialised by the caller, holds at least one finding (unless memory is short)
 // and about a hundred at most. Returns 0 or -errno. Called by: control.
 int config_load(const char *path, struct config **config, struct config_errors *errors);
+// The same for who goes on with config_check_mode(), in *mode or, when that is NULL, in the file's
+// or proxy. In a file that is refused, that mode's errors are found too, as far as what is broken
+// lets them: one round of mending is enough.
+int config_load_for(const char *path, const enum mode *mode, struct config **config,
+		    struct config_errors *errors);
 
 // The checks that depend on the mode finally chosen and on this host: a wildcard address where a
 // packet mode needs the VIP itself, a frontend and pool of different address families or protocols,
