@@ -7,6 +7,7 @@
 
 #include "ctl/field.h"
 #include "ctl/paint.h"
+#include "culvert/base/line.h"
 
 enum { HTTP_OK = 200, HTTP_BAD_REQUEST = 400, REAL_DIGITS = 15 };
 
@@ -49,6 +50,16 @@ int ask_print_json(const json_t *answer)
 	    putchar('\n') == EOF)
 		return CTL_NO;
 	return CTL_OK;
+}
+
+json_t *ask_text_json(const char *text)
+{
+	char *copy = strdup(text);
+	if (copy)
+		line_make_valid(copy);
+	json_t *string = json_string(copy);
+	free(copy);
+	return string;
 }
 
 int ask_refusal(const struct ctl *ctl, long status, const json_t *answer)

@@ -26,6 +26,8 @@ int ask_stream_failure(const struct ctl *ctl, int code, const struct err *err,
 
 // Print the answer as JSON. Returns CTL_OK, or CTL_NO when it could not be written.
 int ask_print_json(const json_t *answer);
+// A string for that of anything, such as the name of a file; JSON is UTF-8. NULL without memory.
+json_t *ask_text_json(const char *text);
 
 // The answer of GET `path`, printed as JSON or by `show`.
 int ask_show(const struct ctl *ctl, const char *path,

@@ -9,7 +9,6 @@
 #include "ctl/command.h"
 #include "ctl/paint.h"
 #include "ctl/usage.h"
-#include "culvert/base/line.h"
 #include "culvert/config/config.h"
 
 enum { MODE };
@@ -40,22 +39,11 @@ static void print_finding(const struct err *finding)
 	free(clean);
 }
 
-// A file may be called anything, and JSON is UTF-8.
-static json_t *text_json(const char *text)
-{
-	char *copy = strdup(text);
-	if (copy)
-		line_make_valid(copy);
-	json_t *string = json_string(copy);
-	free(copy);
-	return string;
-}
-
 static json_t *finding_json(const struct err *finding)
 {
-	json_t *file = finding->file ? text_json(finding->file) : json_null();
+	json_t *file = finding->file ? ask_text_json(finding->file) : json_null();
 	return json_pack("{s:o,s:i,s:i,s:o}", "file", file, "line", (int)finding->line, "column",
-			 (int)finding->column, "message", text_json(finding->message));
+			 (int)finding->column, "message", ask_text_json(finding->message));
 }
 
 static int print_json(const char *path, const char *mode, const struct config_errors *errors)
@@ -63,7 +51,7 @@ static int print_json(const char *path, const char *mode, const struct config_er
 	json_t *list = json_array();
 	for (size_t i = 0; i < errors->count; i++)
 		json_array_append_new(list, finding_json(&errors->list[i]));
-	json_t *report = json_pack("{s:o,s:b,s:s?,s:o}", "file", text_json(path), "ok",
+	json_t *report = json_pack("{s:o,s:b,s:s?,s:o}", "file", ask_text_json(path), "ok",
 				   errors->count == 0, "mode", mode, "errors", list);
 	int code = report ? ask_print_json(report) : CTL_NO;
 	json_decref(report);

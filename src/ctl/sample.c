@@ -145,6 +145,26 @@ static int to_file(const struct ctl *ctl, const struct sample *sample, struct si
 	return code;
 }
 
+static int tell(const struct sample *sample, uint64_t n_packets, FILE *out, const char *where)
+{
+	if (n_packets == 0)
+		fprintf(out, "No packet was dropped as %s within %ld s.\n", sample->reason,
+			sample->duration_s);
+	else
+		fprintf(out, "%llu packet%s dropped as %s in %s\n", (unsigned long long)n_packets,
+			n_packets == 1 ? "" : "s", sample->reason, where);
+	return CTL_OK;
+}
+
+static int tell_json(const struct sample *sample, uint64_t n_packets)
+{
+	json_t *object = json_pack("{s:s,s:o,s:I}", "reason", sample->reason, "file",
+				   ask_text_json(sample->file), "packets", (json_int_t)n_packets);
+	int code = object ? ask_print_json(object) : CTL_NO;
+	json_decref(object);
+	return code;
+}
+
 int sample_take(const struct ctl *ctl, const struct sample *sample)
 {
 	struct sink sink = {0};
@@ -153,13 +173,8 @@ int sample_take(const struct ctl *ctl, const struct sample *sample)
 	int code = is_stdout ? to_stdout(ctl, sample, &sink) : to_file(ctl, sample, &sink);
 	if (code != CTL_OK)
 		return code;
-	FILE *out = is_stdout ? stderr : stdout;
-	if (sink.n_packets == 0)
-		fprintf(out, "No packet was dropped as %s within %ld s.\n", sample->reason,
-			sample->duration_s);
-	else
-		fprintf(out, "%llu packet%s dropped as %s in %s\n",
-			(unsigned long long)sink.n_packets, sink.n_packets == 1 ? "" : "s",
-			sample->reason, is_stdout ? "standard output" : sample->file);
-	return CTL_OK;
+	if (is_stdout) // which is the capture
+		return tell(sample, sink.n_packets, stderr, "standard output");
+	return ctl->is_json ? tell_json(sample, sink.n_packets)
+			    : tell(sample, sink.n_packets, stdout, sample->file);
 }

@@ -251,6 +251,13 @@ def test_a_sample_is_a_file(fake_api, tmp_path):
     assert {"out.pcap", "api.sock"} == set(os.listdir(tmp_path))
 
 
+def test_what_a_sample_has_become_is_told_as_json(fake_api, tmp_path):
+    file = tmp_path / os.fsdecode(b"caf\xe9.pcap")
+    told = json.loads(fake_api.run("drops", "--sample=flow_table_full", file, "--json").stdout)
+    assert told == {"reason": "flow_table_full", "file": f"{tmp_path}/caf?.pcap", "packets": 3}
+    assert file.exists()
+
+
 def test_a_sample_may_go_through_a_pipe(fake_api):
     result = subprocess.run(fake_api.command("drops", "--sample=flow_table_full", "-"),
                             capture_output=True, check=False)
