@@ -174,12 +174,11 @@ Test(ctl_table, a_narrow_terminal_gets_fewer_columns_and_is_told_which, .init = 
 		table_text(table, PAINT_NONE, "that goes on and on");
 		table_end_row(table);
 		table_fit(table, cases[i].width, titles);
-		expect_text(table, cases[i].is_whole
-					   ? "NAME    COUNT  NOTE\n"
-					     "a name  12345  that goes on and on\n"
-					   : "NAME    NOTE\n"
-					     "a name  that goes on and on\n"
-					     "\nThe terminal is too narrow for COUNT\n");
+		expect_text(table, cases[i].is_whole ? "NAME    COUNT  NOTE\n"
+						       "a name  12345  that goes on and on\n"
+						     : "NAME    NOTE\n"
+						       "a name  that goes on and on\n"
+						       "\nThe terminal is too narrow for COUNT\n");
 		table_destroy(table);
 	}
 }
