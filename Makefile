@@ -30,7 +30,7 @@ V ?=
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
-PACKAGES := libpcap libmnl libnftables yaml-0.1 libevent jansson liburcu-qsbr liburcu-cds libxxhash libcap-ng
+PACKAGES := libpcap libmnl libnftables yaml-0.1 libevent jansson liburcu-qsbr liburcu-cds libxxhash libcap-ng libbpf
 # Recursive on purpose: a machine without the libraries must still be able to run `make deps`.
 PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS   = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
@@ -51,6 +51,7 @@ LIBS         = $(PKG_LIBS) -lnet -lstdc++ -lm
 include mk/build.mk
 include mk/web.mk
 include mk/tc.mk
+include mk/bpf.mk
 include mk/deps.mk
 include mk/test.mk
 include mk/fuzz.mk

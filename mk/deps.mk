@@ -2,6 +2,7 @@
 
 DEPS := gcc g++ make pkg-config libpcap-dev libnet1-dev libmnl-dev libnftables-dev libyaml-dev \
 	libtomlplusplus-dev libevent-dev libjansson-dev liburcu-dev libxxhash-dev libcap-ng-dev \
+	libbpf-dev clang \
 	libcurl4-openssl-dev libncurses-dev nodejs npm iproute2 nftables iptables nginx curl
 
 # For the method bpf of tc/dsr-egress.sh, on backends: the first two build its program, the last runs it.

@@ -218,7 +218,7 @@ static int open_engine(struct packet_mode *self, const struct io_link *links,
 {
 	struct engine_params params = {
 		.config = self->config,
-		.driver = &io_afpacket,
+		.driver = self->config->passthrough.io == IO_XDP ? &io_afxdp : &io_afpacket,
 		.links = links,
 		.n_links = self->topology.n_links,
 		.registry = self->service.registry,
@@ -270,7 +270,9 @@ static int open_packet_path(struct packet_mode *self, struct err *err)
 		snapshot_destroy(snapshot);
 		return code;
 	}
-	code = open_flow_log(self, err);
+	code = shield_tell_scope(&self->shield, snapshot, err);
+	if (!code)
+		code = open_flow_log(self, err);
 	return code ? code : engine_start(self->engine, err);
 }
 

@@ -27,6 +27,30 @@ static int set_filter(struct shield *shield, const struct cover *cover, struct e
 	return code;
 }
 
+static int set_scope(struct shield *shield, const struct cover *cover,
+		     const struct snapshot *snapshot, struct err *err)
+{
+	struct io_scope scope = {.vips = cover->vips, .n_vips = cover->n_vips};
+	// Backends answer clients, not us.
+	if (shield->topology->config->mode != MODE_DSR) {
+		scope.backends = cover->backends;
+		scope.n_backends = cover->n_backends;
+		scope.own = snapshot->snats;
+		scope.n_own = snapshot->n_snats;
+		scope.nat_port_min = snapshot->nat_port_min;
+		scope.nat_port_max = snapshot->nat_port_max;
+	}
+	int code = engine_set_scope(shield->engine, &scope, err);
+	if (!code)
+		shield->n_own = snapshot->n_snats;
+	return code;
+}
+
+int shield_tell_scope(struct shield *shield, const struct snapshot *snapshot, struct err *err)
+{
+	return set_scope(shield, &shield->cover, snapshot, err);
+}
+
 // Filter and firewall for another cover, which is taken over. On failure the one before counts.
 static int set_cover(struct shield *shield, struct cover *cover, const struct snapshot *snapshot,
 		     struct err *err)
@@ -34,6 +58,8 @@ static int set_cover(struct shield *shield, struct cover *cover, const struct sn
 	int code = set_filter(shield, cover, err);
 	if (!code)
 		code = guard_update(&shield->guard, shield->topology, cover, snapshot, err);
+	if (!code)
+		code = set_scope(shield, cover, snapshot, err);
 	if (code) {
 		cover_fini(cover);
 		return code;
@@ -50,7 +76,7 @@ int shield_widen(struct shield *shield, const struct snapshot *snapshot, struct 
 		return err_set(err, -ENOMEM, "not enough memory for firewall rules");
 	bool is_wider = wide.n_vips > shield->cover.n_vips ||
 			wide.n_backends > shield->cover.n_backends ||
-			guard_lacks(&shield->guard, snapshot);
+			guard_lacks(&shield->guard, snapshot) || shield->n_own != snapshot->n_snats;
 	if (is_wider)
 		return set_cover(shield, &wide, snapshot, err);
 	cover_fini(&wide);

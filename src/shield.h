@@ -13,6 +13,7 @@ struct shield {
 	struct engine *engine;           // borrowed; to be set before the first shield_widen()
 	struct cover cover;              // of the filter and the guard
 	struct guard guard;
+	uint32_t n_own; // source addresses that the engine's scope knows
 };
 
 // Before there is an engine. A failure leaves what shield_close() undoes.
@@ -22,6 +23,9 @@ void shield_close(struct shield *shield);
 
 // The filter for capturing what is covered: for free(), or NULL when memory is short.
 char *shield_make_filter(const struct shield *shield);
+
+// The engine's scope, for the first time: whose packets may come by a shorter way. 0 or -errno.
+int shield_tell_scope(struct shield *shield, const struct snapshot *snapshot, struct err *err);
 
 // Before the snapshot is published: what it serves for the first time is kept from the kernel. 0 or
 // -errno; then the cover is as it was.

@@ -106,6 +106,12 @@ static const struct schema_choice mss_clamps[] = {
 	{NULL, 0},
 };
 
+static const struct schema_choice io_kinds[] = {
+	{"afpacket", IO_AFPACKET},
+	{"xdp", IO_XDP},
+	{NULL, 0},
+};
+
 static const struct schema_choice no_path[] = {
 	{"off", 0},
 	{NULL, 0},
@@ -258,6 +264,8 @@ static const struct schema_key passthrough_keys[] = {
 	{"interfaces", SCHEMA_LINK, .is_list = true,
 	 ARRAY(struct config, passthrough.interfaces, passthrough.n_interfaces,
 	       CONFIG_MAX_INTERFACES)},
+	{"io", SCHEMA_CHOICE, FIELD(struct config, passthrough.io), .choices = io_kinds,
+	 .fallback = "afpacket"},
 	{"maglev_table_size", SCHEMA_NUMBER, FIELD(struct config, passthrough.maglev_table_size),
 	 .min = 2, .max = MAGLEV_MAX, .fallback = "65537"},
 	{"mss_clamp", SCHEMA_NUMBER, FIELD(struct config, passthrough.mss_clamp), .min = MSS_MIN,

@@ -146,6 +146,8 @@ static int open_parts(struct engine *engine, const struct engine_params *params,
 		code = params->driver->open(&engine->io, params->links, params->n_links, err);
 	if (!code)
 		code = packet_pool_init(&engine->capture.pool, n_packets(engine), err);
+	engine->capture.pool.release = engine->driver->release;
+	engine->capture.pool.io = engine->io;
 	if (!code)
 		code = open_fragments(engine, params, err);
 	if (!code)
@@ -262,6 +264,12 @@ int engine_set_filter(struct engine *engine, const char *filter, struct err *err
 {
 	const struct io_driver *driver = engine->driver;
 	return driver->set_filter ? driver->set_filter(engine->io, filter, err) : 0;
+}
+
+int engine_set_scope(struct engine *engine, const struct io_scope *scope, struct err *err)
+{
+	const struct io_driver *driver = engine->driver;
+	return driver->set_scope ? driver->set_scope(engine->io, scope, err) : 0;
 }
 
 bool engine_is_finished(const struct engine *engine)

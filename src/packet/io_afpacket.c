@@ -20,6 +20,7 @@
 #include "culvert/packet/filter.h"
 #include "culvert/packet/io.h"
 #include "packet/afpacket_ring.h"
+#include "packet/io_afpacket.h"
 #include "packet/packet.h"
 
 enum {
@@ -277,6 +278,11 @@ static void afpacket_wait(struct io *io, int wake_fd, int timeout_ms)
 		if (fds[i].revents & POLLERR)
 			clear_error(fds[i].fd);
 	}
+}
+
+int io_afpacket_fd(const struct io *packet_sockets, uint32_t link)
+{
+	return packet_sockets->links[link].rx_fd;
 }
 
 // The device or the socket is full: give it a moment. True when another try may work.

@@ -59,6 +59,8 @@ uint32_t packet_pool_take(struct packet_pool *pool, struct packet **packets, uin
 
 void packet_pool_give_back(struct packet_pool *pool, struct packet *const *packets, uint32_t n)
 {
+	if (pool->release)
+		pool->release(pool->io, packets, n);
 	for (uint32_t i = n; i > 0; i--) {
 		struct packet *packet = packets[i - 1];
 		if (packet->train.headers)

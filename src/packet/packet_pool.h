@@ -5,9 +5,13 @@
 #pragma once
 
 #include "culvert/base/err.h"
+#include "culvert/packet/io.h"
 #include "packet/packet.h"
 
 struct packet_pool {
+	// Takes back what a driver has lent to packets: io.h; NULL: nothing is ever lent.
+	void (*release)(struct io *io, struct packet *const *packets, uint32_t n);
+	struct io *io;          // borrowed, for that
 	struct packet *packets; // owned
 	uint8_t *arena;         // owned, mapped
 	struct packet **free;   // owned

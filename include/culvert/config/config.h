@@ -151,6 +151,12 @@ struct config_timeouts {
 	uint32_t udp;             // both have [300: RFC 4787 REQ-5]
 };
 
+// How the packet modes receive and send.
+enum io_kind {
+	IO_AFPACKET, // packet sockets; default
+	IO_XDP,      // AF_XDP sockets beside them
+};
+
 struct config_passthrough {
 	int workers;           // count, or a WORKERS_* sentinel; default auto
 	uint32_t busy_poll_us; // how long to look for packets before sleeping; default 50; 0: never
@@ -164,6 +170,7 @@ struct config_passthrough {
 	unsigned nat_ports_column;
 	char **interfaces; // owned; none: found from the addresses of frontends and routes
 	size_t n_interfaces;
+	enum io_kind io;
 	uint32_t maglev_table_size; // a prime; default 65537
 	int mss_clamp;              // bytes, MSS_CLAMP_AUTO (default) or MSS_CLAMP_OFF; not in DSR
 	struct config_place mss_clamp_at;

@@ -46,6 +46,9 @@ void engine_publish(struct engine *engine, struct snapshot *snapshot);
 // Let another filter decide what comes in: io.h. 0 or -errno.
 int engine_set_filter(struct engine *engine, const char *filter, struct err *err);
 
+// Whose packets may come by a shorter way: io.h. 0 or -errno.
+int engine_set_scope(struct engine *engine, const struct io_scope *scope, struct err *err);
+
 // Have all links said that nothing will come again, and has all of it gone through?
 bool engine_is_finished(const struct engine *engine);
 

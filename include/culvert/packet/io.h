@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "culvert/base/err.h"
+#include "culvert/net/addr.h"
 
 struct io;
 struct packet;
@@ -17,6 +18,19 @@ struct io_link {
 	unsigned ifindex;
 	const char *filter;   // pcap filter expression; NULL: every frame
 	const char *write_to; // io_pcap: the capture file to write
+};
+
+// Whose packets are surely culvert's, but for fragments and ICMP errors. Borrowed for a call.
+struct io_scope {
+	const struct endpoint *vips; // clients send to one of these
+	size_t n_vips;
+	// Replies come from one of these to an address of ours and a port of the NAT range.
+	const struct endpoint *backends;
+	size_t n_backends;
+	const struct ip_addr *own;
+	size_t n_own;
+	uint16_t nat_port_min; // host byte order, inclusive
+	uint16_t nat_port_max;
 };
 
 struct io_driver {
@@ -44,9 +58,19 @@ struct io_driver {
 	// have it. Called by: control.
 	int (*set_filter)(struct io *io, const char *filter, struct err *err);
 
+	// A hint whose packets to bring by a shorter way, after set_filter() for the same; others
+	// come as ever. NULL: there is one way only. 0 or -errno, likewise.
+	int (*set_scope)(struct io *io, const struct io_scope *scope, struct err *err);
+
+	// Take back what recv_burst() has lent to packets: their frames may lie in memory of the
+	// driver. Packets that have nothing of it are passed over. NULL: it lends nothing.
+	// Called by: the capturing thread.
+	void (*release)(struct io *io, struct packet *const *packets, uint32_t n);
+
 	// Frames that came in and could not be queued, since the start. Called by: control.
 	uint64_t (*kernel_drops)(struct io *io);
 };
 
 extern const struct io_driver io_afpacket; // packet sockets; needs CAP_NET_RAW
+extern const struct io_driver io_afxdp;    // AF_XDP sockets beside them; needs CAP_BPF as well
 extern const struct io_driver io_pcap;     // capture files, for tests, replay and benchmarks

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The XDP program of `io = "xdp"`, on each link that culvert captures on: plain packets of TCP and
+// UDP that are surely culvert's go to the AF_XDP socket of their queue. All others take the
+// kernel's way, where packet sockets see what else is culvert's: fragments, ICMP errors, headers
+// with options, frames with tags, frames too long for a chunk.
+//
+// Surely culvert's is what its firewall rules drop: from a client to a VIP, and from a backend to
+// an address of ours and a NAT port.
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "packet/xdp_parties.h"
+
+enum { FRAGMENT_V4 = 0x3fff, MAPPED_V4 = 0xffff };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, XDP_QUEUES_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} sockets SEC(".maps");
+
+// The value tells which of culvert's updates has named it last.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, XDP_PARTIES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct xdp_party);
+	__type(value, __u32);
+} parties SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct xdp_ports);
+} nat_ports SEC(".maps");
+
+const volatile struct xdp_limits limits;
+
+struct ports {
+	__be16 src;
+	__be16 dst;
+};
+
+// Of a packet without options, extension headers and fragments; the roles are still to be named.
+struct plain {
+	struct xdp_party src;
+	struct xdp_party dst;
+};
+
+static __always_inline bool is_known(struct xdp_party *party, enum xdp_role role)
+{
+	party->role = role;
+	return bpf_map_lookup_elem(&parties, party);
+}
+
+static __always_inline bool read_ports(struct plain *plain, void *at, void *end, __u8 proto)
+{
+	struct ports *ports = at;
+	if ((void *)(ports + 1) > end || (proto != IPPROTO_TCP && proto != IPPROTO_UDP))
+		return false;
+	plain->src.port_be = ports->src;
+	plain->dst.port_be = ports->dst;
+	plain->src.proto = plain->dst.proto = proto;
+	return true;
+}
+
+static __always_inline bool read_v4(struct plain *plain, struct iphdr *ip, void *end)
+{
+	if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl * 4 != sizeof(*ip) ||
+	    (ip->frag_off & bpf_htons(FRAGMENT_V4)))
+		return false;
+	plain->src.addr_be[2] = plain->dst.addr_be[2] = bpf_htonl(MAPPED_V4);
+	plain->src.addr_be[3] = ip->saddr;
+	plain->dst.addr_be[3] = ip->daddr;
+	return read_ports(plain, ip + 1, end, ip->protocol);
+}
+
+static __always_inline bool read_v6(struct plain *plain, struct ipv6hdr *ip, void *end)
+{
+	if ((void *)(ip + 1) > end || ip->version != 6)
+		return false;
+	__builtin_memcpy(plain->src.addr_be, &ip->saddr, sizeof(ip->saddr));
+	__builtin_memcpy(plain->dst.addr_be, &ip->daddr, sizeof(ip->daddr));
+	return read_ports(plain, ip + 1, end, ip->nexthdr);
+}
+
+static __always_inline bool read_plain(struct plain *plain, struct ethhdr *eth, void *end)
+{
+	if ((void *)(eth + 1) > end)
+		return false;
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		return read_v4(plain, (struct iphdr *)(eth + 1), end);
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+		return read_v6(plain, (struct ipv6hdr *)(eth + 1), end);
+	return false;
+}
+
+static __always_inline bool is_reply(struct plain *plain)
+{
+	__u32 zero = 0;
+	struct xdp_ports *range = bpf_map_lookup_elem(&nat_ports, &zero);
+	__u16 port = bpf_ntohs(plain->dst.port_be);
+	if (!range || port < range->min || port > range->max ||
+	    !is_known(&plain->src, XDP_ROLE_BACKEND))
+		return false;
+	struct xdp_party own = plain->dst;
+	own.port_be = 0;
+	own.proto = 0;
+	return is_known(&own, XDP_ROLE_OWN);
+}
+
+SEC("xdp")
+int redirect(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+	struct plain plain = {};
+	if (end - data > limits.frame_max || !read_plain(&plain, data, end))
+		return XDP_PASS;
+	if (!is_reply(&plain) && !is_known(&plain.dst, XDP_ROLE_VIP))
+		return XDP_PASS;
+	// Passed when the queue has no socket.
+	return bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS);
+}
+
+const char _license[] SEC("license") = "Apache-2.0";

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The XDP program of a link (bpf/redirect.bpf.c): loaded, attached by a BPF link that vanishes with
+// this process however it ends, and told whose packets it takes.
+// Called by: control.
+#pragma once
+
+#include <stdbool.h>
+
+#include "culvert/base/err.h"
+#include "culvert/packet/io.h"
+#include "packet/xdp_parties.h"
+
+struct bpf_object;
+
+struct xdp_program {
+	struct bpf_object *object; // owned
+	int fd;                    // owned by `object`, as the next
+	int sockets_fd;
+	int parties_fd;
+	int nat_ports_fd;
+	int link_fd; // owned; -1: not attached
+	bool is_native;
+};
+
+// `first` (NULL: there is none) is a program that it shares its scope with. 0 or -errno.
+int xdp_program_load(struct xdp_program *program, const struct xdp_limits *limits,
+		     const struct xdp_program *first, struct err *err);
+// By the driver if that has XDP, else by the kernel in front of the rest of its stack. 0 or -errno.
+int xdp_program_attach(struct xdp_program *program, const struct io_link *link, struct err *err);
+// From now on `socket_fd` gets what comes in by a queue. 0 or -errno.
+int xdp_program_add_socket(struct xdp_program *program, uint32_t queue, int socket_fd,
+			   struct err *err);
+void xdp_program_close(struct xdp_program *program); // detaches; harmless when there is none
+
+// What this program and those that share its scope take from now on, without a moment in which they
+// do not take what they took before and after. `round` is another number each time. Who finds no
+// place is left out. 0 or -errno.
+int xdp_program_set_scope(const struct xdp_program *program, const struct io_scope *scope,
+			  uint32_t round, struct err *err);
