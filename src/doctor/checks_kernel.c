@@ -43,6 +43,21 @@ static void check_packet_socket(struct doctor *doctor)
 	doctor_fix(doctor, "modprobe af_packet");
 }
 
+static void check_xdp(struct doctor *doctor)
+{
+	if (doctor->config->passthrough.io != IO_XDP)
+		return;
+	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (fd >= 0) {
+		close(fd);
+		doctor_say(doctor, STATUS_OK, "AF_XDP", "the kernel has such sockets");
+		return;
+	}
+	doctor_say(doctor, STATUS_ERROR, "AF_XDP", "the kernel refuses such sockets: %s",
+		   strerrordesc_np(errno));
+	doctor_fix(doctor, "set [passthrough] io = \"afpacket\" in %s", doctor->config->path);
+}
+
 static void check_ingress(struct doctor *doctor)
 {
 	struct err err = {0};
@@ -66,6 +81,7 @@ void check_kernel(struct doctor *doctor)
 		return;
 	}
 	check_packet_socket(doctor);
+	check_xdp(doctor);
 	check_ingress(doctor);
 }
 

@@ -92,6 +92,12 @@ void check_capabilities(struct doctor *doctor)
 		check_low_ports(doctor);
 		return;
 	}
+	if (config->passthrough.io == IO_XDP && !doctor_has_capability(doctor, CAP_BPF)) {
+		doctor_say(doctor, STATUS_ERROR, "",
+			   "CAP_BPF is missing, which io = \"xdp\" needs");
+		doctor_fix(doctor, "sudo culvert --%s --config=%s # or run it by the systemd unit",
+			   mode_name(config->mode), config->path);
+	}
 	if (has_raw && has_admin) {
 		doctor_say(doctor, STATUS_OK, "", "CAP_NET_RAW and CAP_NET_ADMIN are there");
 		return;

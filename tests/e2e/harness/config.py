@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configurations for culvert, as dictionaries and as TOML."""
 
+import os
+
 from .lab import VIP, VIPS, endpoint
 
 STATS_PORT = 9000
@@ -76,6 +78,14 @@ def dsr(lab, method="nat", **overrides):
     config["mode"] = "dsr"
     config["dsr"] = {"method": method, **config.get("dsr", {})}
     return config
+
+
+def with_io(config):
+    """The configuration with the driver that the environment variable IO names, unless it names one."""
+    io = os.environ.get("IO")
+    if not io or config.get("mode") not in ("passthrough", "dsr"):
+        return config
+    return {**config, "passthrough": {"io": io, **config.get("passthrough", {})}}
 
 
 def merge(target, source):
