@@ -34,11 +34,8 @@ static const struct needs packet_needs[] = {
 
 // The XDP program's map is changed by each reload.
 static const struct needs xdp_needs[] = {
-	{CAP_NET_ADMIN, true, true},
-	{CAP_NET_RAW, true, true},
-	{CAP_NET_BIND_SERVICE, true, true},
-	{CAP_BPF, true, true},
-	{0, false, false},
+	{CAP_NET_ADMIN, true, true}, {CAP_NET_RAW, true, true}, {CAP_NET_BIND_SERVICE, true, true},
+	{CAP_BPF, true, true},       {0, false, false},
 };
 
 // At start it removes the rules that DSR mode may have left.

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "culvert/net/sockaddr.h"
+#include "culvert/packet/io.h"
 #include "doctor/checks.h"
 
 enum {
@@ -56,6 +57,13 @@ static void check_link(struct doctor *doctor, const struct link_info *info)
 	} else if (!info->is_up) {
 		doctor_say(doctor, STATUS_ERROR, info->name, "it is down, or has no carrier");
 		doctor_fix(doctor, "ip link set dev %s up", info->name);
+	} else if (doctor->config->passthrough.io == IO_XDP && info->mtu > IO_XDP_MTU_MAX) {
+		doctor_say(doctor, STATUS_WARNING, info->name,
+			   "MTU %u: packets of more than %d bytes do not fit io = \"xdp\", and go "
+			   "by packet sockets",
+			   info->mtu, IO_XDP_MTU_MAX);
+		doctor_fix(doctor, "set [passthrough] io = \"afpacket\" in %s",
+			   doctor->config->path);
 	} else {
 		doctor_say(doctor, STATUS_OK, info->name, "up, MTU %u", info->mtu);
 	}

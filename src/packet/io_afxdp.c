@@ -26,15 +26,14 @@ enum {
 	MAX_LINKS = 16,
 	RING_SLOTS = 2048,      // of each ring
 	PACKETS_AT_WORK = 8192, // that may have a chunk between capture and transmit
-	KERNEL_HEADROOM = 256,  // what XDP has in front of a frame (XDP_PACKET_HEADROOM)
-	HEADROOM = KERNEL_HEADROOM + PACKET_HEADROOM,
-	CHUNK_BYTES = 2048,
-	LONG_CHUNK_BYTES = 4096, // the most that there is
-	REST_TURNS = 8,          // packet sockets have every such turn even if others do not rest
-	FILL_AT_ONCE = 64,       // chunks that are worth an update of the ring
-	FULL_WAIT_MS = 2,        // how long a send waits for a full device before it drops
-	BACKLOG_WAIT_MS = 5,     // how long what could not be sent yet waits
+	REST_TURNS = 8,         // packet sockets have every such turn even if others do not rest
+	FILL_AT_ONCE = 64,      // chunks that are worth an update of the ring
+	FULL_WAIT_MS = 2,       // how long a send waits for a full device before it drops
+	BACKLOG_WAIT_MS = 5,    // how long what could not be sent yet waits
 };
+
+_Static_assert(XDP_HEADROOM == 256 + PACKET_HEADROOM, "what the kernel leaves free");
+_Static_assert(ETH_HEADER_LEN + IO_XDP_MTU_MAX == XDP_LONG_FRAME_MAX, "as it is said");
 
 struct afxdp_link {
 	struct xdp_device device;
@@ -127,7 +126,7 @@ static uint32_t chunk_bytes_of(const struct io *io)
 		uint32_t mtu = io->links[i].device.mtu;
 		longest = mtu > longest ? mtu : longest;
 	}
-	return HEADROOM + ETH_HEADER_LEN + longest <= CHUNK_BYTES ? CHUNK_BYTES : LONG_CHUNK_BYTES;
+	return ETH_HEADER_LEN + longest <= XDP_FRAME_MAX ? XDP_CHUNK_BYTES : XDP_LONG_CHUNK_BYTES;
 }
 
 // No ring ever waits for chunks that lie in others.
@@ -143,9 +142,9 @@ static int open_chunks(struct io *io, struct err *err)
 static int open_program(struct io *io, uint32_t i, const struct io_link *from, struct err *err)
 {
 	struct afxdp_link *link = &io->links[i];
-	struct xdp_limits limits = {.frame_max = io->chunks.bytes - HEADROOM};
+	bool are_long = io->chunks.bytes == XDP_LONG_CHUNK_BYTES;
 	const struct xdp_program *first = i ? &io->links[0].program : NULL;
-	int code = xdp_program_load(&link->program, &limits, first, err);
+	int code = xdp_program_load(&link->program, are_long, first, err);
 	if (!code)
 		code = xdp_program_attach(&link->program, from, err);
 	if (!code)

@@ -17,7 +17,6 @@ enum {
 	L4_V6 = L3 + sizeof(struct ipv6hdr),
 	TCP_CHECK = 16, // where the checksum is in the header
 	UDP_CHECK = 6,
-	CHECK_END = TCP_CHECK + 2,
 };
 
 // What of a pseudo-header is not addresses.
@@ -26,11 +25,14 @@ static uint64_t add_tail(uint64_t sum, uint8_t proto, uint16_t l4_len)
 	return sum + htons(proto) + htons(l4_len);
 }
 
-// Marks the packet if its checksum is the sum.
-static void compare(struct packet *packet, uint16_t l4, uint8_t proto, uint64_t sum)
+// Marks the packet if its checksum is the sum. No local sender pads its frames.
+static void compare(struct packet *packet, uint16_t l4, uint8_t proto, uint64_t addresses)
 {
 	uint16_t at = proto == IPPROTO_TCP ? TCP_CHECK : UDP_CHECK;
 	uint16_t check;
+	if (packet->len < l4 + at + sizeof(check) || packet->len - l4 > UINT16_MAX)
+		return;
+	uint64_t sum = add_tail(addresses, proto, (uint16_t)(packet->len - l4));
 	memcpy(&check, packet->frame + l4 + at, sizeof(check));
 	if (check != csum_fold(sum))
 		return;
@@ -42,33 +44,34 @@ static void compare(struct packet *packet, uint16_t l4, uint8_t proto, uint64_t 
 static void recognise_v4(struct packet *packet)
 {
 	struct iphdr ip;
-	memcpy(&ip, packet->frame + L3, sizeof(ip));
-	if (packet->len < L4_V4 + CHECK_END || ip.ihl * 4U != sizeof(ip) ||
-	    (ip.protocol != IPPROTO_TCP && ip.protocol != IPPROTO_UDP))
+	if (packet->len < L4_V4)
 		return;
-	uint16_t l4_len = (uint16_t)(ntohs(ip.tot_len) - sizeof(ip));
-	uint64_t sum = csum_add_bytes(0, packet->frame + L3 + offsetof(struct iphdr, saddr),
-				      2 * sizeof(ip.saddr));
-	compare(packet, L4_V4, ip.protocol, add_tail(sum, ip.protocol, l4_len));
+	memcpy(&ip, packet->frame + L3, sizeof(ip));
+	if (ip.ihl * 4U != sizeof(ip) || (ip.protocol != IPPROTO_TCP && ip.protocol != IPPROTO_UDP))
+		return;
+	compare(packet, L4_V4, ip.protocol,
+		csum_add_bytes(0, packet->frame + L3 + offsetof(struct iphdr, saddr),
+			       2 * sizeof(ip.saddr)));
 }
 
 static void recognise_v6(struct packet *packet)
 {
 	struct ipv6hdr ip;
-	memcpy(&ip, packet->frame + L3, sizeof(ip));
-	if (packet->len < L4_V6 + CHECK_END ||
-	    (ip.nexthdr != IPPROTO_TCP && ip.nexthdr != IPPROTO_UDP))
+	if (packet->len < L4_V6)
 		return;
-	uint64_t sum = csum_add_bytes(0, packet->frame + L3 + offsetof(struct ipv6hdr, saddr),
-				      2 * sizeof(ip.saddr));
-	compare(packet, L4_V6, ip.nexthdr, add_tail(sum, ip.nexthdr, ntohs(ip.payload_len)));
+	memcpy(&ip, packet->frame + L3, sizeof(ip));
+	if (ip.nexthdr != IPPROTO_TCP && ip.nexthdr != IPPROTO_UDP)
+		return;
+	compare(packet, L4_V6, ip.nexthdr,
+		csum_add_bytes(0, packet->frame + L3 + offsetof(struct ipv6hdr, saddr),
+			       2 * sizeof(ip.saddr)));
 }
 
 void partial_recognise(struct packet *packet)
 {
 	uint16_t type_be;
 	packet->vnet = (struct virtio_net_hdr){0};
-	if (packet->len < L4_V4 + UDP_CHECK + sizeof(uint16_t))
+	if (packet->len < ETH_HEADER_LEN)
 		return;
 	memcpy(&type_be, packet->frame + offsetof(struct ethhdr, h_proto), sizeof(type_be));
 	if (type_be == htons(ETH_P_IP))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What culvert and its XDP program (bpf/redirect.bpf.c) have in common: the layouts of the
-// program's map and constants.
+// program's maps, and sizes.
 #pragma once
 
 #include <linux/types.h>
@@ -25,9 +25,14 @@ struct xdp_ports {
 	__u16 max;
 };
 
-// Constants of a program, set before it is loaded.
-struct xdp_limits {
-	__u32 frame_max; // bytes; longer frames do not fit a chunk
+// Memory that is shared with the kernel is in chunks; what XDP and culvert want free in front of a
+// frame is part of one. Longer frames than fit are left to packet sockets.
+enum {
+	XDP_HEADROOM = 256 + 64, // XDP_PACKET_HEADROOM of the kernel, PACKET_HEADROOM
+	XDP_CHUNK_BYTES = 2048,
+	XDP_LONG_CHUNK_BYTES = 4096, // the most that there is
+	XDP_FRAME_MAX = XDP_CHUNK_BYTES - XDP_HEADROOM,
+	XDP_LONG_FRAME_MAX = XDP_LONG_CHUNK_BYTES - XDP_HEADROOM,
 };
 
 enum {

@@ -11,7 +11,7 @@
 
 #include "culvert/base/log.h"
 
-enum { PRINT_MAX = 256 };
+enum { PRINT_MAX = 16384 };
 
 extern const char xdp_object_start[];
 extern const char xdp_object_end[];
@@ -20,12 +20,13 @@ extern const char xdp_object_end[];
 __attribute__((format(printf, 2, 0))) static int on_print(enum libbpf_print_level level,
 							  const char *format, va_list args)
 {
-	char line[PRINT_MAX];
+	char text[PRINT_MAX];
 	if (level == LIBBPF_DEBUG)
 		return 0;
-	vsnprintf(line, sizeof(line), format, args);
-	line[strcspn(line, "\n")] = '\0';
-	log_debug("xdp", "%s", line);
+	vsnprintf(text, sizeof(text), format, args);
+	char *rest = NULL;
+	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		log_debug("xdp", "%s", line);
 	return 0;
 }
 
@@ -36,11 +37,17 @@ static int share_map(const struct xdp_program *program, const char *name, int fd
 	return bpf_map__reuse_fd(bpf_object__find_map_by_name(program->object, name), fd);
 }
 
-static int prepare(const struct xdp_program *program, const struct xdp_limits *limits,
+// One program of the two is loaded.
+static int prepare(const struct xdp_program *program, const char *wanted,
 		   const struct xdp_program *first)
 {
-	struct bpf_map *constants = bpf_object__find_map_by_name(program->object, ".rodata");
-	int code = bpf_map__set_initial_value(constants, limits, sizeof(*limits));
+	struct bpf_program *each;
+	int code = 0;
+	bpf_object__for_each_program(each, program->object)
+	{
+		bool is_wanted = strcmp(bpf_program__name(each), wanted) == 0;
+		code = code ? code : bpf_program__set_autoload(each, is_wanted);
+	}
 	if (!code && first)
 		code = share_map(program, "parties", first->parties_fd);
 	if (!code && first)
@@ -57,18 +64,19 @@ static int load_failed(int code, struct err *err)
 	return err_sys(err, code, "cannot load the XDP program (log level debug says more)");
 }
 
-static void find_parts(struct xdp_program *program)
+static void find_parts(struct xdp_program *program, const char *name)
 {
 	struct bpf_object *object = program->object;
-	program->fd = bpf_program__fd(bpf_object__find_program_by_name(object, "redirect"));
+	program->fd = bpf_program__fd(bpf_object__find_program_by_name(object, name));
 	program->sockets_fd = bpf_object__find_map_fd_by_name(object, "sockets");
 	program->parties_fd = bpf_object__find_map_fd_by_name(object, "parties");
 	program->nat_ports_fd = bpf_object__find_map_fd_by_name(object, "nat_ports");
 }
 
-int xdp_program_load(struct xdp_program *program, const struct xdp_limits *limits,
+int xdp_program_load(struct xdp_program *program, bool are_chunks_long,
 		     const struct xdp_program *first, struct err *err)
 {
+	const char *name = are_chunks_long ? "redirect_long" : "redirect";
 	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "culvert");
 	*program = (struct xdp_program){.link_fd = -1};
 	libbpf_set_print(on_print);
@@ -77,14 +85,14 @@ int xdp_program_load(struct xdp_program *program, const struct xdp_limits *limit
 				     &options);
 	if (!program->object)
 		return load_failed(-errno, err);
-	int code = prepare(program, limits, first);
+	int code = prepare(program, name, first);
 	if (!code)
 		code = bpf_object__load(program->object);
 	if (code) {
 		xdp_program_close(program);
 		return load_failed(code, err);
 	}
-	find_parts(program);
+	find_parts(program, name);
 	return 0;
 }
 

@@ -22,8 +22,9 @@ struct xdp_program {
 	bool is_native;
 };
 
-// `first` (NULL: there is none) is a program that it shares its scope with. 0 or -errno.
-int xdp_program_load(struct xdp_program *program, const struct xdp_limits *limits,
+// For chunks of XDP_CHUNK_BYTES, or of XDP_LONG_CHUNK_BYTES. `first` (NULL: there is none) is a
+// program that it shares its scope with. 0 or -errno.
+int xdp_program_load(struct xdp_program *program, bool are_chunks_long,
 		     const struct xdp_program *first, struct err *err);
 // By the driver if that has XDP, else by the kernel in front of the rest of its stack. 0 or -errno.
 int xdp_program_attach(struct xdp_program *program, const struct io_link *link, struct err *err);

@@ -77,11 +77,15 @@ def setup_nft(place, service):
         """)
 
 
-def setup_null(place, service):
+def setup_null(place, service, extra=()):
     """All goes to one backend, whose address the frames do not name: it swallows them all the same."""
     swallow(place, "lb", service)
     return [PROGRAMS / "null_forwarder", "--in", "eth0", "--out", "eth0", "--to", place.mac("b1"), "--filter",
-            f"dst host {VIP} and {service.proto} dst port {service.port}"]
+            f"dst host {VIP} and {service.proto} dst port {service.port}", *extra]
+
+
+def setup_null_xdp(place, service):
+    return setup_null(place, service, ["--xdp", f"{VIP}:{service.port}/{service.proto}"])
 
 
 def swallow(place, host, service):
@@ -145,9 +149,9 @@ def packet_section(place, service, workers):
     return section
 
 
-def setup_passthrough(workers):
+def setup_passthrough(workers, io="afpacket"):
     def setup(place, service):
-        sections = packet_section(place, service, workers)
+        sections = packet_section(place, service, workers) + f'io = "{io}"\n'
         if service.is_flood:
             sources = FLOOD_SOURCES[:place.options.max_flows // FLOWS_PER_SOURCE + 1]
             for addr in sources:
@@ -181,6 +185,7 @@ ALL = [
     Contestant("direct", "direct, no balancer", PACKETS, no_setup),
     Contestant("nft", "kernel, nft DNAT", PACKETS, setup_nft, "nft"),
     Contestant("null", "null forwarder (limit of the I/O)", ("flood",), setup_null),
+    Contestant("null-xdp", "null forwarder over AF_XDP", ("flood",), setup_null_xdp),
     Contestant("haproxy", "HAProxy, mode tcp", ("http",), setup_haproxy, "haproxy"),
     Contestant("haproxy-splice", "HAProxy, splice", ("http",), setup_haproxy_splice, "haproxy"),
     Contestant("nginx", "nginx stream", ("http",), setup_nginx, "nginx"),
@@ -188,6 +193,8 @@ ALL = [
     Contestant("culvert-auto", "culvert passthrough, workers auto", (*PACKETS, "memory", "rest", "pressed"),
                setup_passthrough('"auto"'), is_culvert=True),
     Contestant("culvert-inline", "culvert passthrough, workers 0", PACKETS, setup_passthrough("0"), is_culvert=True),
+    Contestant("culvert-xdp", "culvert passthrough over AF_XDP, workers auto", PACKETS,
+               setup_passthrough('"auto"', "xdp"), is_culvert=True),
     Contestant("culvert-pipeline", "culvert passthrough, workers 1", (*PACKETS, "rest"), setup_passthrough("1"),
                is_culvert=True),
     Contestant("culvert-dsr-nat", "culvert DSR, method nat", (*PACKETS, "memory", "rest", "pressed"), setup_dsr_nat,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The least that a forwarder can do with culvert's own I/O: the same packet sockets and batches,
-// and nothing between them but new link addresses. What this forwards is what the driver lets
-// through. Runs until SIGINT or SIGTERM, then prints how many frames it has sent.
+// The least that a forwarder can do with culvert's own I/O: the same sockets and batches, and
+// nothing between them but new link addresses. What this forwards is what the driver lets through.
+// Runs until SIGINT or SIGTERM, then prints how many frames it has sent.
 #include <errno.h>
 #include <getopt.h>
 #include <net/if.h>
@@ -26,9 +26,12 @@ struct options {
 	const char *filter;
 	struct mac_addr to;
 	bool has_to;
+	const struct io_driver *driver;
+	struct endpoint taken; // by AF_XDP sockets
 };
 
 struct forwarder {
+	const struct io_driver *driver;
 	struct io *io;
 	uint32_t out; // the link that frames leave by
 	struct packet_pool pool;
@@ -87,13 +90,20 @@ static void open_forwarder(struct forwarder *forwarder, const struct options *op
 	struct io_link links[] = {link_of(options->in, options->filter),
 				  link_of(options->out, "less 0")};
 	bool is_one = strcmp(options->in, options->out) == 0;
-	*forwarder = (struct forwarder){.out = is_one ? LINK_IN : LINK_OUT,
+	struct io_scope scope = {.vips = &options->taken, .n_vips = 1};
+	const struct io_driver *driver = options->driver;
+	*forwarder = (struct forwarder){.driver = driver,
+					.out = is_one ? LINK_IN : LINK_OUT,
 					.from = mac_of(options->out),
 					.to = options->to};
-	if (io_afpacket.open(&forwarder->io, links, is_one ? 1 : 2, &err))
+	if (driver->open(&forwarder->io, links, is_one ? 1 : 2, &err))
+		give_up("cannot open", err.message);
+	if (driver->set_scope && driver->set_scope(forwarder->io, &scope, &err))
 		give_up("cannot open", err.message);
 	if (packet_pool_init(&forwarder->pool, N_PACKETS, &err))
 		give_up("cannot start", err.message);
+	forwarder->pool.release = driver->release;
+	forwarder->pool.io = forwarder->io;
 }
 
 static void readdress(const struct forwarder *forwarder, struct packet *packet)
@@ -108,11 +118,11 @@ static bool forward_burst(struct forwarder *forwarder)
 {
 	struct packet *packets[PACKET_BURST];
 	uint32_t n_taken = packet_pool_take(&forwarder->pool, packets, PACKET_BURST);
-	int received = io_afpacket.recv_burst(forwarder->io, LINK_IN, packets, n_taken);
+	int received = forwarder->driver->recv_burst(forwarder->io, LINK_IN, packets, n_taken);
 	uint32_t n = received > 0 ? (uint32_t)received : 0;
 	for (uint32_t i = 0; i < n; i++)
 		readdress(forwarder, packets[i]);
-	io_afpacket.send_burst(forwarder->io, forwarder->out, packets, n);
+	forwarder->driver->send_burst(forwarder->io, forwarder->out, packets, n);
 	for (uint32_t i = 0; i < n; i++)
 		forwarder->n_sent += packets[i]->verdict == VERDICT_FORWARDED;
 	packet_pool_give_back(&forwarder->pool, packets, n_taken);
@@ -123,16 +133,31 @@ static void run(struct forwarder *forwarder)
 {
 	while (!atomic_load_explicit(&is_stopping, memory_order_relaxed)) {
 		if (!forward_burst(forwarder))
-			io_afpacket.wait(forwarder->io, -1, WAIT_MS);
+			forwarder->driver->wait(forwarder->io, -1, WAIT_MS);
 	}
 }
 
 static void usage(FILE *out)
 {
 	fputs("Usage: null_forwarder --in DEV --out DEV --to MAC [--filter EXPRESSION]\n"
+	      "                      [--xdp ADDR:PORT/tcp|udp]\n"
 	      "Sends every frame that comes in by --in, and that the filter (as tcpdump's) lets\n"
-	      "through, out by --out to the link address --to.\n",
+	      "through, out by --out to the link address --to. With --xdp, packets to that\n"
+	      "address go by AF_XDP sockets.\n",
 	      out);
+}
+
+// "10.0.0.1:80/udp".
+static bool parse_taken(char *text, struct endpoint *endpoint)
+{
+	char *proto = strchr(text, '/');
+	if (!proto)
+		return false;
+	*proto++ = '\0';
+	if (!endpoint_parse(text, endpoint))
+		return false;
+	endpoint->proto = strcmp(proto, "udp") == 0 ? IPPROTO_UDP : IPPROTO_TCP;
+	return endpoint->proto == IPPROTO_UDP || strcmp(proto, "tcp") == 0;
 }
 
 static bool parse_option(int c, char *value, struct options *options)
@@ -150,6 +175,9 @@ static bool parse_option(int c, char *value, struct options *options)
 	case 't':
 		options->has_to = parse_mac(value, &options->to);
 		return options->has_to;
+	case 'x':
+		options->driver = &io_afxdp;
+		return parse_taken(value, &options->taken);
 	default:
 		return false;
 	}
@@ -161,9 +189,10 @@ int main(int argc, char **argv)
 					      {"out", required_argument, NULL, 'o'},
 					      {"to", required_argument, NULL, 't'},
 					      {"filter", required_argument, NULL, 'f'},
+					      {"xdp", required_argument, NULL, 'x'},
 					      {"help", no_argument, NULL, 'h'},
 					      {0}};
-	struct options options = {0};
+	struct options options = {.driver = &io_afpacket};
 	struct forwarder forwarder;
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		if (c == 'h') {
@@ -187,7 +216,7 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	run(&forwarder);
 	printf("%llu\n", (unsigned long long)forwarder.n_sent);
-	io_afpacket.close(forwarder.io);
+	forwarder.driver->close(forwarder.io);
 	packet_pool_fini(&forwarder.pool);
 	return 0;
 }

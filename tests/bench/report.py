@@ -36,7 +36,7 @@ section { break-inside: avoid }
 def kind_of(contestant):
     if contestant.is_culvert:
         return "ours"
-    return "limit" if contestant.name in ("direct", "null") else "theirs"
+    return "limit" if contestant.name in ("direct", "null", "null-xdp") else "theirs"
 
 
 def chart(results, row, metric):

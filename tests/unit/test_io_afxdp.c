@@ -427,10 +427,9 @@ Test(io_afxdp, what_cannot_be_opened_is_said_and_leaves_nothing)
 {
 	struct bench bench = {.peer = enter_lab(), .link = "va"};
 	struct xdp_program other;
-	struct xdp_limits limits = {.frame_max = 1000};
 	struct io_link link = {.name = "va", .ifindex = if_nametoindex("va")};
 	struct err err = {0};
-	cr_assert_eq(xdp_program_load(&other, &limits, NULL, &err), 0, "%s", err.message);
+	cr_assert_eq(xdp_program_load(&other, false, NULL, &err), 0, "%s", err.message);
 	cr_assert_eq(xdp_program_attach(&other, &link, &err), 0, "%s", err.message);
 	cr_expect_lt(open_driver(&bench, &err), 0);
 	cr_expect_not_null(strstr(err.message, "ip link set dev va xdp off"), "%s", err.message);

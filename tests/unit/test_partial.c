@@ -35,12 +35,13 @@ static struct packet packet_of(const struct frame_spec *spec, uint8_t *frame)
 
 static const uint8_t protos[] = {IPPROTO_TCP, IPPROTO_UDP};
 
-Test(partial, a_sum_that_waits_is_recognised_and_completed)
+static void assert_completed(uint32_t payload_len)
 {
 	static uint8_t frame[FRAME_MAX];
 	for (int is_v6 = 0; is_v6 < 2; is_v6++) {
 		for (size_t i = 0; i < sizeof(protos); i++) {
 			struct frame_spec spec = spec_of(is_v6, protos[i], SUM_PARTIAL);
+			spec.payload_len = payload_len;
 			struct packet packet = packet_of(&spec, frame);
 			partial_recognise(&packet);
 			cr_expect_eq(packet.vnet.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
@@ -52,6 +53,18 @@ Test(partial, a_sum_that_waits_is_recognised_and_completed)
 			cr_expect_eq(frame_transport_sum(frame, packet.len, false), SUM_RIGHT);
 		}
 	}
+}
+
+Test(partial, a_sum_that_waits_is_recognised_and_completed)
+{
+	assert_completed(101);
+	assert_completed(1000);
+}
+
+Test(partial, however_short_the_packet_is)
+{
+	for (uint32_t payload_len = 0; payload_len < 20; payload_len++)
+		assert_completed(payload_len);
 }
 
 Test(partial, what_is_complete_wrong_or_absent_stays)

@@ -19,7 +19,6 @@ enum {
 	BACKEND = 0x0a000065,
 	NAT_PORT = 33768,
 	NAT_PORT_MAX = 61000,
-	FRAME_MAX_TAKEN = 1728,
 };
 
 static const struct ip_addr v6_client = {{0xfd, [15] = 0x10}};
@@ -92,10 +91,9 @@ static void set_scope(uint32_t n_vips, uint32_t round)
 static void open_program(void)
 {
 	struct err err = {0};
-	struct xdp_limits limits = {.frame_max = FRAME_MAX_TAKEN};
 	if (!netns_enter())
 		cr_skip("needs root");
-	int code = xdp_program_load(&program, &limits, NULL, &err);
+	int code = xdp_program_load(&program, false, NULL, &err);
 	cr_assert_eq(code, 0, "%s", err.message);
 	socket_fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 	cr_assert_geq(socket_fd, 0);
@@ -207,7 +205,7 @@ Test(xdp_program, what_is_not_plain_is_left_to_packet_sockets)
 Test(xdp_program, a_frame_too_long_for_a_chunk_is_left_to_packet_sockets)
 {
 	struct frame_spec spec = request_v4();
-	spec.payload_len = FRAME_MAX_TAKEN - 54;
+	spec.payload_len = XDP_FRAME_MAX - 54;
 	cr_expect(takes(&spec));
 	spec.payload_len++;
 	cr_expect_not(takes(&spec));
@@ -253,12 +251,13 @@ Test(xdp_program, those_that_share_a_scope_take_the_same)
 {
 	struct err err = {0};
 	struct xdp_program first = program;
-	struct xdp_limits limits = {.frame_max = FRAME_MAX_TAKEN};
 	struct frame_spec spec = request_v4();
-	cr_assert_eq(xdp_program_load(&program, &limits, &first, &err), 0, "%s", err.message);
+	cr_assert_eq(xdp_program_load(&program, true, &first, &err), 0, "%s", err.message);
 	cr_expect_not(takes(&spec), "sockets are its own");
 	cr_assert_eq(xdp_program_add_socket(&program, 0, socket_fd, &err), 0);
 	cr_expect(takes(&spec));
+	spec.payload_len = XDP_LONG_FRAME_MAX - 54;
+	cr_expect(takes(&spec), "its chunks are longer");
 	xdp_program_close(&first);
 	cr_expect(takes(&spec));
 }

@@ -71,6 +71,9 @@ struct io_driver {
 	uint64_t (*kernel_drops)(struct io *io);
 };
 
+// The longest packets that AF_XDP sockets carry; others come by packet sockets.
+enum { IO_XDP_MTU_MAX = 3762 };
+
 extern const struct io_driver io_afpacket; // packet sockets; needs CAP_NET_RAW
 extern const struct io_driver io_afxdp;    // AF_XDP sockets beside them; needs CAP_BPF as well
 extern const struct io_driver io_pcap;     // capture files, for tests, replay and benchmarks
