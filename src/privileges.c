@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,10 +31,10 @@ static const struct needs packet_needs[] = {
 	{0, false, false},
 };
 
-// The XDP program's map is changed by each reload.
+// The XDP program's map is changed by each reload; memory that is shared with the kernel is locked.
 static const struct needs xdp_needs[] = {
-	{CAP_NET_ADMIN, true, true}, {CAP_NET_RAW, true, true}, {CAP_NET_BIND_SERVICE, true, true},
-	{CAP_BPF, true, true},       {0, false, false},
+	{CAP_NET_ADMIN, true, true}, {CAP_NET_RAW, true, true},  {CAP_NET_BIND_SERVICE, true, true},
+	{CAP_BPF, true, true},       {CAP_IPC_LOCK, true, true}, {0, false, false},
 };
 
 // At start it removes the rules that DSR mode may have left.
@@ -47,16 +46,11 @@ static const struct needs proxy_needs[] = {
 
 // ---- capabilities ------------------------------------------------------------------------------
 
-static bool is_xdp(const struct config *config)
-{
-	return config->mode != MODE_PROXY && config->passthrough.io == IO_XDP;
-}
-
 static const struct needs *needs_of(const struct config *config)
 {
 	if (config->mode == MODE_PROXY)
 		return proxy_needs;
-	return is_xdp(config) ? xdp_needs : packet_needs;
+	return config->passthrough.io == IO_XDP ? xdp_needs : packet_needs;
 }
 
 // The library's idea of this process becomes: those of the mode's that it has, and no other. The
@@ -137,14 +131,6 @@ static int change_user(const struct passwd *user, const struct config *config, s
 	return 0;
 }
 
-// Memory that is shared with the kernel stays where it is, and only root may have as much as it
-// likes of that.
-static void raise_memory_limit(void)
-{
-	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
-	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited); // whoever needs it says what is wrong
-}
-
 int privileges_enter(const char *user, const struct config *config, struct err *err)
 {
 	errno = 0;
@@ -159,8 +145,6 @@ int privileges_enter(const char *user, const struct config *config, struct err *
 		return err_set(err, -EPERM,
 			       "only root can become user %s; start it as root, or as %s", user,
 			       user);
-	if (is_xdp(config))
-		raise_memory_limit();
 	// Nothing that it may start can have more than it has.
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return err_sys(err, -errno, "cannot set no_new_privs");

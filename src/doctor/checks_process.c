@@ -92,9 +92,10 @@ void check_capabilities(struct doctor *doctor)
 		check_low_ports(doctor);
 		return;
 	}
-	if (config->passthrough.io == IO_XDP && !doctor_has_capability(doctor, CAP_BPF)) {
+	if (config->passthrough.io == IO_XDP && (!doctor_has_capability(doctor, CAP_BPF) ||
+						 !doctor_has_capability(doctor, CAP_IPC_LOCK))) {
 		doctor_say(doctor, STATUS_ERROR, "",
-			   "CAP_BPF is missing, which io = \"xdp\" needs");
+			   "CAP_BPF or CAP_IPC_LOCK is missing, which io = \"xdp\" needs");
 		doctor_fix(doctor, "sudo culvert --%s --config=%s # or run it by the systemd unit",
 			   mode_name(config->mode), config->path);
 	}

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -144,7 +143,7 @@ static int open_fd(const char *name, struct err *err)
 	return err_sys(err, code, "%s: cannot open an AF_XDP socket", name);
 }
 
-// The memory stays where it is, which is limited for those who are not root.
+// The memory stays where it is, which is limited for those without CAP_IPC_LOCK.
 static int register_memory(int fd, const struct xdp_memory *memory, struct err *err)
 {
 	struct xdp_umem_reg reg = {
@@ -153,16 +152,14 @@ static int register_memory(int fd, const struct xdp_memory *memory, struct err *
 		.chunk_size = memory->chunk_bytes,
 		.headroom = PACKET_HEADROOM,
 	};
-	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
-	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited); // as far as we may
 	if (setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)) == 0)
 		return 0;
 	int code = -errno;
 	if (code == -ENOBUFS)
 		return err_set(err, code,
 			       "AF_XDP locks %zu MiB of memory, which is more than this process "
-			       "may; raise the limit (LimitMEMLOCK=infinity in the systemd unit, "
-			       "ulimit -l unlimited)",
+			       "may; it needs CAP_IPC_LOCK (run as root, or by the systemd unit), "
+			       "or a higher limit (ulimit -l)",
 			       memory->bytes >> 20);
 	return err_sys(err, code, "cannot register %zu MiB of memory for AF_XDP",
 		       memory->bytes >> 20);
