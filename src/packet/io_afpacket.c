@@ -258,31 +258,30 @@ static int afpacket_recv_burst(struct io *io, uint32_t number, struct packet *co
 	return (int)n_taken;
 }
 
+struct pollfd io_afpacket_to_poll(const struct io *packet_sockets, uint32_t link)
+{
+	return (struct pollfd){.fd = packet_sockets->links[link].rx_fd, .events = POLLIN};
+}
+
 // The socket of a link that went down would go on to end every wait at once.
-static void clear_error(int fd)
+void io_afpacket_polled(const struct pollfd *polled)
 {
 	int error;
 	socklen_t len = sizeof(error);
-	(void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	if (polled->revents & POLLERR)
+		(void)getsockopt(polled->fd, SOL_SOCKET, SO_ERROR, &error, &len);
 }
 
 static void afpacket_wait(struct io *io, int wake_fd, int timeout_ms)
 {
 	struct pollfd fds[MAX_LINKS + 1];
 	for (uint32_t i = 0; i < io->n_links; i++)
-		fds[i] = (struct pollfd){.fd = io->links[i].rx_fd, .events = POLLIN};
+		fds[i] = io_afpacket_to_poll(io, i);
 	fds[io->n_links] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
 	if (poll(fds, io->n_links + 1, timeout_ms) <= 0)
 		return;
-	for (uint32_t i = 0; i < io->n_links; i++) {
-		if (fds[i].revents & POLLERR)
-			clear_error(fds[i].fd);
-	}
-}
-
-int io_afpacket_fd(const struct io *packet_sockets, uint32_t link)
-{
-	return packet_sockets->links[link].rx_fd;
+	for (uint32_t i = 0; i < io->n_links; i++)
+		io_afpacket_polled(&fds[i]);
 }
 
 // The device or the socket is full: give it a moment. True when another try may work.

@@ -26,7 +26,7 @@ enum {
 	MAX_LINKS = 16,
 	RING_SLOTS = 2048,      // of each ring
 	PACKETS_AT_WORK = 8192, // that may have a chunk between capture and transmit
-	REST_TURNS = 8,         // packet sockets have every such turn even if others do not rest
+	REST_TURNS = 8,         // packet sockets come first in every such turn
 	FILL_AT_ONCE = 64,      // chunks that are worth an update of the ring
 	FULL_WAIT_MS = 2,       // how long a send waits for a full device before it drops
 	BACKLOG_WAIT_MS = 5,    // how long what could not be sent yet waits
@@ -287,8 +287,8 @@ static int afxdp_recv_burst(struct io *io, uint32_t number, struct packet *const
 		received += receive(io, socket, packets + received, n - received);
 	}
 	link->next = (link->next + 1) % link->n_sockets;
-	if (received == 0 && !is_rests_turn)
-		received = receive_rest(io, number, packets, n);
+	if (received < n)
+		received += receive_rest(io, number, packets + received, n - received);
 	return (int)received;
 }
 
@@ -317,8 +317,7 @@ static void afxdp_wait(struct io *io, int wake_fd, int timeout_ms)
 	xdp_chunks_take_home(&io->chunks);
 	for (uint32_t i = 0; i < io->n_links; i++) {
 		struct afxdp_link *link = &io->links[i];
-		int fd = io_afpacket_fd(io->packet_sockets, i);
-		io->fds[n++] = (struct pollfd){.fd = fd, .events = POLLIN};
+		io->fds[n++] = io_afpacket_to_poll(io->packet_sockets, i);
 		for (uint32_t q = 0; q < link->n_sockets; q++) {
 			fill(io, &link->sockets[q]);
 			io->fds[n++] = (struct pollfd){.fd = link->sockets[q].fd, .events = POLLIN};
@@ -327,7 +326,10 @@ static void afxdp_wait(struct io *io, int wake_fd, int timeout_ms)
 	io->fds[n++] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
 	if (has_backlog(io) && (timeout_ms < 0 || timeout_ms > BACKLOG_WAIT_MS))
 		timeout_ms = BACKLOG_WAIT_MS;
-	(void)poll(io->fds, n, timeout_ms);
+	if (poll(io->fds, n, timeout_ms) <= 0)
+		return;
+	for (nfds_t i = 0; i < n; i++)
+		io_afpacket_polled(&io->fds[i]);
 }
 
 // ---- sending -----------------------------------------------------------------------------------
