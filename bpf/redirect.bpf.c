@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 // The XDP program of `io = "xdp"`, on each link that culvert captures on: plain packets of TCP and
 // UDP that are surely culvert's go to the AF_XDP socket of their queue. All others take the
 // kernel's way, where packet sockets see what else is culvert's: fragments, ICMP errors, headers
@@ -6,6 +6,9 @@
 //
 // Surely culvert's is what its firewall rules drop: from a client to a VIP, and from a backend to
 // an address of ours and a NAT port.
+//
+// Compiled twice: with SEES_TAGS it knows tags of VLANs that are not in the frame any more, which
+// not every kernel and driver can tell.
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -42,6 +45,11 @@ struct {
 	__type(key, __u32);
 	__type(value, struct xdp_ports);
 } nat_ports SEC(".maps");
+
+#ifdef SEES_TAGS
+// Of Linux 6.8 and later, for a program that is loaded for one device.
+extern int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *proto, __u16 *tci) __ksym;
+#endif
 
 struct ports {
 	__be16 src;
@@ -116,6 +124,20 @@ static __always_inline bool is_reply(struct plain *plain)
 	return is_known(&own, XDP_ROLE_OWN);
 }
 
+// Does hardware, or the veth pair's other end, say that it has taken the tag of a VLAN off? Tags of
+// priority alone count as well, and their frames go by packet sockets, where they are known.
+static __always_inline bool has_lost_tag(struct xdp_md *ctx)
+{
+#ifdef SEES_TAGS
+	__be16 proto;
+	__u16 tci;
+	return bpf_xdp_metadata_rx_vlan_tag(ctx, &proto, &tci) == 0;
+#else
+	(void)ctx;
+	return false;
+#endif
+}
+
 static __always_inline int redirect_to_socket(struct xdp_md *ctx, __u32 frame_max)
 {
 	void *data = (void *)(long)ctx->data;
@@ -124,6 +146,8 @@ static __always_inline int redirect_to_socket(struct xdp_md *ctx, __u32 frame_ma
 	if (data + frame_max < end || !read_plain(&plain, data, end))
 		return XDP_PASS;
 	if (!is_reply(&plain) && !is_known(&plain.dst, XDP_ROLE_VIP))
+		return XDP_PASS;
+	if (has_lost_tag(ctx))
 		return XDP_PASS;
 	// Passed when the queue has no socket.
 	return bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS);
@@ -143,4 +167,5 @@ int redirect_long(struct xdp_md *ctx)
 	return redirect_to_socket(ctx, XDP_LONG_FRAME_MAX);
 }
 
-const char _license[] SEC("license") = "Apache-2.0";
+// The kernel lets programs under this licence alone ask drivers about tags.
+const char _license[] SEC("license") = "GPL";

@@ -144,9 +144,7 @@ static int open_program(struct io *io, uint32_t i, const struct io_link *from, s
 	struct afxdp_link *link = &io->links[i];
 	bool are_long = io->chunks.bytes == XDP_LONG_CHUNK_BYTES;
 	const struct xdp_program *first = i ? &io->links[0].program : NULL;
-	int code = xdp_program_load(&link->program, are_long, first, err);
-	if (!code)
-		code = xdp_program_attach(&link->program, from, err);
+	int code = xdp_program_open(&link->program, from, are_long, first, err);
 	if (!code)
 		xdp_device_keep_tags(&link->device);
 	return code;

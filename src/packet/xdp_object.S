@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The compiled XDP program (bpf/redirect.bpf.c), from its first byte to the one behind its last.
+// The compiled XDP programs (bpf/redirect.bpf.c), each from its first byte to the one behind its last.
 
 #define TEXT(x)	 #x
 #define QUOTE(x) TEXT(x)
 
+#define OBJECT(symbol, file)                              \
+	.balign 8;                                        \
+	.global xdp_##symbol##_start;                     \
+	.global xdp_##symbol##_end;                       \
+	xdp_##symbol##_start : .incbin QUOTE(XDP_DIR/file);\
+	xdp_##symbol##_end:
+
 	.section .rodata
-	.balign 8
-	.global xdp_object_start
-	.global xdp_object_end
-xdp_object_start:
-	.incbin QUOTE(XDP_OBJECT)
-xdp_object_end:
+OBJECT(plain, redirect.bpf.o)
+OBJECT(tags, redirect_tags.bpf.o)
 
 	.section .note.GNU-stack,"",%progbits

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 // What culvert and its XDP program (bpf/redirect.bpf.c) have in common: the layouts of the
 // program's maps, and sizes.
 #pragma once

@@ -13,8 +13,14 @@
 
 enum { PRINT_MAX = 16384 };
 
-extern const char xdp_object_start[];
-extern const char xdp_object_end[];
+// bpf/redirect.bpf.c, compiled in two ways: xdp_object.S.
+extern const char xdp_plain_start[];
+extern const char xdp_plain_end[];
+extern const char xdp_tags_start[];
+extern const char xdp_tags_end[];
+
+// Of linux/bpf.h since Linux 6.3: the program may ask this one device about its frames.
+#define XDP_DEV_BOUND_ONLY (1U << 6)
 
 // What the library and the kernel's verifier have to say is for whoever looks for it.
 __attribute__((format(printf, 2, 0))) static int on_print(enum libbpf_print_level level,
@@ -30,6 +36,16 @@ __attribute__((format(printf, 2, 0))) static int on_print(enum libbpf_print_leve
 	return 0;
 }
 
+void xdp_program_close(struct xdp_program *program)
+{
+	if (!program->object)
+		return;
+	if (program->link_fd >= 0)
+		close(program->link_fd);
+	bpf_object__close(program->object);
+	*program = (struct xdp_program){.link_fd = -1};
+}
+
 // ---- loading -----------------------------------------------------------------------------------
 
 static int share_map(const struct xdp_program *program, const char *name, int fd)
@@ -37,17 +53,36 @@ static int share_map(const struct xdp_program *program, const char *name, int fd
 	return bpf_map__reuse_fd(bpf_object__find_map_by_name(program->object, name), fd);
 }
 
-// One program of the two is loaded.
-static int prepare(const struct xdp_program *program, const char *wanted,
-		   const struct xdp_program *first)
+// What is loaded of an object, and for whom.
+struct wanted {
+	const char *start;
+	const char *end;
+	const char *name;                // of the program; there is another one in the object
+	unsigned ifindex;                // of the only device that it is for; 0: any
+	const struct xdp_program *first; // shares its scope; NULL: nobody
+};
+
+static int choose(struct bpf_object *object, const struct wanted *wanted)
 {
 	struct bpf_program *each;
 	int code = 0;
-	bpf_object__for_each_program(each, program->object)
+	bpf_object__for_each_program(each, object)
 	{
-		bool is_wanted = strcmp(bpf_program__name(each), wanted) == 0;
-		code = code ? code : bpf_program__set_autoload(each, is_wanted);
+		bool is_wanted = strcmp(bpf_program__name(each), wanted->name) == 0;
+		if (!code)
+			code = bpf_program__set_autoload(each, is_wanted);
+		if (!code && wanted->ifindex) {
+			bpf_program__set_ifindex(each, wanted->ifindex);
+			code = bpf_program__set_flags(each, XDP_DEV_BOUND_ONLY);
+		}
 	}
+	return code;
+}
+
+static int prepare(const struct xdp_program *program, const struct wanted *wanted)
+{
+	const struct xdp_program *first = wanted->first;
+	int code = choose(program->object, wanted);
 	if (!code && first)
 		code = share_map(program, "parties", first->parties_fd);
 	if (!code && first)
@@ -73,37 +108,36 @@ static void find_parts(struct xdp_program *program, const char *name)
 	program->nat_ports_fd = bpf_object__find_map_fd_by_name(object, "nat_ports");
 }
 
-int xdp_program_load(struct xdp_program *program, bool are_chunks_long,
-		     const struct xdp_program *first, struct err *err)
+static int load(struct xdp_program *program, const struct wanted *wanted)
 {
-	const char *name = are_chunks_long ? "redirect_long" : "redirect";
 	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "culvert");
 	*program = (struct xdp_program){.link_fd = -1};
 	libbpf_set_print(on_print);
-	program->object =
-		bpf_object__open_mem(xdp_object_start, (size_t)(xdp_object_end - xdp_object_start),
-				     &options);
+	program->object = bpf_object__open_mem(wanted->start, (size_t)(wanted->end - wanted->start),
+					       &options);
 	if (!program->object)
-		return load_failed(-errno, err);
-	int code = prepare(program, name, first);
+		return -errno;
+	int code = prepare(program, wanted);
 	if (!code)
 		code = bpf_object__load(program->object);
-	if (code) {
+	if (code)
 		xdp_program_close(program);
-		return load_failed(code, err);
-	}
-	find_parts(program, name);
-	return 0;
+	else
+		find_parts(program, wanted->name);
+	return code;
 }
 
-void xdp_program_close(struct xdp_program *program)
+static const char *name_of(bool are_chunks_long)
 {
-	if (!program->object)
-		return;
-	if (program->link_fd >= 0)
-		close(program->link_fd);
-	bpf_object__close(program->object);
-	*program = (struct xdp_program){.link_fd = -1};
+	return are_chunks_long ? "redirect_long" : "redirect";
+}
+
+int xdp_program_load(struct xdp_program *program, bool are_chunks_long,
+		     const struct xdp_program *first, struct err *err)
+{
+	struct wanted wanted = {xdp_plain_start, xdp_plain_end, name_of(are_chunks_long), 0, first};
+	int code = load(program, &wanted);
+	return code ? load_failed(code, err) : 0;
 }
 
 // ---- attaching ---------------------------------------------------------------------------------
@@ -123,28 +157,66 @@ static bool is_taken(int code)
 	return code == -EBUSY || code == -EEXIST;
 }
 
-int xdp_program_attach(struct xdp_program *program, const struct io_link *link, struct err *err)
+static int attach_failed(int code, const char *name, struct err *err)
 {
-	int native = attach(program, link->ifindex, XDP_FLAGS_DRV_MODE);
-	int code = native;
-	program->is_native = native == 0;
-	if (native && !is_taken(native))
-		code = attach(program, link->ifindex, XDP_FLAGS_SKB_MODE);
 	if (is_taken(code))
 		return err_set(err, code,
 			       "%s has another XDP program; take it off (ip link set dev %s xdp "
 			       "off), or set io = \"afpacket\"",
-			       link->name, link->name);
+			       name, name);
+	return err_sys(err, code, "%s: cannot attach the XDP program", name);
+}
+
+// Some drivers tell of tags that are not in the frame any more, if the kernel knows to ask them.
+static int open_seeing_tags(struct xdp_program *program, const struct io_link *link,
+			    bool are_chunks_long, const struct xdp_program *first)
+{
+	struct wanted wanted = {xdp_tags_start, xdp_tags_end, name_of(are_chunks_long),
+				link->ifindex, first};
+	int code = load(program, &wanted);
 	if (code)
-		return err_sys(err, code, "%s: cannot attach the XDP program", link->name);
-	if (program->is_native)
-		log_info("xdp", "%s: by its driver", link->name);
-	else
+		return code;
+	code = attach(program, link->ifindex, XDP_FLAGS_DRV_MODE);
+	if (code)
+		xdp_program_close(program);
+	return code;
+}
+
+static int open_plain(struct xdp_program *program, const struct io_link *link, bool are_chunks_long,
+		      const struct xdp_program *first, struct err *err)
+{
+	int code = xdp_program_load(program, are_chunks_long, first, err);
+	if (code)
+		return code;
+	int native = attach(program, link->ifindex, XDP_FLAGS_DRV_MODE);
+	program->is_native = native == 0;
+	code = native;
+	if (native && !is_taken(native))
+		code = attach(program, link->ifindex, XDP_FLAGS_SKB_MODE);
+	if (code) {
+		xdp_program_close(program);
+		return attach_failed(code, link->name, err);
+	}
+	if (native)
 		log_warn("xdp",
 			 "%s: its driver cannot run the XDP program (%s), so the kernel does, "
 			 "generically; io = \"afpacket\" may be faster here",
 			 link->name, strerrordesc_np(-native));
 	return 0;
+}
+
+int xdp_program_open(struct xdp_program *program, const struct io_link *link, bool are_chunks_long,
+		     const struct xdp_program *first, struct err *err)
+{
+	int code = open_seeing_tags(program, link, are_chunks_long, first);
+	if (is_taken(code))
+		return attach_failed(code, link->name, err);
+	program->is_native = code == 0;
+	if (code)
+		code = open_plain(program, link, are_chunks_long, first, err);
+	if (!code && program->is_native)
+		log_info("xdp", "%s: by its driver", link->name);
+	return code;
 }
 
 int xdp_program_add_socket(struct xdp_program *program, uint32_t queue, int socket_fd,

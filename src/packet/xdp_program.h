@@ -22,12 +22,15 @@ struct xdp_program {
 	bool is_native;
 };
 
-// For chunks of XDP_CHUNK_BYTES, or of XDP_LONG_CHUNK_BYTES. `first` (NULL: there is none) is a
-// program that it shares its scope with. 0 or -errno.
+// Loaded, attached to the link, and said in the log: by its driver if that has XDP, else by the
+// kernel in front of the rest of its stack. For chunks of XDP_CHUNK_BYTES, or of
+// XDP_LONG_CHUNK_BYTES. `first` (NULL: there is none) is a program that it shares its scope with. 0
+// or -errno.
+int xdp_program_open(struct xdp_program *program, const struct io_link *link, bool are_chunks_long,
+		     const struct xdp_program *first, struct err *err);
+// Loaded alone.
 int xdp_program_load(struct xdp_program *program, bool are_chunks_long,
 		     const struct xdp_program *first, struct err *err);
-// By the driver if that has XDP, else by the kernel in front of the rest of its stack. 0 or -errno.
-int xdp_program_attach(struct xdp_program *program, const struct io_link *link, struct err *err);
 // From now on `socket_fd` gets what comes in by a queue. 0 or -errno.
 int xdp_program_add_socket(struct xdp_program *program, uint32_t queue, int socket_fd,
 			   struct err *err);

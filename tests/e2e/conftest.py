@@ -27,6 +27,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "smoke: the short subset, for the sanitizer builds")
     config.addinivalue_line("markers", "stress: floods and many flows")
     config.addinivalue_line("markers", "full: long; only with -m full or FULL=1")
+    config.addinivalue_line("markers", "packet_sockets(reason): cannot be as it is with IO=xdp")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     # A shell that starts this in the background ignores it, and all that is started here would.
@@ -38,6 +39,10 @@ def _interrupt(_number, _frame):
 
 
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        marker = item.get_closest_marker("packet_sockets")
+        if marker and os.environ.get("IO") == "xdp":
+            item.add_marker(pytest.mark.skip(reason=f"packet sockets only: {marker.args[0]}"))
     if "full" in config.option.markexpr or os.environ.get("FULL"):
         return
     left_out = fraction.left_out(items)

@@ -429,8 +429,7 @@ Test(io_afxdp, what_cannot_be_opened_is_said_and_leaves_nothing)
 	struct xdp_program other;
 	struct io_link link = {.name = "va", .ifindex = if_nametoindex("va")};
 	struct err err = {0};
-	cr_assert_eq(xdp_program_load(&other, false, NULL, &err), 0, "%s", err.message);
-	cr_assert_eq(xdp_program_attach(&other, &link, &err), 0, "%s", err.message);
+	cr_assert_eq(xdp_program_open(&other, &link, false, NULL, &err), 0, "%s", err.message);
 	cr_expect_lt(open_driver(&bench, &err), 0);
 	cr_expect_not_null(strstr(err.message, "ip link set dev va xdp off"), "%s", err.message);
 	xdp_program_close(&other);
