@@ -19,7 +19,8 @@ struct reload {
 	char *path;              // owned
 	struct config_watch *watch;
 	struct reload_last last;
-	int64_t loaded_ms; // 0: at the start
+	int64_t loaded_ms;  // 0: at the start
+	bool is_incomplete; // what was taken over last lacks something: RELOAD_FAILED
 };
 
 // ---- what is wrong -----------------------------------------------------------------------------
@@ -181,6 +182,7 @@ static void take_over(struct reload *reload, struct config *config, struct reloa
 	reload->loaded_ms = clock_wall_ms();
 	log_set_level(config->log_level);
 	int code = service_follow_config(reload->service, config, &err);
+	reload->is_incomplete = code != 0;
 	reload_plan_summary(&result->plan, result->summary, sizeof(result->summary));
 	if (!code)
 		return;
@@ -199,7 +201,7 @@ static void decide(struct reload *reload, struct config *config,
 	if (request->is_plan) {
 		result->outcome = RELOAD_PLANNED;
 		reload_plan_summary(&result->plan, result->summary, sizeof(result->summary));
-	} else if (result->plan.n_changes == 0) {
+	} else if (result->plan.n_changes == 0 && !reload->is_incomplete) {
 		result->outcome = RELOAD_UNCHANGED;
 		snprintf(result->summary, sizeof(result->summary), "nothing has changed");
 	} else {

@@ -277,6 +277,14 @@ static void come_sooner(struct check *check)
 		schedule(check);
 }
 
+// It is to be checked, and nothing would do it any more: the probe was dropped, or memory was short
+// at an earlier change.
+static bool is_idle(const struct check *check)
+{
+	return check->pool->health_check != HEALTH_NONE && !probe_is_under_way(&check->probe) &&
+	       !evtimer_pending(&check->timer, NULL);
+}
+
 int health_change(struct health *health, size_t slot, const struct config_pool *pool,
 		  const struct config_backend *backend, struct err *err)
 {
@@ -284,9 +292,8 @@ int health_change(struct health *health, size_t slot, const struct config_pool *
 	assert(slot < health->n_slots && check->pool);
 	bool is_same_kind = check->pool->health_check == pool->health_check;
 	bool is_shorter = pool->health_check_interval_ms < check->pool->health_check_interval_ms;
-	bool is_asking = probe_is_under_way(&check->probe);
 	// Were it dropped each time, reloads in quick succession would keep it from ever ending.
-	bool goes_on = is_asking && asks_the_same(check, pool, backend);
+	bool goes_on = probe_is_under_way(&check->probe) && asks_the_same(check, pool, backend);
 	// It has borrowed the old ones, and may ask what is no longer to be asked.
 	if (goes_on)
 		probe_follow(&check->probe, pool, backend);
@@ -298,7 +305,7 @@ int health_change(struct health *health, size_t slot, const struct config_pool *
 		return change_kind(check, err);
 	if (is_shorter)
 		come_sooner(check);
-	return is_asking && !goes_on ? ask_again(check, err) : 0;
+	return is_idle(check) ? ask_again(check, err) : 0;
 }
 
 void health_remove(struct health *health, size_t slot)

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// What becomes of a configuration file that changes, with a mode that does what a test wants.
+#include "reload.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "service.h"
+
+enum { PATH_MAX_BYTES = 128 };
+
+#define FRONTEND                                                                                   \
+	"[frontends.web]\nlisten_addr = \"127.0.0.1:8080\"\nbackend = \"web\"\n"                   \
+	"[backends.web]\nhealth_check = \"none\"\n"
+#define ONE "servers.one.addr = \"127.0.0.1:9001\"\n"
+#define TWO "servers.two.addr = \"127.0.0.1:9002\"\n"
+
+static const char one_server[] = FRONTEND ONE;
+static const char two_servers[] = FRONTEND ONE TWO;
+
+struct bench {
+	char directory[PATH_MAX_BYTES];
+	char path[PATH_MAX_BYTES + 16];
+	struct service service;
+	int follow_code;
+	unsigned n_followed;
+};
+
+// ---- a mode -------------------------------------------------------------------------------------
+
+static int publish(void *arg, struct snapshot *snapshot, struct err *err)
+{
+	(void)arg;
+	(void)err;
+	snapshot_destroy(snapshot);
+	return 0;
+}
+
+static uint64_t no_users(void *arg, uint32_t slot)
+{
+	(void)arg;
+	(void)slot;
+	return 0;
+}
+
+static void forget(void *arg, uint32_t slot)
+{
+	(void)arg;
+	(void)slot;
+}
+
+static int check_config(void *arg, const struct config *config, struct err *err)
+{
+	(void)arg;
+	(void)config;
+	(void)err;
+	return 0;
+}
+
+static int follow_config(void *arg, struct err *err)
+{
+	struct bench *bench = arg;
+	bench->n_followed++;
+	return bench->follow_code ? err_set(err, bench->follow_code, "memory is short") : 0;
+}
+
+static int gather(void *arg, struct stats *stats)
+{
+	(void)arg;
+	(void)stats;
+	return 0;
+}
+
+static const struct service_hooks hooks = {
+	.publish = publish,
+	.frontend_users = no_users,
+	.backend_users = no_users,
+	.forget_frontend = forget,
+	.forget_backend = forget,
+	.check_config = check_config,
+	.follow_config = follow_config,
+	.gather = gather,
+};
+
+// ---- the bench ----------------------------------------------------------------------------------
+
+static void write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "we");
+	cr_assert(file && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+static struct config *load(const char *path)
+{
+	struct config *config = NULL;
+	struct config_errors errors = {0};
+	cr_assert_eq(config_load(path, &config, &errors), 0, "%s",
+		     errors.count ? errors.list[0].message : "");
+	return config;
+}
+
+static void begin(struct bench *bench, const char *text)
+{
+	struct err err = {0};
+	*bench = (struct bench){.directory = "/tmp/reload-XXXXXX"};
+	cr_assert(mkdtemp(bench->directory));
+	snprintf(bench->path, sizeof(bench->path), "%s/culvert.toml", bench->directory);
+	write_file(bench->path, text);
+	struct service *service = &bench->service;
+	*service = (struct service){.config = load(bench->path), .hooks = &hooks, .arg = bench};
+	cr_assert_eq(service_open(service, 1, &err), 0, "%s", err.message);
+	cr_assert_eq(service_open_health(service, &err), 0, "%s", err.message);
+	cr_assert_eq(service_open_reload(service, &err), 0, "%s", err.message);
+}
+
+static void end(struct bench *bench)
+{
+	service_close_outward(&bench->service);
+	service_close(&bench->service);
+	unlink(bench->path);
+	rmdir(bench->directory);
+}
+
+static enum reload_outcome ask(struct bench *bench, const char *text)
+{
+	struct reload_result result;
+	const struct reload_request request = {.cause = RELOAD_BY_API, .max_disruption = -1};
+	write_file(bench->path, text);
+	reload_run(bench->service.reload, &request, &result);
+	enum reload_outcome outcome = result.outcome;
+	reload_result_fini(&result);
+	return outcome;
+}
+
+static uint32_t n_backends(const struct bench *bench)
+{
+	return config_n_backends(registry_config(bench->service.registry));
+}
+
+Test(reload, takes_over_what_has_changed_and_nothing_else)
+{
+	struct bench bench;
+	begin(&bench, one_server);
+	cr_expect_eq(ask(&bench, one_server), RELOAD_UNCHANGED);
+	cr_expect_eq(bench.n_followed, 0);
+	cr_expect_eq(ask(&bench, two_servers), RELOAD_OK);
+	cr_expect_eq(bench.n_followed, 1);
+	cr_expect_eq(n_backends(&bench), 2);
+	cr_expect_eq(ask(&bench, "nonsense"), RELOAD_REFUSED);
+	cr_expect_eq(n_backends(&bench), 2);
+	end(&bench);
+}
+
+// Nothing of it differs from what is in force, and yet something is missing.
+Test(reload, what_was_taken_over_in_part_is_taken_over_again)
+{
+	struct bench bench;
+	begin(&bench, one_server);
+	bench.follow_code = -ENOMEM;
+	cr_expect_eq(ask(&bench, two_servers), RELOAD_FAILED);
+	cr_expect_eq(ask(&bench, two_servers), RELOAD_FAILED);
+	bench.follow_code = 0;
+	cr_expect_eq(ask(&bench, "nonsense"), RELOAD_REFUSED);
+	cr_expect_eq(ask(&bench, two_servers), RELOAD_OK);
+	cr_expect_eq(bench.n_followed, 3);
+	cr_expect_eq(ask(&bench, two_servers), RELOAD_UNCHANGED);
+	cr_expect_eq(bench.n_followed, 3);
+	end(&bench);
+}
