@@ -135,13 +135,13 @@ def assert_no_bad_checksum(lab):
     """No TCP or UDP packet reached an end with a checksum that its kernel found wrong."""
     for host in ("client", *lab.backend_names()):
         names = None
-        for line in lab.run(host, "cat", "/proc/net/snmp").stdout.splitlines():
+        for line in lab.read(host, "/proc/net/snmp").splitlines():
             kind, *fields = line.split()
             if fields[0].lstrip("-").isdigit():
                 counts = dict(zip(names, map(int, fields)))
                 assert counts.get("InCsumErrors", 0) == 0, f"{host}: {kind} {counts}"
             names = fields
-        for line in lab.run(host, "cat", "/proc/net/snmp6").stdout.splitlines():
+        for line in lab.read(host, "/proc/net/snmp6").splitlines():
             name, count = line.split()
             assert not name.endswith("InCsumErrors") or count == "0", f"{host}: {line}"
 

@@ -42,8 +42,7 @@ def sysctl(lab, key, value, host="lb"):
 
 
 def nft(lab, script):
-    subprocess.run(lab.command("lb", "nft", "-f", "-"), input=script, text=True, check=True,
-                   timeout=60)
+    lab.run("lb", "nft", "-f", "-", input=script)
 
 
 def backend(lab, host):

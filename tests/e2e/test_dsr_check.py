@@ -73,7 +73,7 @@ def set_nat(lab, host, port=80, dev="eth0", balancer=None, family=4):
             }}
         }}
         """
-    subprocess.run(lab.command(host, "nft", "-f", "-"), input=script, text=True, check=True)
+    lab.run(host, "nft", "-f", "-", input=script)
 
 
 def row_of(report, lab, host, family=4):

@@ -166,8 +166,7 @@ MUTE = """
 
 def mute(lab, host, what=""):
     """What comes to the host's port is lost, and its neighbours see it all the same."""
-    subprocess.run(lab.command(host, "nft", "-f", "-"), input=MUTE % what, text=True, check=True,
-                   timeout=60)
+    lab.run(host, "nft", "-f", "-", input=MUTE % what)
 
 
 def test_clients_that_get_no_answer_have_a_backend_checked_at_once(make_balanced):

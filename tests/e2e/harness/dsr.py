@@ -6,7 +6,6 @@ the backend, and the answers have to come from the VIP. The host `lb` checks the
 import contextlib
 import os
 import socket
-import subprocess
 import threading
 
 from .lab import ROOT, VIP, endpoint
@@ -36,7 +35,7 @@ def play_balancer(lab, backend, vip, proto="tcp"):
         add rule netdev balancer egress {family} daddr {vip[0]} {proto} dport {vip[1]} \
             {family} daddr set {backend[0]} {proto} dport set {backend[1]}
     """
-    subprocess.run(lab.command("client", "nft", "-f", "-"), input=rules, text=True, check=True)
+    lab.run("client", "nft", "-f", "-", input=rules)
 
 
 class Egress:

@@ -50,8 +50,7 @@ def translate_answers(lab, backend_port=80, port=80, proto="tcp", hosts=None, fa
                 }}
             }}
         """
-        subprocess.run(lab.command(name, "nft", "-f", "-"), input=rules, text=True, check=True,
-                       timeout=60)
+        lab.run(name, "nft", "-f", "-", input=rules)
 
 
 def hold_vip(lab, hosts=None, family=4):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """tools/lab as an object."""
 
+import contextlib
 import itertools
 import os
 import pathlib
@@ -14,6 +15,10 @@ TOOL = str(ROOT / "tools" / "lab")
 VIP = "10.0.0.1"
 VIP6 = "fd00::1"
 VIPS = {4: VIP, 6: VIP6}
+
+# They look at nothing in /sys.
+WITHOUT_SYS = {"awk", "curl", "ip", "nft", "ping", "ss", "stream_load", "stream_peer", "sysctl", "udp-echo",
+               "udp-flows", "wrk"}
 
 _numbers = itertools.count(1)
 
@@ -56,17 +61,38 @@ class Lab:
         return netns.inside(self.namespace(host))
 
     def command(self, host, *args):
+        """For a process that may be started from anywhere."""
         return ["ip", "netns", "exec", self.namespace(host), *map(str, args)]
 
-    def run(self, host, *args, check=True, timeout=60):
+    def run(self, host, *args, check=True, timeout=60, **options):
         """The completed process, its output as text."""
-        return subprocess.run(
-            self.command(host, *args), check=check, timeout=timeout, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        options.setdefault("stdout", subprocess.PIPE)
+        options.setdefault("stderr", subprocess.PIPE)
+        if "input" not in options:
+            options.setdefault("stdin", subprocess.DEVNULL)
+        with self._place(host, args) as command:
+            return subprocess.run(command, check=check, timeout=timeout, text=True, **options)
 
     def spawn(self, host, *args, **options):
         options.setdefault("stdin", subprocess.DEVNULL)
-        return subprocess.Popen(self.command(host, *args), **options)
+        with self._place(host, args) as command:
+            return subprocess.Popen(command, **options)
+
+    @contextlib.contextmanager
+    def _place(self, host, args):
+        """What to start within the block. A process inherits the network of the thread that starts it;
+        `ip netns exec` besides gives it a /sys of its own, which takes longer than many a command."""
+        if pathlib.Path(str(args[0])).name in WITHOUT_SYS:
+            with self.inside(host):
+                yield [*map(str, args)]
+        else:
+            yield self.command(host, *args)
+
+    def read(self, host, path):
+        """A file of /proc, where what is below /proc/net is the process's first thread's, and not the
+        calling one's."""
+        with self.inside(host):
+            return pathlib.Path(path.replace("/proc/net/", "/proc/thread-self/net/")).read_text()
 
     def stop(self, host):
         """Kill what runs on the host; its network stays, and refuses connections."""
@@ -94,8 +120,7 @@ class Lab:
         return of_family("10.1.0.2" if self.topology == "two-arm" else "10.0.0.2", family)
 
     def reserved_ports(self):
-        path = "/proc/sys/net/ipv4/ip_local_reserved_ports"
-        return self.run("lb", "cat", path).stdout.strip()
+        return self.read("lb", "/proc/sys/net/ipv4/ip_local_reserved_ports").strip()
 
     def nft_tables(self):
         return self.run("lb", "nft", "list", "tables").stdout.split("\n")[:-1]

@@ -3,6 +3,6 @@
 
 
 def counter(lab, host, section, name):
-    lines = [line.split() for line in lab.run(host, "cat", "/proc/net/snmp").stdout.splitlines()
+    lines = [line.split() for line in lab.read(host, "/proc/net/snmp").splitlines()
              if line.startswith(f"{section}: ")]
     return int(dict(zip(*lines))[name])
