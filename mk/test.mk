@@ -15,13 +15,15 @@ support_objs := $(patsubst %.c,$O/%.o,$(wildcard tests/support/lib/*.c))
 # What several of them share and is made of assertions.
 shared_objs := $(patsubst %.c,$O/%.o,$(wildcard tests/unit/lib/*.c))
 
-# Criterion does not run under ThreadSanitizer, nor that with all of the kernel's address randomisation.
-ifeq ($(SAN),thread)
+# Criterion does not run under ThreadSanitizer, and with others its process for each test starts the
+# sanitizer anew, which takes several times as long as most tests: the plain runner forks.
+ifneq ($(SAN),)
 criterion := $O/tests/support/plain/criterion.o
-unit_run  := setarch -R
 else
 unit_libs := -lcriterion
 endif
+# Nor does ThreadSanitizer with all of the kernel's address randomisation.
+unit_run := $(if $(findstring thread,$(SAN)),setarch -R)
 
 # Tests are compiled far more often than run, and what they test is optimised as ever.
 $O/tests/unit/%.o: CFLAGS += -O0 -U_FORTIFY_SOURCE
@@ -30,15 +32,15 @@ $O/tests/unit/%: $O/tests/unit/%.o $(shared_objs) $(support_objs) $(criterion) $
 	$(call say,LINK,$@)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(unit_libs)
 
-# A leak is found when a test's process ends, and Criterion does not look at that: its report counts.
-# A path with a comma is one value only in quotes.
+# The report of a sanitizer counts, too, from whichever process. A path with a comma is one value only
+# in quotes. Tests that wait leave the processor to others: more than one at a time for each.
 reports := $(CURDIR)/$O/sanitizer
 
 .PHONY: unit
 unit: $(unit_bins) ## build and run the unit tests and the golden packet tables
 	$Q failed=0; $(RM) $(reports).*; \
 	export ASAN_OPTIONS="$${ASAN_OPTIONS:-}:log_path='$(reports)'"; \
-	printf '%s\n' $(unit_bins) | xargs -P $$(nproc) -I{} bash -c \
+	printf '%s\n' $(unit_bins) | xargs -P $$((2 * $$(nproc))) -I{} bash -c \
 		'$(unit_run) {} --jobs 2 >{}.log 2>&1 || status=$$?; cat {}.log; exit $${status:-0}' || failed=1; \
 	if compgen -G '$(reports).*' >/dev/null; then cat $(reports).*; failed=1; fi; exit $$failed
 .SECONDARY:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stands in for libcriterion in builds with ThreadSanitizer, whose shadow memory and Criterion's
-// sandbox claim the same addresses. Runs the tests that Criterion's macros have collected in the
-// section cr_tst, each in a child of its own, one after another, and sums up as Criterion does.
+// Stands in for libcriterion in builds with a sanitizer: ThreadSanitizer's shadow memory and Criterion's
+// sandbox claim the same addresses, and every sanitizer starts slowly, which Criterion has it do for
+// each test. Runs the tests that Criterion's macros have collected in the section cr_tst, each in a
+// child of its own, one after another, and sums up as Criterion does.
 // Knows what the tests here use: Test and TestSuite with init, fini, timeout, exit_code, signal and
 // disabled; assertions; skipping. A missing feature is a link error.
 #include <criterion/criterion.h>
