@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "config/suggest.h"
+#include "culvert/base/suggest.h"
 
 const yaml_node_t *draft_section(const struct draft *draft, const char *key)
 {

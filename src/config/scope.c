@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config/suggest.h"
+#include "culvert/base/suggest.h"
 
 enum { PATH_MAX_BYTES = 256, KEYS_MAX_BYTES = 512 };
 

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/suggest.h"
 #include "control/api_view.h"
+#include "culvert/base/suggest.h"
 
 enum {
 	CANDIDATES_MAX = 10,

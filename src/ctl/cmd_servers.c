@@ -4,7 +4,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "config/suggest.h"
 #include "ctl/ask.h"
 #include "ctl/command.h"
 #include "ctl/field.h"
@@ -12,6 +11,7 @@
 #include "ctl/table.h"
 #include "ctl/units.h"
 #include "ctl/usage.h"
+#include "culvert/base/suggest.h"
 
 enum { NAMES, NOTE_MAX = 512 };
 

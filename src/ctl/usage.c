@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/suggest.h"
+#include "culvert/base/suggest.h"
 
 enum {
 	OPTION_SOCKET = 256,

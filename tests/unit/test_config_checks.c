@@ -11,7 +11,7 @@
 
 #include "config/check_mode.h"
 #include "config/parse.h"
-#include "config/suggest.h"
+#include "culvert/base/suggest.h"
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 

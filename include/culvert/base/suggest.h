@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 // The nearest of the names offered so far, for a "did you mean". Zero-initialise but for `wanted`.
+// Any thread.
 struct suggestion {
 	const char *wanted; // borrowed
 	const char *best;   // borrowed; NULL: nothing is near

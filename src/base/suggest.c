@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "config/suggest.h"
+#include "culvert/base/suggest.h"
 
 #include <string.h>
 
