@@ -13,7 +13,7 @@
 #include "ctl/units.h"
 #include "ctl/usage.h"
 
-enum { FOLLOW, LIMIT, HTTP_OK = 200, PATH_MAX_BYTES = 64 };
+enum { FOLLOW, LIMIT, HTTP_OK = 200, PATH_MAX_BYTES = 64, SUBJECT_WIDTH_MAX = 24 };
 
 static const char default_limit[] = "50";
 
@@ -38,7 +38,22 @@ static void print_part(const struct ctl *ctl, enum paint paint, int width, const
 	free(clean);
 }
 
-static void print_event(const struct ctl *ctl, const json_t *event)
+// So that what is said of each begins below that of the one before.
+static int subject_width(const json_t *answer)
+{
+	size_t i;
+	json_t *event;
+	int widest = 0;
+	json_array_foreach(field_list(answer, "events"), i, event)
+	{
+		int width = paint_width(field_text_or(event, "subject", ""));
+		if (width > widest && width <= SUBJECT_WIDTH_MAX)
+			widest = width;
+	}
+	return widest;
+}
+
+static void print_event(const struct ctl *ctl, const json_t *event, int width)
 {
 	enum { LEVEL_WIDTH = 5, KIND_WIDTH = 7 };
 	char when[UNITS_TEXT_MAX];
@@ -53,7 +68,7 @@ static void print_event(const struct ctl *ctl, const json_t *event)
 	print_part(ctl, paint_of_word(level), LEVEL_WIDTH, level);
 	print_part(ctl, PAINT_NONE, KIND_WIDTH, field_text_or(event, "kind", "?"));
 	if (*subject)
-		print_part(ctl, PAINT_BOLD, 0, subject);
+		print_part(ctl, PAINT_BOLD, width, subject);
 	char *text = paint_clean(field_text_or(event, "text", ""));
 	puts(text ? text : "");
 	free(text);
@@ -63,8 +78,9 @@ static void print_event(const struct ctl *ctl, const json_t *event)
 static void print_list(const struct ctl *ctl, const json_t *answer)
 {
 	const json_t *events = field_list(answer, "events");
+	int width = subject_width(answer);
 	for (size_t i = json_array_size(events); i > 0; i--)
-		print_event(ctl, json_array_get(events, i - 1));
+		print_event(ctl, json_array_get(events, i - 1), width);
 }
 
 static int show(const struct ctl *ctl, const json_t *answer)
@@ -94,7 +110,7 @@ static bool take_event(void *arg, const char *name, const char *data)
 		return true;
 	json_t *event = json_loads(data, 0, NULL);
 	if (json_is_object(event) && !is_listed(follower, event)) {
-		print_event(follower->ctl, event);
+		print_event(follower->ctl, event, subject_width(follower->listed));
 		fflush(stdout);
 	}
 	json_decref(event);

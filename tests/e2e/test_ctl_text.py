@@ -286,6 +286,10 @@ def test_events_are_read_downwards(fake_api):
     assert result.stdout.splitlines() == [
         "2026-11-21 10:00:01  info   start    ready",
         "2026-11-21 10:00:02  warn   health   web/b2  down: connection refused"]
+    fake_api.answers["GET /api/v1/events"] = {"events": [
+        {**ANSWERS["GET /api/v1/events"]["events"][0], "subject": name} for name in ("w" * 40, "web/b10", "web/b1")]}
+    columns = [line.index("down:") for line in fake_api.run("events").stdout.splitlines()]
+    assert columns[0] == columns[1] < columns[2], "one that is very long does not move the others"
 
 
 def test_explain_shows_the_answer_and_its_reasons(fake_api):
