@@ -2,6 +2,8 @@
 // Which NAT port a new flow gets, with a thought for backends that are in TIME_WAIT.
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "culvert/flow/flow_table.h"
 
@@ -251,4 +253,70 @@ Test(flow_ports, a_new_SYN_keeps_the_port_if_the_backend_would_accept_it)
 			  "%s: there is no better one", cases[i].name);
 		flow_table_destroy(table);
 	}
+}
+
+// ---- source addresses and memory
+// -----------------------------------------------------------------
+
+Test(flow_ports, clients_are_spread_over_the_addresses_that_may_be_used_and_keep_theirs)
+{
+	enum { N_CLIENTS = 3000, N_POOLS = 64, LEAST = N_CLIENTS / 64 / 2 };
+	const uint64_t masks[] = {UINT64_C(1) << 63, 1, UINT64_C(1) << 63 | 1 << 5 | 1, UINT64_MAX};
+	for (size_t m = 0; m < sizeof(masks) / sizeof(*masks); m++) {
+		struct flow_table_params params = ordinary;
+		uint32_t count[N_POOLS] = {0};
+		params.capacity = 4 * 2 * N_CLIENTS;
+		params.n_pools = N_POOLS;
+		params.n_ports = 4 * N_CLIENTS;
+		struct flow_table *table = make_table(&params);
+		for (unsigned client = 0; client < N_CLIENTS; client++) {
+			uint32_t first = open_from(table, client, 1, masks[m]);
+			uint32_t second = open_from(table, client, 1, masks[m]);
+			cr_assert_eq(table->flows[first].snat, table->flows[second].snat);
+			count[table->flows[first].snat]++;
+		}
+		for (unsigned snat = 0; snat < N_POOLS; snat++) {
+			if (masks[m] >> snat & 1)
+				cr_expect_geq(count[snat], LEAST, "mask %zu, address %u: %u", m,
+					      snat, count[snat]);
+			else
+				cr_expect_eq(count[snat], 0, "mask %zu, address %u", m, snat);
+		}
+		flow_table_destroy(table);
+	}
+}
+
+static size_t resident_bytes(void)
+{
+	unsigned long pages = 0;
+	FILE *statm = fopen("/proc/self/statm", "re");
+	cr_assert(statm && fscanf(statm, "%*u %lu", &pages) == 1);
+	fclose(statm);
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+// Room for a million flows towards 256 backends: the index is there from the start, entries and
+// ports are when they are used.
+Test(flow_ports, a_large_table_takes_memory_as_its_flows_come)
+{
+	enum { N_FLOWS = 2560, MOST = 24 << 20 };
+	struct flow_table_params params = ordinary;
+	params.capacity = 1000000;
+	params.n_pools = 256;
+	params.n_ports = 27233;
+	struct flow_table *table = make_table(&params);
+	size_t before = resident_bytes();
+	for (uint32_t i = 0; i < N_FLOWS; i++) {
+		struct flow_request request = {
+			.client = ip_addr_from_v4(htonl(0x0a010000 + i)),
+			.hash = i * 2654435761U,
+			.first_pool = i % params.n_pools,
+			.snat_mask = 1,
+		};
+		uint32_t index = 0;
+		cr_assert_eq(flow_table_open(table, &request, &index), FLOW_MADE);
+	}
+	size_t grown = resident_bytes() - before;
+	cr_expect_leq(grown, (size_t)MOST, "%zu bytes", grown);
+	flow_table_destroy(table);
 }
