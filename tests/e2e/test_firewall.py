@@ -76,6 +76,7 @@ def test_setup_script_replaces_the_table(lab, culvert, setup):
     lab.run("lb", "sh", "-c", "nft list tables | xargs -r -n 3 nft delete")  # iptables' own, empty
 
 
+@pytest.mark.packet_sockets("the rules count what they drop, and meet nothing that XDP takes")
 def test_setup_script_speaks_ipv6_by_ip6tables(lab, culvert, setup):
     settings = config.passthrough(lab, family=6, firewall={"manage": False},
                                   passthrough={"snat_addrs": ["10.0.0.2", "fd00::2"]})

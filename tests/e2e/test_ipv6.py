@@ -168,6 +168,7 @@ def test_a_silent_backends_connections_are_reset(make_lab, make_culvert, mode):
     assert http.outcome(lab, addr=VIP6) == "ConnectionRefusedError"
 
 
+@pytest.mark.packet_sockets("the rules count what they drop, and meet nothing that XDP takes")
 def test_the_kernel_gets_nothing_that_is_for_the_frontend(lab, culvert):
     """Else it would refuse connections to a port where nobody listens, or answer them itself."""
     with lab.inside("lb"):

@@ -27,12 +27,19 @@ USER = "nobody"
 UNIT = ROOT / "systemd/culvert.service"
 
 # Bits of linux/capability.h.
-NET_BIND_SERVICE, NET_ADMIN, NET_RAW = 1 << 10, 1 << 12, 1 << 13
-KEPT = {
-    "passthrough": NET_BIND_SERVICE | NET_ADMIN | NET_RAW,
-    "dsr": NET_BIND_SERVICE | NET_ADMIN | NET_RAW,
-    "proxy": NET_BIND_SERVICE,
-}
+CAPABILITIES = {"net_bind_service": 1 << 10, "net_admin": 1 << 12, "net_raw": 1 << 13, "ipc_lock": 1 << 14,
+                "bpf": 1 << 39}
+
+
+def kept(mode):
+    """The capabilities that are needed while it runs."""
+    if mode == "proxy":
+        return ["net_bind_service"]
+    return [name for name in CAPABILITIES if os.environ.get("IO") == "xdp" or name not in ("ipc_lock", "bpf")]
+
+
+def kept_bits(mode):
+    return sum(CAPABILITIES[name] for name in kept(mode))
 
 
 @pytest.fixture
@@ -146,7 +153,7 @@ def test_every_thread_has_what_the_mode_needs_and_the_end_is_as_clean(lab, make,
         settings["passthrough"]["workers"] = 2
     culvert.start(settings, f"--user={USER}")
     assert f"running as user {USER}" in culvert.log()
-    threads = assert_dropped(culvert.process, KEPT[mode])
+    threads = assert_dropped(culvert.process, kept_bits(mode))
     assert len(threads) > 1
     culvert.await_all_up()
     if mode != "dsr":  # whose backends have no rules here
@@ -155,7 +162,7 @@ def test_every_thread_has_what_the_mode_needs_and_the_end_is_as_clean(lab, make,
     culvert.await_backend("b1", is_up=False)
     lab.start("b1")
     culvert.await_backend("b1")
-    assert_dropped(culvert.process, KEPT[mode])
+    assert_dropped(culvert.process, kept_bits(mode))
     if mode == "passthrough":
         assert lab.reserved_ports() != ""
     culvert.ledger()
@@ -198,7 +205,7 @@ def test_the_file_can_name_the_user_and_the_option_wins(lab, make):
     assert status == 1
     assert "there is no user no-such-user (useradd" in log
     culvert.start(settings, f"--user={USER}")
-    assert_dropped(culvert.process, KEPT["proxy"])
+    assert_dropped(culvert.process, kept_bits("proxy"))
 
 
 def test_only_root_can_become_somebody_else(lab, unprivileged, make):
@@ -224,11 +231,11 @@ def unprivileged():
 def test_started_as_the_user_it_gives_up_the_rest(lab, unprivileged, make):
     """As the unit starts it: with ambient capabilities."""
     culvert, settings = make(lab, "proxy")
-    kept = "+net_admin,+net_raw,+net_bind_service"
-    wrapper = [*unprivileged(culvert), f"--inh-caps=-all,{kept}", f"--ambient-caps=-all,{kept}"]
+    wanted = ",".join(f"+{name}" for name in kept("passthrough"))
+    wrapper = [*unprivileged(culvert), f"--inh-caps=-all,{wanted}", f"--ambient-caps=-all,{wanted}"]
     culvert.start(settings, f"--user={USER}", wrapper=wrapper)
     for thread in threads_of(culvert.process):
-        assert int(thread["CapEff"], 16) == NET_BIND_SERVICE, thread
+        assert int(thread["CapEff"], 16) == kept_bits("proxy"), thread
         assert int(thread["CapAmb"], 16) == 0, thread
     assert set(http.short_connections(lab, 60)) == set(lab.backend_names())
 
@@ -380,9 +387,9 @@ def test_the_units_filter_allows_every_call_that_is_made(lab, unprivileged, make
     trace.mkdir()
     trace.chmod(0o777)
     settings["flow_log"] = {"path": str(trace / "flows.log"), "starts": True}
-    kept = "+net_admin,+net_raw,+net_bind_service"
+    wanted = ",".join(f"+{name}" for name in kept("passthrough"))
     culvert.start(settings, f"--user={USER}", wrapper=[
-        *start, f"--inh-caps=-all,{kept}", f"--ambient-caps=-all,{kept}",
+        *start, f"--inh-caps=-all,{wanted}", f"--ambient-caps=-all,{wanted}",
         "strace", "-ff", "-qq", "-o", trace / "calls"])
     culvert.await_all_up()
     http.short_connections(lab, 40)

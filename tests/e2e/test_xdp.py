@@ -13,6 +13,7 @@ import pytest
 
 from harness import config, dsr_lab, http
 from harness.config import UDP_PORT
+from harness.doctor import Doctor
 from harness.lab import ROOT, VIP
 from harness.wait import await_condition
 # Fixtures, and tests that are collected here once more.
@@ -24,8 +25,9 @@ from test_fragments import start_servers, test_other_services_of_the_address_get
 from test_ipv6 import test_both_families_beside_each_other  # noqa: F401
 from test_lifecycle import test_a_crash_leaves_no_rules_and_it_starts_again_at_once  # noqa: F401
 from test_reload import reload
-from test_service import USER
+from test_service import make, test_the_units_filter_allows_every_call_that_is_made, unprivileged, USER  # noqa: F401
 from test_udp import assert_all_held, run_flows
+from test_vlan import test_what_is_in_a_vlan_without_an_interface_is_left_alone  # noqa: F401
 
 SECOND_VIP = "10.0.0.9"
 
@@ -171,6 +173,16 @@ def test_where_the_driver_cannot_the_kernel_runs_the_program(lab, culvert):
     assert programs(lab, dev="br0") == ["xdpgeneric"]
     assert culvert.log_lines("br0: its driver cannot run the XDP program")
     assert sum(http.short_connections(lab, 100).values()) == 100
+
+
+def test_the_doctor_looks_for_what_it_needs(lab, culvert):
+    settings = config.passthrough(lab)
+    report = Doctor(lab, culvert).look(settings)
+    assert [found.status for found in report.named("kernel") if found.subject == "AF_XDP"] == ["ok"]
+    assert not report.faults()
+    lab.run("lb", "ip", "link", "set", "dev", "eth0", "mtu", "3800")
+    fault = Doctor(lab, culvert).look(settings).only_fault()
+    assert fault.name == "links" and "3762 bytes" in fault.found and "afpacket" in fault.fix
 
 
 def test_a_program_of_others_is_not_thrown_out(lab, culvert):
