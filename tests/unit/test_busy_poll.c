@@ -4,7 +4,9 @@
 
 #include "packet/busy_poll.h"
 
-enum { LIMIT_US = 50, LIMIT = 50000, US = 1000, LOOK = 5 * US };
+enum { LIMIT_US = 50, LIMIT = 50000, LOOK = 5000 };
+
+static const uint64_t us = 1000;
 
 static struct busy_poll begun(uint32_t limit_us)
 {
@@ -42,28 +44,28 @@ Test(busy_poll, who_knows_nothing_yet_sleeps)
 Test(busy_poll, looks_on_for_as_long_as_allowed_where_much_comes)
 {
 	struct busy_poll poll = begun(LIMIT_US);
-	uint64_t now = come(&poll, 1, 100, 10 * US);
+	uint64_t now = come(&poll, 1, 100, 10 * us);
 	cr_expect_eq(looks_for(&poll, now), LIMIT);
 	// It is asleep then; what wakes it up does not change that much comes.
-	busy_poll_found(&poll, now + LIMIT + US);
-	cr_expect_eq(looks_for(&poll, now + LIMIT + US), LIMIT);
+	busy_poll_found(&poll, now + LIMIT + us);
+	cr_expect_eq(looks_for(&poll, now + LIMIT + us), LIMIT);
 }
 
 Test(busy_poll, a_single_pause_is_forgotten_soon)
 {
 	struct busy_poll poll = begun(LIMIT_US);
-	uint64_t now = come(&poll, 1, 100, 10 * US);
+	uint64_t now = come(&poll, 1, 100, 10 * us);
 	now = come(&poll, now, 1, 3600 * UINT64_C(1000000000));
 	cr_expect_eq(looks_for(&poll, now), 0);
-	now = come(&poll, now, 20, 10 * US);
+	now = come(&poll, now, 20, 10 * us);
 	cr_expect_eq(looks_for(&poll, now), LIMIT);
 }
 
 Test(busy_poll, sleeps_at_once_where_little_comes)
 {
 	struct busy_poll poll = begun(LIMIT_US);
-	uint64_t now = come(&poll, 1, 100, 10 * US);
-	now = come(&poll, now, 100, 1000 * US);
+	uint64_t now = come(&poll, 1, 100, 10 * us);
+	now = come(&poll, now, 100, 1000 * us);
 	cr_expect_eq(looks_for(&poll, now), 0);
 }
 

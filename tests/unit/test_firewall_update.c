@@ -206,7 +206,8 @@ Test(firewall_update, nothing_slips_through_while_another_family_comes_and_goes,
 	lab.backends[1] = endpoint_of("[fd09::2]:8080");
 	for (unsigned i = 0; i < N_UPDATES; i++) {
 		bool has_both = i % 2 == 0;
-		lab.plan.n_frontends = lab.plan.n_backends = lab.plan.n_snat_addrs = has_both ? 2 : 1;
+		lab.plan.n_frontends = lab.plan.n_backends = lab.plan.n_snat_addrs =
+			has_both ? 2 : 1;
 		update(&lab);
 	}
 	end(&lab);

@@ -207,8 +207,8 @@ Test(io_afpacket, large_frames_and_small_ones_keep_their_order)
 	cr_assert(netns_run("ip link set va mtu 65535"));
 	cr_assert(netns_run("nsenter -t %d -n ip link set vb mtu 65535", bench.peer_pid));
 	static const uint32_t sizes[] = {10, 1900, 2000, 9000, 65000, 0, 1800};
-	for (uint16_t i = 0; i < N_SENT; i++)
-		peer_sends(&bench, i, sizes[i % 7]);
+	for (uint32_t i = 0; i < N_SENT; i++)
+		peer_sends(&bench, (uint16_t)i, sizes[i % 7]);
 	while (n < N_SENT) {
 		uint32_t received = receive(&bench, N_PACKETS - n % 5);
 		cr_assert_gt(received, 0);
@@ -233,10 +233,11 @@ Test(io_afpacket, goes_on_for_ever)
 	for (uint32_t n = 0; n < N_SENT;) {
 		for (uint32_t i = 0; i < AT_A_TIME; i++)
 			peer_sends(&bench, (uint16_t)(n + i), 100);
-		for (uint32_t end = n + AT_A_TIME; n < end;) {
+		uint32_t end = n + AT_A_TIME;
+		while (n < end) {
 			uint32_t received = receive(&bench, N_PACKETS);
-			for (uint32_t i = 0; i < received; i++)
-				cr_assert_eq(dst_port_of(bench.packets[i]), n++);
+			for (uint32_t i = 0; i < received; i++, n++)
+				cr_assert_eq(dst_port_of(bench.packets[i]), n);
 		}
 	}
 	cr_expect_eq(io_afpacket.kernel_drops(bench.io), 0);

@@ -14,8 +14,8 @@
 
 enum { PATH_MAX_BYTES = 128 };
 
-#define FRONTEND                                                                                   \
-	"[frontends.web]\nlisten_addr = \"127.0.0.1:8080\"\nbackend = \"web\"\n"                   \
+#define FRONTEND                                                                 \
+	"[frontends.web]\nlisten_addr = \"127.0.0.1:8080\"\nbackend = \"web\"\n" \
 	"[backends.web]\nhealth_check = \"none\"\n"
 #define ONE "servers.one.addr = \"127.0.0.1:9001\"\n"
 #define TWO "servers.two.addr = \"127.0.0.1:9002\"\n"

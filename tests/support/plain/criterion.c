@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stands in for libcriterion in builds with a sanitizer: ThreadSanitizer's shadow memory and Criterion's
-// sandbox claim the same addresses, and every sanitizer starts slowly, which Criterion has it do for
-// each test. Runs the tests that Criterion's macros have collected in the section cr_tst, each in a
-// child of its own, one after another, and sums up as Criterion does.
-// Knows what the tests here use: Test and TestSuite with init, fini, timeout, exit_code, signal and
-// disabled; assertions; skipping. A missing feature is a link error.
+// Stands in for libcriterion in builds with a sanitizer: ThreadSanitizer's shadow memory and
+// Criterion's sandbox claim the same addresses, and every sanitizer starts slowly, which Criterion
+// has it do for each test. Runs the tests that Criterion's macros have collected in the section
+// cr_tst, each in a child of its own, one after another, and sums up as Criterion does. Knows what
+// the tests here use: Test and TestSuite with init, fini, timeout, exit_code, signal and disabled;
+// assertions; skipping. A missing feature is a link error.
 #include <criterion/criterion.h>
 #include <criterion/internal/asprintf-compat.h>
 #include <criterion/options.h>
