@@ -81,6 +81,11 @@ static void tell_frontend(struct account *account)
 	else
 		say(account, "%s over %s is frontend %s, served by pool %s.", vip, protocol,
 		    frontend->config->name, frontend->owner->pools[frontend->config->pool].name);
+	if (frontend && frontend->state == SLOT_ACTIVE && frontend->gate != GATE_OPEN)
+		say(account, "Nothing new comes in there yet: %s.",
+		    frontend->gate == GATE_AWAITED
+			    ? "it is being checked whether its backends are ready for it"
+			    : "some backend of the pool has not passed the readiness check for it");
 }
 
 static void tell_flow(struct account *account)

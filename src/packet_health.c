@@ -16,6 +16,7 @@ static int open_readiness(struct packet_health *self, struct err *err)
 		.config = service->config,
 		.registry = service->registry,
 		.on_change = service_take_health,
+		.on_gate = service_take_gate,
 		.arg = service,
 	};
 	if (service->config->mode != MODE_DSR || !service->config->dsr.require_ready)

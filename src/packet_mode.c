@@ -135,7 +135,10 @@ static void get_status(void *arg, struct api_status *status)
 static int check_config(void *arg, const struct config *config, struct err *err)
 {
 	const struct packet_mode *self = arg;
-	return topology_check(&self->topology, config, err);
+	int code = topology_check(&self->topology, config, err);
+	if (code || !self->health.readiness)
+		return code;
+	return readiness_check_config(self->health.readiness, config, err);
 }
 
 static int follow_config(void *arg, struct err *err)

@@ -107,6 +107,9 @@ int service_follow_config(struct service *service, struct config *config, struct
 // `arg` is the service.
 void service_take_health(void *service, size_t backend, bool is_up, const char *reason);
 
+// What readiness has found out about a frontend; likewise.
+void service_take_gate(void *service, size_t frontend, enum frontend_gate gate);
+
 // Let the event loop turn until `is_over`, asked with the mode's object, says so; no longer than
 // that many milliseconds, and not when it was broken off (event_base_got_break()).
 void service_await(struct service *service, bool (*is_over)(const void *arg), uint32_t patience_ms);

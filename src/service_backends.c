@@ -51,6 +51,24 @@ void service_take_health(void *arg, size_t backend, bool is_up, const char *reas
 	service_publish_soon(service);
 }
 
+void service_take_gate(void *arg, size_t frontend, enum frontend_gate gate)
+{
+	static const char *const texts[] = {
+		[GATE_OPEN] = "open: every backend of its pool is ready for it",
+		[GATE_AWAITED] = "waits for the readiness check of its pool",
+		[GATE_SHUT] = "shut: some backend of its pool is not ready for it",
+	};
+	struct service *service = arg;
+	const struct snapshot_frontend *f =
+		registry_frontend(service->registry, (uint32_t)frontend);
+	if (!registry_set_gate(service->registry, (uint32_t)frontend, gate))
+		return;
+	if (f->state == SLOT_ACTIVE)
+		events_add(service->events, EVENT_HEALTH, gate == GATE_SHUT ? LOG_WARN : LOG_INFO,
+			   f->config->name, "%s", texts[gate]);
+	service_publish_soon(service);
+}
+
 // What health does not say: that a backend was never up. Returns whether that is news for the data
 // path.
 static bool judge(struct service *service, uint32_t backend)
@@ -108,6 +126,8 @@ int service_follow_registry(struct service *service, struct err *err)
 		int other = follow_backend(service, i, code ? NULL : err);
 		code = code ? code : other;
 	}
+	if (service->readiness)
+		readiness_follow(service->readiness);
 	look_again_soon(service);
 	return code;
 }

@@ -203,6 +203,15 @@ bool registry_hold_back(struct registry *registry, uint32_t backend, uint8_t ten
 	return true;
 }
 
+bool registry_set_gate(struct registry *registry, uint32_t frontend, enum frontend_gate gate)
+{
+	struct snapshot_frontend *f = &registry->frontends[frontend];
+	if (f->gate == gate)
+		return false;
+	f->gate = gate;
+	return true;
+}
+
 bool registry_is_healthy(const struct registry *registry, uint32_t backend)
 {
 	return registry->controls[backend].is_healthy;

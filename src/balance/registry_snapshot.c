@@ -107,6 +107,15 @@ static void copy_owners(struct snapshot *snapshot)
 	}
 }
 
+// Who is not let in finds nobody, and leaves the pool to the others.
+static void shut_gates(const struct registry *registry, struct snapshot *snapshot)
+{
+	for (uint32_t i = 0; i < snapshot->n_frontends; i++) {
+		if (snapshot->frontends[i].gate != GATE_OPEN)
+			snapshot->frontends[i].pool = (uint16_t)registry->n_pools;
+	}
+}
+
 static void fill_pool(const struct registry *registry, struct snapshot *snapshot, uint32_t i)
 {
 	struct snapshot_pool *pool = &snapshot->pools[i];
@@ -129,6 +138,7 @@ static int fill(struct registry *registry, struct snapshot *snapshot, struct err
 	snapshot->n_frontends = n_frontends;
 	snapshot->n_backends = n_backends;
 	copy_owners(snapshot);
+	shut_gates(registry, snapshot);
 	memcpy(snapshot->links, registry->links, sizeof(registry->links));
 	memcpy(snapshot->snats, registry->snats, sizeof(registry->snats));
 	for (uint32_t i = 0; i <= registry->n_pools; i++) {

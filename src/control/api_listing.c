@@ -46,6 +46,13 @@ static json_t *whole(json_t *object, bool is_whole)
 
 // ---- frontends ---------------------------------------------------------------------------------
 
+static const char *state_of(const struct frontend_view *view)
+{
+	if (view->is_removed)
+		return "removed";
+	return view->state->gate == GATE_OPEN ? "active" : "waiting";
+}
+
 static json_t *frontend_to_json(const struct frontend_view *view, enum mode mode)
 {
 	char address[ENDPOINT_TEXT_MAX];
@@ -55,7 +62,7 @@ static json_t *frontend_to_json(const struct frontend_view *view, enum mode mode
 			  config->endpoint.proto == IPPROTO_UDP ? "udp" : "tcp", "address",
 			  endpoint_format(&config->endpoint, address), "pool", view->pool,
 			  "scheduler", config_scheduler_name(view->state->scheduler), "state",
-			  view->is_removed ? "removed" : "active");
+			  state_of(view));
 	return whole(object, object && put_traffic(object, view->traffic, mode));
 }
 

@@ -140,6 +140,7 @@ static struct trial *create_trial(struct dsr_check *self, const struct dsr_subje
 	trial->on_over = on_over;
 	trial->result.frontend = subject->frontend;
 	trial->result.backend = subject->backend;
+	trial->result.asker = subject->asker;
 	struct dsr_evidence *evidence = &trial->result.evidence;
 	evidence->method = self->params.config->dsr.method;
 	evidence->vip = subject->vip;
@@ -344,10 +345,15 @@ int dsr_check_start_subject(struct dsr_check *check, const struct dsr_subject *s
 	return 0;
 }
 
-void dsr_check_cancel(struct dsr_check *check, size_t backend)
+bool dsr_check_has_source(const struct dsr_check *check, bool is_v4)
+{
+	return check->sides[is_v4].is_used;
+}
+
+void dsr_check_cancel(struct dsr_check *check, const void *asker)
 {
 	for (struct trial **place = &check->first; *place;) {
-		if ((*place)->result.backend == backend)
+		if ((*place)->result.asker == asker)
 			drop(check, place);
 		else
 			place = &(*place)->next;

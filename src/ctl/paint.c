@@ -22,7 +22,8 @@ static const struct {
 	{"drain", PAINT_WARN},     {"maint", PAINT_WARN},      {"warn", PAINT_WARN},
 	{"unknown", PAINT_WARN},   {"starting", PAINT_WARN},   {"reloading", PAINT_WARN},
 	{"draining", PAINT_WARN},  {"unresolved", PAINT_WARN}, {"changed", PAINT_WARN},
-	{"moved", PAINT_WARN},     {"unchecked", PAINT_DIM},   {"info", PAINT_DIM},
+	{"moved", PAINT_WARN},     {"waiting", PAINT_WARN},    {"unchecked", PAINT_DIM},
+	{"info", PAINT_DIM},
 };
 
 enum paint paint_of_word(const char *word)

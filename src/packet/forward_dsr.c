@@ -60,12 +60,13 @@ static uint32_t open_flow(struct worker *worker, const struct packet *packet, ui
 }
 
 // Until every backend of a pool has been checked, the hash may name one that takes over from
-// another only for want of knowing it. What is in mid-connection waits: its sender will try again.
+// another only for want of knowing it; and for a frontend that is new to the pool all are checked
+// once more. What is in mid-connection waits: its sender will try again.
 static bool is_too_early(const struct worker *worker, const struct packet *packet)
 {
 	const struct snapshot *snapshot = worker->snapshot;
 	const struct snapshot_frontend *frontend = &snapshot->frontends[packet->frontend];
-	return snapshot->pools[frontend->pool].n_unknown != 0;
+	return snapshot->pools[frontend->pool].n_unknown != 0 || frontend->gate == GATE_AWAITED;
 }
 
 // Whether a packet without a flow is worth one. A connection that ends needs none; a datagram does

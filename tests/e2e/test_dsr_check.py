@@ -4,6 +4,7 @@
 import contextlib
 import fcntl
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -12,7 +13,7 @@ import time
 
 import pytest
 
-from harness import config, http
+from harness import config, dsr_lab, http
 from harness.dsr import BACKEND as BACKEND_SCRIPT
 from harness.lab import ROOT, VIP, VIP6, VIPS, endpoint
 from harness.wait import await_condition
@@ -459,3 +460,25 @@ def test_a_restart_waits_for_the_checks_and_breaks_no_connection(make_strict):
     assert not culvert.is_up("b3")
     lab.run("b3", "nft", "delete", "table", "inet", "block")
     assert [sock.recv(65536).decode().split()[-1] for sock in kept] == before
+
+
+def test_a_frontend_that_a_reload_brings_waits_for_the_check(make_lab, make_culvert):
+    """The backends are ready for the one that they serve, and do not notice."""
+    lab = make_lab(direct=True)
+    dsr_lab.open_path(lab)
+    dsr_lab.hold_vip(lab)
+    lab.run("lb", "ip", "addr", "add", "10.0.0.9/32", "dev", "eth0")
+    full = config.dsr(lab, "l2", dsr={"require_ready": True, "check_source": SOURCE})
+    culvert = make_culvert(lab)
+    culvert.start(full)
+    culvert.await_all_up()
+    full["frontends"]["second"] = {"listen_addr": "10.0.0.9:80", "backend": "web"}
+    culvert.write_config(full)
+    culvert.process.send_signal(signal.SIGHUP)
+    await_condition(lambda: culvert.log_lines("frontend second gets no new connections yet"), "it is checked")
+    assert http.outcome(lab, addr="10.0.0.9") == "ConnectionRefusedError"
+    assert set(http.short_connections(lab, 100)) == {"b1", "b2", "b3"}
+    for host in lab.backend_names():
+        lab.run(host, "ip", "addr", "add", "10.0.0.9/32", "dev", "lo")
+    await_condition(lambda: culvert.log_lines("every backend of its pool is ready for it"), "the next round", 30)
+    assert set(http.short_connections(lab, 100, addr="10.0.0.9")) == {"b1", "b2", "b3"}

@@ -175,10 +175,16 @@ Test(dsr_check, a_cancelled_check_has_no_result)
 	dsr_lab_must_open(lab);
 	dsr_lab_expect(lab, DSR_NO_NAT);
 	dsr_bench_on_backend(&lab->bench, "ip link set vb down"); // so that it takes its time
-	cr_assert_eq(dsr_check_start(lab->check, 0, 0), 0);
+	int asker = 0;
+	const struct dsr_subject subject = {
+		.vip = lab->bench.frontends[0].endpoint,
+		.backend_endpoint = lab->bench.backends[0].endpoint,
+		.asker = &asker,
+	};
+	cr_assert_eq(dsr_check_start_subject(lab->check, &subject), 0);
 	cr_assert_eq(dsr_check_start(lab->check, 0, 1), 0);
 	dsr_bench_run_ms(&lab->bench, 50);
-	dsr_check_cancel(lab->check, 0);
+	dsr_check_cancel(lab->check, &asker);
 	dsr_lab_await(lab, 2);
 	cr_expect_eq(lab->last.backend, 1);
 	dsr_bench_run_ms(&lab->bench, 200);

@@ -176,7 +176,7 @@ export class TrafficMap {
 	#update(): void {
 		const sample = this.#sample ?? { ...idle, time: "", packets_per_s: 0, drops_per_s: 0, frontends: {} };
 		for (const { node, frontend } of this.#frontends.values()) {
-			const what = `${frontend.protocol} ${frontend.address}${frontend.state === "removed" ? " · removed" : ""}`;
+			const what = `${frontend.protocol} ${frontend.address}${frontend.state === "active" ? "" : ` · ${frontend.state}`}`;
 			node.set(frontend.name, what, ratesOf(sample, frontend) ?? idle);
 		}
 		for (const pool of this.#pools.values()) pool.setRates(sample);

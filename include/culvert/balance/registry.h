@@ -84,6 +84,10 @@ bool registry_is_judged(const struct registry *registry, uint32_t backend);
 // It is to get so many tenths less than its weight, 0 to 9. True when that was news.
 bool registry_hold_back(struct registry *registry, uint32_t backend, uint8_t tenths);
 
+// Whether new connections come in by the frontend. It stays so when the configuration changes.
+// True when that was news for the data path.
+bool registry_set_gate(struct registry *registry, uint32_t frontend, enum frontend_gate gate);
+
 // What an operator says, of all backends of that name: kept when the configuration changes, and
 // when the backend goes and comes back, until something else is said. A weight, or
 // REGISTRY_WEIGHT_CONFIGURED. 0 or -ENOMEM.

@@ -52,12 +52,22 @@ enum admin_state {
 	ADMIN_MAINT, // as if it were down
 };
 
+// Whether new connections come in by a frontend.
+enum frontend_gate {
+	GATE_OPEN,
+	GATE_AWAITED, // not yet: it is being found out whether its backends are ready for it
+	GATE_SHUT,    // no: some backend is not
+};
+
 struct snapshot_frontend {
 	const struct config_frontend *config; // kept alive by `owner`; NULL: the slot is free
 	struct config *owner;                 // counted
 	enum slot_state state;
 	struct endpoint endpoint; // the VIP
-	uint16_t pool;            // in snapshot.pools; removed: the one without members
+	enum frontend_gate gate;
+	// In snapshot.pools; removed, and in snapshots with the gate not open: the one without
+	// members.
+	uint16_t pool;
 	enum hash_kind hash;
 	enum scheduler_kind scheduler;
 };

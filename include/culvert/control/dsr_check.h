@@ -90,6 +90,7 @@ struct dsr_result {
 	size_t backend;  // running number over all pools, as in health.h
 	enum dsr_verdict verdict;
 	struct dsr_evidence evidence;
+	void *asker;                  // of dsr_check_start_subject(), else NULL
 	uint64_t duration_ns;         // from the SYN to the reply
 	char reason[ERR_MESSAGE_MAX]; // DSR_UNKNOWN
 };
@@ -125,10 +126,13 @@ struct dsr_subject {
 	struct endpoint vip;
 	struct endpoint backend_endpoint;
 	bool is_health_checked;
+	void *asker; // borrowed until the result, which has it
 };
 int dsr_check_start_subject(struct dsr_check *check, const struct dsr_subject *subject);
-// Drop every check of the backend that is under way or waits.
-void dsr_check_cancel(struct dsr_check *check, size_t backend);
+// Drop every check for the asker that is under way or waits.
+void dsr_check_cancel(struct dsr_check *check, const void *asker);
+// Is there a test source for frontends of the family?
+bool dsr_check_has_source(const struct dsr_check *check, bool is_v4);
 
 // Ready, or nothing that could be checked.
 static inline bool dsr_verdict_passes(enum dsr_verdict verdict)
