@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guard.h"
 
+#include <string.h>
+
 #include "culvert/base/log.h"
 
 // The names live in `topology`, endpoints in `cover`, the rest in the snapshot.
@@ -46,6 +48,12 @@ static int open_restart(struct guard *guard, const struct topology *topology,
 	return firewall_open(&guard->restart, &guard->restart_plan, err);
 }
 
+static void note_snats(struct guard *guard, const struct snapshot *snapshot)
+{
+	guard->n_snats = snapshot->n_snats;
+	memcpy(guard->snats, snapshot->snats, sizeof(guard->snats));
+}
+
 int guard_open(struct guard *guard, const struct topology *topology, const struct cover *cover,
 	       const struct snapshot *snapshot, struct err *err)
 {
@@ -56,7 +64,7 @@ int guard_open(struct guard *guard, const struct topology *topology, const struc
 	int code = reserve_ports(guard, topology, &plan, err);
 	if (code)
 		return code;
-	guard->n_snats = snapshot->n_snats;
+	note_snats(guard, snapshot);
 	code = firewall_open(&guard->firewall, &plan, err);
 	return code ? code : open_restart(guard, topology, cover, snapshot, err);
 }
@@ -82,13 +90,15 @@ int guard_update(struct guard *guard, const struct topology *topology, const str
 	int code = firewall_update(guard->firewall, &plan, err);
 	if (code)
 		return code;
-	guard->n_snats = snapshot->n_snats;
+	note_snats(guard, snapshot);
 	return update_restart(guard, topology, cover, snapshot, err);
 }
 
 bool guard_lacks(const struct guard *guard, const struct snapshot *snapshot)
 {
-	return guard->firewall && guard->n_snats != snapshot->n_snats;
+	size_t bytes = snapshot->n_snats * sizeof(snapshot->snats[0]);
+	return guard->firewall && (guard->n_snats != snapshot->n_snats ||
+				   memcmp(guard->snats, snapshot->snats, bytes) != 0);
 }
 
 int guard_refresh(struct guard *guard, struct err *err)

@@ -19,7 +19,8 @@ enum {
 struct guard {
 	struct reserved_ports *ports;             // owned
 	struct firewall *firewall;                // owned
-	uint32_t n_snats;                         // source addresses that the rules know
+	struct ip_addr snats[CONFIG_MAX_SNAT_ADDRS]; // that the rules know
+	uint32_t n_snats;
 	struct firewall *restart;                 // owned; NULL in other modes than DSR
 	struct firewall_plan restart_plan;        // borrows from the last cover
 	const char *names[CONFIG_MAX_INTERFACES]; // borrowed from the topology
@@ -32,7 +33,7 @@ int guard_open(struct guard *guard, const struct topology *topology, const struc
 // at once. `cover` is borrowed until the next update. 0 or -errno; then the rules stay.
 int guard_update(struct guard *guard, const struct topology *topology, const struct cover *cover,
 		 const struct snapshot *snapshot, struct err *err);
-// Has a route brought a source address that the rules do not know yet?
+// Has a route brought a source address that the rules do not know yet, or has one gone?
 bool guard_lacks(const struct guard *guard, const struct snapshot *snapshot);
 // Put off when the rules for the time after this process end. 0 or -errno.
 int guard_refresh(struct guard *guard, struct err *err);

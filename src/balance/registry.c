@@ -37,6 +37,7 @@ static void set_snats(struct registry *registry, const struct config *config)
 		return;
 	for (size_t i = 0; i < passthrough->n_snat_addrs; i++)
 		registry->snats[registry->n_snats++] = passthrough->snat_addrs[i];
+	registry->n_fixed_snats = registry->n_snats;
 	registry->snats_per_endpoint = registry->n_snats ? registry->n_snats : SNATS_FROM_ROUTES;
 }
 
@@ -118,11 +119,24 @@ bool registry_update_link(struct registry *registry, uint32_t index,
 	return true;
 }
 
-int registry_add_snat(struct registry *registry, const struct ip_addr *addr, struct err *err)
+static int find_snat(const struct registry *registry, const struct ip_addr *addr)
 {
 	for (uint32_t i = 0; i < registry->n_snats; i++) {
 		if (ip_addr_equal(&registry->snats[i], addr))
 			return (int)i;
+	}
+	return -1;
+}
+
+int registry_add_snat(struct registry *registry, const struct ip_addr *addr, struct err *err)
+{
+	static const struct ip_addr none;
+	int index = find_snat(registry, addr);
+	if (index < 0)
+		index = find_snat(registry, &none);
+	if (index >= 0) {
+		registry->snats[index] = *addr;
+		return index;
 	}
 	if (registry->n_snats == registry->snats_per_endpoint)
 		return err_set(
@@ -139,6 +153,22 @@ void registry_set_hop(struct registry *registry, uint32_t backend, const struct 
 {
 	registry->backends[backend].hop = *hop;
 	registry->backends[backend].snat_mask = snat_mask;
+	registry->controls[backend].snats_held |= snat_mask;
+}
+
+// Source addresses that routes have brought, and that no flow can have any more.
+static void give_back_snats(struct registry *registry)
+{
+	uint64_t held = 0;
+	for (uint32_t i = 0; i < registry->n_backends; i++)
+		held |= registry->controls[i].snats_held;
+	for (uint32_t i = registry->n_fixed_snats; i < registry->n_snats; i++) {
+		if (!(held >> i & 1))
+			registry->snats[i] = (struct ip_addr){0};
+	}
+	while (registry->n_snats > registry->n_fixed_snats &&
+	       ip_addr_is_unspecified(&registry->snats[registry->n_snats - 1]))
+		registry->n_snats--;
 }
 
 // ---- who takes traffic -------------------------------------------------------------------------
@@ -271,6 +301,7 @@ void registry_give_back_backend(struct registry *registry, uint32_t backend)
 	registry->controls[backend] = (struct backend_control){
 		.weight_set = REGISTRY_WEIGHT_CONFIGURED,
 	};
+	give_back_snats(registry);
 	snapshot_maps_unref(registry->maps);
 	registry->maps = NULL;
 }

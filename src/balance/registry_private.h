@@ -15,6 +15,7 @@ struct backend_control {
 	bool is_judged; // health has found out whether it is
 	int32_t weight_set;
 	uint64_t removed_ns; // SLOT_REMOVED, SLOT_OVER
+	uint64_t snats_held; // source addresses that its flows may have, as bits
 };
 
 // What an operator has said of a name.
@@ -45,10 +46,11 @@ struct registry {
 	size_t n_notes;
 	uint32_t n_links;
 	uint32_t n_snats;
+	uint32_t n_fixed_snats; // the first ones, which are configured
 	uint32_t snats_per_endpoint;
 	uint64_t version; // of the last snapshot
 	struct snapshot_link links[CONFIG_MAX_INTERFACES];
-	struct ip_addr snats[CONFIG_MAX_SNAT_ADDRS];
+	struct ip_addr snats[CONFIG_MAX_SNAT_ADDRS]; // zeros: given back
 };
 
 // See that what snapshots have of a backend follows from what is known and said of it.

@@ -368,3 +368,68 @@ Test(registry_apply, what_an_operator_said_is_of_a_name)
 	}
 	close_bench(&bench);
 }
+
+// ---- source addresses that routes bring ---------------------------------------------------------
+
+// Speaks to the backend from the address that its route has.
+static int speak_from(const struct bench *bench, uint32_t backend, const char *text)
+{
+	struct ip_addr addr;
+	struct err err = {0};
+	cr_assert(ip_addr_parse(text, &addr));
+	int index = registry_add_snat(bench->registry, &addr, &err);
+	cr_assert_geq(index, 0, "%s", err.message);
+	struct snapshot_hop hop = {.state = HOP_READY, .source = addr};
+	registry_set_hop(bench->registry, backend, &hop, UINT64_C(1) << index);
+	return index;
+}
+
+static int find_snat(struct bench *bench, const char *text)
+{
+	struct ip_addr addr;
+	cr_assert(ip_addr_parse(text, &addr));
+	struct snapshot *snapshot = scene_snapshot(&bench->scene);
+	int index = snapshot_find_snat(snapshot, &addr);
+	snapshot_destroy(snapshot);
+	return index;
+}
+
+Test(registry_apply, source_addresses_of_routes_go_with_the_last_backend_that_had_them)
+{
+	struct bench bench = {0};
+	scene_init(&bench.scene, "10.2.0.254");
+	scene_add_words(&bench.scene, "web=a:10.2.0.1,b:10.2.0.2,c:10.2.0.3,d:10.2.0.4");
+	bench.scene.config->passthrough.n_snat_addrs = 0;
+	cr_assert_eq(registry_create(&bench.registry, bench.scene.config, 1, 1, &bench.err), 0);
+	bench.scene.registry = bench.registry;
+	cr_expect_eq(speak_from(&bench, 0, "10.2.0.101"), 0);
+	cr_expect_eq(speak_from(&bench, 1, "10.2.0.102"), 1);
+	cr_expect_eq(speak_from(&bench, 2, "10.2.0.101"), 0);
+	cr_expect_eq(speak_from(&bench, 3, "10.2.0.104"), 2);
+	cr_expect_eq(speak_from(&bench, 3, "10.2.0.105"), 3); // its route is another one by now
+	cr_assert_eq(apply(&bench, "web=c:10.2.0.3,d:10.2.0.4"), 0);
+	cr_expect_eq(find_snat(&bench, "10.2.0.102"), 1, "it drains");
+	registry_give_back_backend(bench.registry, 1);
+	cr_expect_eq(find_snat(&bench, "10.2.0.102"), -1);
+	registry_give_back_backend(bench.registry, 0);
+	cr_expect_eq(find_snat(&bench, "10.2.0.101"), 0, "another has it");
+	cr_expect_eq(find_snat(&bench, "10.2.0.104"), 2, "flows of before may have it");
+	// The place is for the next one.
+	cr_expect_eq(speak_from(&bench, 2, "10.2.0.103"), 1);
+	cr_assert_eq(apply(&bench, "web=c:10.2.0.3"), 0);
+	registry_give_back_backend(bench.registry, 3);
+	struct snapshot *snapshot = scene_snapshot(&bench.scene);
+	cr_expect_eq(snapshot->n_snats, 2);
+	snapshot_destroy(snapshot);
+	close_bench(&bench);
+}
+
+Test(registry_apply, configured_source_addresses_stay)
+{
+	struct bench bench;
+	open(&bench, "web=a:10.2.0.1,b:10.2.0.2");
+	cr_assert_eq(apply(&bench, "web=a:10.2.0.1"), 0);
+	registry_give_back_backend(bench.registry, 1);
+	cr_expect_eq(find_snat(&bench, "10.2.0.254"), 0);
+	close_bench(&bench);
+}

@@ -63,7 +63,8 @@ int registry_add_link(struct registry *registry, const struct snapshot_link *lin
 // True when that was news.
 bool registry_update_link(struct registry *registry, uint32_t index,
 			  const struct snapshot_link *link);
-// The index of a source address, which is added if it is new; -errno when there are too many.
+// The index of a source address, which is added if it is new; -errno when there are too many. It
+// stays until the last backend that has had it in its mask is given back.
 int registry_add_snat(struct registry *registry, const struct ip_addr *addr, struct err *err);
 void registry_set_hop(struct registry *registry, uint32_t backend, const struct snapshot_hop *hop,
 		      uint64_t snat_mask);

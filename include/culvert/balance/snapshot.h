@@ -112,7 +112,7 @@ struct snapshot {
 	uint16_t nat_port_min;       // host byte order, inclusive
 	uint16_t nat_port_max;
 	struct snapshot_link links[CONFIG_MAX_INTERFACES];
-	struct ip_addr snats[CONFIG_MAX_SNAT_ADDRS];
+	struct ip_addr snats[CONFIG_MAX_SNAT_ADDRS]; // zeros: none
 	struct snapshot_frontend *frontends;    // owned
 	struct snapshot_backend *backends;      // owned
 	struct snapshot_pool *pools;            // owned
