@@ -157,6 +157,12 @@ static int check_config(void *arg, const struct config *config, struct err *err)
 	return code ? code : proxy_check(self->proxy, config, err);
 }
 
+static bool is_settled(void *arg)
+{
+	const struct proxy_mode *self = arg;
+	return proxy_is_settled(self->proxy);
+}
+
 static int prepare_config(void *arg, const struct config *config, struct err *err)
 {
 	struct proxy_mode *self = arg;
@@ -372,6 +378,7 @@ int proxy_mode_run(struct config *config)
 		.forget_frontend = forget_frontend,
 		.forget_backend = forget_backend,
 		.check_config = check_config,
+		.is_settled = is_settled,
 		.prepare_config = prepare_config,
 		.abandon_config = abandon_config,
 		.follow_config = follow_config,

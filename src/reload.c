@@ -10,6 +10,7 @@
 #include "culvert/base/clock.h"
 #include "culvert/base/log.h"
 #include "culvert/base/notify.h"
+#include "reload_queue.h"
 #include "service.h"
 
 enum { LINE_MAX_BYTES = ERR_MESSAGE_MAX + 512 };
@@ -18,6 +19,7 @@ struct reload {
 	struct service *service; // borrowed
 	char *path;              // owned
 	struct config_watch *watch;
+	struct reload_queue *queue; // owned
 	struct reload_last last;
 	int64_t loaded_ms;  // 0: at the start
 	bool is_incomplete; // what was taken over last lacks something: RELOAD_FAILED
@@ -318,12 +320,15 @@ void reload_result_fini(struct reload_result *result)
 	config_errors_fini(&result->errors);
 }
 
-void reload_now(struct reload *reload, enum reload_cause cause)
+void reload_soon(struct reload *reload, enum reload_cause cause)
 {
-	struct reload_result result;
-	struct reload_request request = {.cause = cause, .max_disruption = -1};
-	reload_run(reload, &request, &result);
-	reload_result_fini(&result);
+	const struct reload_request request = {.cause = cause, .max_disruption = -1};
+	reload_queue_run(reload->queue, &request, NULL, NULL);
+}
+
+struct reload_queue *reload_queue(struct reload *reload)
+{
+	return reload->queue;
 }
 
 const struct reload_last *reload_last(const struct reload *reload)
@@ -338,7 +343,7 @@ int64_t reload_loaded_ms(const struct reload *reload)
 
 static void on_file_change(void *arg)
 {
-	reload_now(arg, RELOAD_BY_FILE);
+	reload_soon(arg, RELOAD_BY_FILE);
 }
 
 // That changes are not noticed is no reason not to run.
@@ -353,6 +358,17 @@ static void open_watch(struct reload *reload)
 			 err.message);
 }
 
+void reload_close(struct reload *reload)
+{
+	if (!reload)
+		return;
+	config_watch_stop(reload->watch);
+	reload_queue_close(reload->queue);
+	forget_last(&reload->last);
+	free(reload->path);
+	free(reload);
+}
+
 int reload_open(struct reload **reload, struct service *service, struct err *err)
 {
 	struct reload *made = calloc(1, sizeof(*made));
@@ -363,17 +379,12 @@ int reload_open(struct reload **reload, struct service *service, struct err *err
 		return err_set(err, -ENOMEM, "not enough memory for reloads");
 	}
 	made->service = service;
+	int code = reload_queue_open(&made->queue, service, made, err);
+	if (code) {
+		reload_close(made);
+		return code;
+	}
 	open_watch(made);
 	*reload = made;
 	return 0;
-}
-
-void reload_close(struct reload *reload)
-{
-	if (!reload)
-		return;
-	config_watch_stop(reload->watch);
-	forget_last(&reload->last);
-	free(reload->path);
-	free(reload);
 }

@@ -52,13 +52,15 @@ struct reload_last {
 int reload_open(struct reload **reload, struct service *service, struct err *err);
 void reload_close(struct reload *reload); // NULL is legal
 
-// `result` is for reload_result_fini(); it borrows from `reload` until the next request. What has
+// The mode is settled (service.h). `result` is for reload_result_fini(); it borrows from `reload` until the next request. What has
 // happened is logged, but for plans.
 void reload_run(struct reload *reload, const struct reload_request *request,
 		struct reload_result *result);
 void reload_result_fini(struct reload_result *result);
-// Likewise, for a cause that nobody waits for.
-void reload_now(struct reload *reload, enum reload_cause cause);
+// For a cause that nobody waits for, and when the mode is settled.
+void reload_soon(struct reload *reload, enum reload_cause cause);
+// The same, for who wants to know: reload_queue.h.
+struct reload_queue *reload_queue(struct reload *reload);
 
 const struct reload_last *reload_last(const struct reload *reload);
 int64_t reload_loaded_ms(const struct reload *reload); // since 1970; 0: at the start

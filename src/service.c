@@ -98,7 +98,7 @@ static void on_hangup(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	struct service *service = arg;
 	if (service->reload)
-		reload_now(service->reload, RELOAD_BY_SIGNAL);
+		reload_soon(service->reload, RELOAD_BY_SIGNAL);
 }
 
 int service_follow_config(struct service *service, struct config *config, struct err *err)

@@ -36,6 +36,9 @@ struct service_hooks {
 	// Could the mode run with this configuration from now on? Nothing changes. 0, or -errno
 	// with what is in the way, and where in the file if it is known.
 	int (*check_config)(void *arg, const struct config *config, struct err *err);
+	// Has the data path let go of what the last configuration has removed? What a reload needs
+	// is there then. NULL: nothing has to be waited for.
+	bool (*is_settled)(void *arg);
 	// The registry is about to take it over: get what may not be had. 0, or -errno with what is
 	// in the way, and then nothing has changed. And: the registry has not. NULL: nothing to do.
 	int (*prepare_config)(void *arg, const struct config *config, struct err *err);

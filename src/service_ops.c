@@ -5,7 +5,7 @@
 #include "culvert/base/log.h"
 #include "flow_writer.h"
 #include "inquiry.h"
-#include "reload.h"
+#include "reload_queue.h"
 #include "service_private.h"
 
 enum { SERVICE_BUSY = 409 };
@@ -72,10 +72,14 @@ static int set_weight(void *arg, uint32_t backend, int32_t weight, struct err *e
 	return 0;
 }
 
+static void answer_reload(void *arg, const struct reload_result *result)
+{
+	api_answer_json(arg, reload_result_status(result), reload_result_json(result));
+}
+
 static void reload(void *arg, const struct api_reload_query *query, struct api_request *request)
 {
-	struct service *service = arg;
-	struct reload_result result;
+	const struct service *service = arg;
 	const struct reload_request wanted = {
 		.cause = RELOAD_BY_API,
 		.is_plan = query->is_plan,
@@ -86,9 +90,7 @@ static void reload(void *arg, const struct api_reload_query *query, struct api_r
 				 "culvert is still starting");
 		return;
 	}
-	reload_run(service->reload, &wanted, &result);
-	api_answer_json(request, reload_result_status(&result), reload_result_json(&result));
-	reload_result_fini(&result);
+	reload_queue_run(reload_queue(service->reload), &wanted, answer_reload, request);
 }
 
 // ---- questions to the data path ----------------------------------------------------------------

@@ -3,14 +3,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "culvert/base/clock.h"
 #include "proxy/affinity.h"
 #include "proxy/thread.h"
-
-enum { CLOSING_MS = 1000, LOOK_MS = 1 };
 
 // ---- what is there -----------------------------------------------------------------------------
 
@@ -119,22 +115,26 @@ static void close_offer(const struct proxy *proxy, struct offer *offer)
 	free(offer);
 }
 
-// The sockets of before would count among those of the same address.
-static int await_closing(const struct proxy *proxy, const struct config_frontend *frontend,
-			 struct err *err)
+bool offers_are_settled(const struct proxy *proxy)
 {
-	static const struct timespec look = {.tv_nsec = LOOK_MS * (long)NS_PER_MS};
-	uint64_t deadline_ns = clock_now_ns() + CLOSING_MS * NS_PER_MS;
 	for (uint32_t i = 0; i < proxy->max_frontends; i++) {
-		while (is_any_open(proxy, i) &&
-		       endpoint_equal(&proxy->listening[i].endpoint, &frontend->endpoint)) {
-			if (clock_now_ns() > deadline_ns)
-				return err_set(err, -EBUSY,
-					       "frontend %s: what listened on its address before "
-					       "is not closed yet; try again",
-					       frontend->name);
-			nanosleep(&look, NULL);
-		}
+		if (!proxy->listening[i].is_wanted && is_any_open(proxy, i))
+			return false;
+	}
+	return true;
+}
+
+// The sockets of before would count among those of the same address.
+static int check_closed(const struct proxy *proxy, const struct config_frontend *frontend,
+			struct err *err)
+{
+	for (uint32_t i = 0; i < proxy->max_frontends; i++) {
+		if (is_any_open(proxy, i) &&
+		    endpoint_equal(&proxy->listening[i].endpoint, &frontend->endpoint))
+			return err_set(err, -EBUSY,
+				       "frontend %s: what listened on its address before is not "
+				       "closed yet; try again",
+				       frontend->name);
 	}
 	return 0;
 }
@@ -163,7 +163,7 @@ static int open_one(struct proxy *proxy, const struct config *config, size_t fro
 	int code = find_own(proxy, config, frontend, err);
 	if (code)
 		return code < 0 ? code : 0;
-	code = await_closing(proxy, wanted, err);
+	code = check_closed(proxy, wanted, err);
 	if (code)
 		return code;
 	struct offer *offer = calloc(1, sizeof(*offer) + proxy->n_threads * sizeof(offer->fds[0]));

@@ -37,8 +37,10 @@ struct listening {
 // that could not.
 int offers_check(struct proxy *proxy, const struct config *config, struct err *err);
 
-// Open what offers_check() looks at. 0, or -errno, and then nothing is left open. One that was
-// closed a moment ago is awaited for a second.
+// Has every thread closed what no snapshot wants any more?
+bool offers_are_settled(const struct proxy *proxy);
+
+// Open what offers_check() looks at. 0, or -errno, and then nothing is left open.
 int offers_open(struct proxy *proxy, const struct config *config, struct err *err);
 
 // The configuration has been taken over; or it has not, and what was opened for it is closed.

@@ -165,6 +165,11 @@ int proxy_check(struct proxy *proxy, const struct config *config, struct err *er
 	return code ? code : offers_check(proxy, config, err);
 }
 
+bool proxy_is_settled(const struct proxy *proxy)
+{
+	return offers_are_settled(proxy);
+}
+
 int proxy_prepare(struct proxy *proxy, const struct config *config, struct err *err)
 {
 	int code = proxy_check(proxy, config, err);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "reload_queue.h"
 #include "service.h"
 
 enum { PATH_MAX_BYTES = 128 };
@@ -29,6 +30,10 @@ struct bench {
 	struct service service;
 	int follow_code;
 	unsigned n_followed;
+	bool is_unsettled;
+	bool unsettles; // each configuration that is taken over
+	unsigned n_done;
+	enum reload_outcome outcome; // of the last one done
 };
 
 // ---- a mode -------------------------------------------------------------------------------------
@@ -66,7 +71,14 @@ static int follow_config(void *arg, struct err *err)
 {
 	struct bench *bench = arg;
 	bench->n_followed++;
+	bench->is_unsettled |= bench->unsettles;
 	return bench->follow_code ? err_set(err, bench->follow_code, "memory is short") : 0;
+}
+
+static bool is_settled(void *arg)
+{
+	const struct bench *bench = arg;
+	return !bench->is_unsettled;
 }
 
 static int gather(void *arg, struct stats *stats)
@@ -83,6 +95,7 @@ static const struct service_hooks hooks = {
 	.forget_frontend = forget,
 	.forget_backend = forget,
 	.check_config = check_config,
+	.is_settled = is_settled,
 	.follow_config = follow_config,
 	.gather = gather,
 };
@@ -171,4 +184,82 @@ Test(reload, what_was_taken_over_in_part_is_taken_over_again)
 	cr_expect_eq(ask(&bench, two_servers), RELOAD_UNCHANGED);
 	cr_expect_eq(bench.n_followed, 3);
 	end(&bench);
+}
+
+// ---- what has to wait ---------------------------------------------------------------------------
+
+static void on_done(void *arg, const struct reload_result *result)
+{
+	struct bench *bench = arg;
+	bench->n_done++;
+	bench->outcome = result->outcome;
+}
+
+static void ask_in_turn(struct bench *bench, bool is_plan)
+{
+	const struct reload_request request = {
+		.cause = RELOAD_BY_API, .max_disruption = -1, .is_plan = is_plan};
+	reload_queue_run(reload_queue(bench->service.reload), &request, on_done, bench);
+}
+
+static void await_done(struct bench *bench, unsigned n)
+{
+	while (bench->n_done < n)
+		event_base_loop(bench->service.base, EVLOOP_ONCE);
+	cr_expect_eq(bench->n_done, n);
+}
+
+static void turn_for_ms(struct bench *bench, long ms)
+{
+	const struct timeval wait = {.tv_usec = ms * 1000};
+	event_base_loopexit(bench->service.base, &wait);
+	event_base_dispatch(bench->service.base);
+}
+
+Test(reload, waits_in_the_event_loop_until_the_mode_is_settled)
+{
+	struct bench bench;
+	begin(&bench, one_server);
+	bench.unsettles = true;
+	write_file(bench.path, two_servers);
+	ask_in_turn(&bench, false);
+	cr_expect_eq(bench.n_done, 1, "there was nothing to wait for");
+	cr_expect_eq(bench.outcome, RELOAD_OK);
+	write_file(bench.path, one_server);
+	ask_in_turn(&bench, false);
+	ask_in_turn(&bench, true);
+	cr_expect_eq(bench.n_done, 2, "a plan does not wait");
+	cr_expect_eq(bench.outcome, RELOAD_PLANNED);
+	ask_in_turn(&bench, false);
+	turn_for_ms(&bench, 50);
+	cr_expect_eq(bench.n_done, 2);
+	bench.is_unsettled = bench.unsettles = false;
+	await_done(&bench, 4);
+	cr_expect_eq(bench.outcome, RELOAD_UNCHANGED, "in their order");
+	cr_expect_eq(n_backends(&bench), 1);
+	end(&bench);
+}
+
+Test(reload, waits_for_no_longer_than_that_is_worth)
+{
+	struct bench bench;
+	begin(&bench, one_server);
+	bench.is_unsettled = true;
+	write_file(bench.path, two_servers);
+	ask_in_turn(&bench, false);
+	cr_expect_eq(bench.n_done, 0);
+	await_done(&bench, 1); // the mode says what is missing, if it is
+	cr_expect_eq(bench.outcome, RELOAD_OK);
+	end(&bench);
+}
+
+Test(reload, what_waits_at_the_end_is_forgotten)
+{
+	struct bench bench;
+	begin(&bench, one_server);
+	bench.is_unsettled = true;
+	ask_in_turn(&bench, false);
+	ask_in_turn(&bench, false);
+	end(&bench);
+	cr_expect_eq(bench.n_done, 0);
 }

@@ -26,8 +26,11 @@ void proxy_publish(struct proxy *proxy, struct snapshot *snapshot);
 // Another configuration in four steps. Could it be served: limits, source addresses, the addresses
 // of frontends that are new? Nothing changes. 0 or -errno.
 int proxy_check(struct proxy *proxy, const struct config *config, struct err *err);
+// Has every thread closed what it listened on for frontends that have gone?
+bool proxy_is_settled(const struct proxy *proxy);
 // The same, and listen for its new frontends, whose clients wait until a snapshot has them. 0, or
-// -errno and then nothing has changed. Before the registry takes the configuration over.
+// -errno and then nothing has changed. Before the registry takes the configuration over, and
+// settled: -EBUSY where a new frontend has the address of one that has not been closed yet.
 int proxy_prepare(struct proxy *proxy, const struct config *config, struct err *err);
 // The registry has taken it over, and the next snapshot to be published is of it; or it has not,
 // and nothing has happened.

@@ -162,6 +162,9 @@ void proxy_bench_publish(struct proxy_bench *bench)
 
 int proxy_bench_take(struct proxy_bench *bench, struct config *config)
 {
+	static const struct timespec pause = {.tv_nsec = LOOK_NS};
+	for (int i = 0; i < PATIENCE_MS && !proxy_is_settled(bench->proxy); i++)
+		nanosleep(&pause, NULL);
 	int code = proxy_prepare(bench->proxy, config, &bench->err);
 	if (code)
 		return code;
