@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `culvertctl explain`: who would answer a client, and how that comes.
 #include <stdio.h>
+#include <string.h>
 #include <stdlib.h>
 
 #include "ctl/ask.h"
@@ -126,6 +127,13 @@ static int show(const struct ctl *ctl, const json_t *answer)
 	return is_good ? CTL_OK : CTL_NO;
 }
 
+// Whatever else the packet meets: a drop, or the kernel.
+static bool is_answered(const json_t *answer)
+{
+	const char *verdict = field_text(answer, "verdict");
+	return verdict && (strcmp(verdict, "forwarded") == 0 || strcmp(verdict, "relayed") == 0);
+}
+
 static int ask(const struct ctl *ctl, const char *path)
 {
 	json_t *answer = NULL;
@@ -133,7 +141,7 @@ static int ask(const struct ctl *ctl, const char *path)
 	if (code != CTL_OK)
 		return code;
 	code = ctl->is_json ? ask_print_json(answer) : show(ctl, answer);
-	if (!field_text(answer, "backend") && count_candidates(answer) == 0)
+	if (!is_answered(answer))
 		code = CTL_NO;
 	json_decref(answer);
 	return code;
@@ -174,7 +182,8 @@ const struct command explain_command = {
 		"frontend, flow\n"
 		"entry, hash and slot, servers that are skipped and why, the next hop. Nothing is "
 		"sent.\n"
-		"The exit code is 1 when no server would answer.",
+		"The exit code is 1 when none would get it: it would be dropped, or be the "
+		"kernel's.",
 	.options = options,
 	.n_options = sizeof(options) / sizeof(*options),
 	.run = run,

@@ -308,6 +308,13 @@ def test_explain_is_1_when_nobody_would_answer(fake_api, extra):
     assert fake_api.run("explain", "192.0.2.7:4", "10.0.0.1:80", *extra).returncode == 1
 
 
+@pytest.mark.parametrize("verdict", ["no_route", "neighbour_unresolved", "bad_source"])
+def test_explain_is_1_when_the_packet_would_be_dropped_on_its_way(fake_api, verdict):
+    fake_api.answers["GET /api/v1/explain"] = {
+        "frontend": "web", "backend": "web/b1", "verdict": verdict, "candidates": ["web/b1"], "skipped": [], "steps": []}
+    assert fake_api.run("explain", "192.0.2.7:4", "10.0.0.1:80").returncode == 1
+
+
 @pytest.mark.parametrize("extra", [[], ["--json"]])
 def test_explain_is_0_when_one_of_several_would_answer(fake_api, extra):
     fake_api.answers["GET /api/v1/explain"] = {

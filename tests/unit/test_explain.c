@@ -230,3 +230,58 @@ Test(explain, a_flow_whose_backend_has_been_given_back_is_none)
 	scene_fini(&scene);
 	config_unref(next.config);
 }
+
+static json_t *explain_removed(struct rig *rig, const struct flow_row *flow)
+{
+	struct explain_params params = {
+		.registry = rig->scene->registry,
+		.snapshot = engine_snapshot(rig->engine),
+		.client = {.addr = ip_addr_from_v4(htonl(CLIENT)),
+			   .port_be = htons(1000),
+			   .proto = IPPROTO_TCP},
+		.vip = scene_endpoint("10.1.0.101:80", IPPROTO_TCP),
+		.flow = flow,
+	};
+	json_t *said = explain(&params);
+	cr_assert_not_null(said);
+	return said;
+}
+
+Test(explain, a_frontend_that_has_been_left_out_goes_on_and_begins_nothing)
+{
+	struct scene scene;
+	struct scene next;
+	struct rig rig;
+	const struct flow_row live = {.state = "established", .prospect = FLOW_GOES_ON};
+	const struct flow_row over = {.state = "time_wait", .prospect = FLOW_IS_REPLACED};
+	scene_init(&scene, "10.2.0.1");
+	scene_init(&next, "10.2.0.1");
+	scene_add_words(&scene, "web=a:10.2.0.20 @10.1.0.100>web @10.1.0.101>web");
+	scene_add_words(&next, "web=a:10.2.0.20 @10.1.0.100>web");
+	scene_build(&scene);
+	rig_start(&rig, &scene);
+	cr_assert_eq(registry_apply(scene.registry, next.config, 1, NULL), 0);
+	rig_publish(&rig);
+	json_t *said = explain_removed(&rig, NULL);
+	const json_t *step = json_array_get(json_object_get(said, "steps"), 0);
+	cr_expect(strstr(json_string_value(step), "nothing new begins"));
+	cr_expect_str_eq(text_of(said, "verdict"), "no_backend");
+	cr_expect(json_is_null(json_object_get(said, "backend")));
+	json_decref(said);
+	said = explain_removed(&rig, &live);
+	cr_expect_str_eq(text_of(said, "verdict"), "forwarded");
+	cr_expect_str_eq(text_of(said, "backend"), "web/a");
+	json_decref(said);
+	said = explain_removed(&rig, &over);
+	cr_expect_str_eq(text_of(said, "verdict"), "no_backend");
+	json_decref(said);
+	// When its time is over the data path does not know it any more.
+	cr_assert(registry_end_drains(scene.registry, UINT64_MAX));
+	rig_publish(&rig);
+	said = explain_removed(&rig, NULL);
+	cr_expect_str_eq(text_of(said, "verdict"), "passed");
+	json_decref(said);
+	cr_expect_null(rig_stop(&rig));
+	scene_fini(&scene);
+	config_unref(next.config);
+}
