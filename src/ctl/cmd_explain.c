@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `culvertctl explain`: who would answer a client, and how that comes.
 #include <stdio.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ctl/ask.h"
 #include "ctl/command.h"

@@ -294,11 +294,15 @@ void flow_table_count(struct flow_table *table, enum flow_dir dir, uint16_t fron
 	}
 }
 
+void flow_count_bytes(struct flow *flow, enum flow_dir dir, const struct frame_view *view)
+{
+	*(dir == FROM_CLIENT ? &flow->bytes_tx : &flow->bytes_rx) += view->frame_len - view->l3;
+}
+
 bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,
 		      const struct frame_view *view)
 {
 	struct flow *flow = &table->flows[index];
-	uint32_t bytes = view->frame_len - view->l3;
 	enum flow_state state = FLOW_FREE;
 	bool is_plausible = track(table, flow, dir, view, &state);
 	if (is_plausible) {
@@ -306,7 +310,7 @@ bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir di
 		flow_table_set_state(table, index, state);
 		flow_table_refresh(table, index);
 	}
-	*(dir == FROM_CLIENT ? &flow->bytes_tx : &flow->bytes_rx) += bytes;
+	flow_count_bytes(flow, dir, view);
 	flow_table_count(table, dir, flow->frontend, flow->backend, view);
 	return is_plausible;
 }

@@ -5,6 +5,15 @@
 #include "culvert/net/rewrite.h"
 #include "packet/forward.h"
 
+// The flow that a first fragment has gone on by, or 0.
+static uint32_t find_flow(const struct worker *worker, const struct packet *packet)
+{
+	if (packet->from == FROM_BACKEND)
+		return flow_table_find_reply(worker->flows, packet->nat_pool,
+					     forward_local_port(packet));
+	return flow_table_find(worker->flows, &packet->view.src, packet->frontend, packet->hash);
+}
+
 void forward_note_fragment(struct worker *worker, const struct packet *packet)
 {
 	struct fragment_way *way = &worker->ways[packet->datagram];
@@ -15,7 +24,11 @@ void forward_note_fragment(struct worker *worker, const struct packet *packet)
 		.frontend = packet->frontend,
 		.backend = packet->backend,
 	};
-	if (packet->verdict != VERDICT_FORWARDED || forward_is_unchanged(worker))
+	if (packet->verdict != VERDICT_FORWARDED)
+		return;
+	way->flow = find_flow(worker, packet);
+	way->flow_hash = worker->flows->flows[way->flow].hash;
+	if (forward_is_unchanged(worker))
 		return;
 	way->src = frame_outer_src(packet->frame, &packet->view);
 	way->dst = frame_outer_dst(packet->frame, &packet->view);
@@ -40,6 +53,17 @@ static void follow_translated(struct worker *worker, struct packet *packet,
 	forward_finish(worker, packet, way->link, &way->next_hop);
 }
 
+static void count(struct worker *worker, const struct packet *packet,
+		  const struct fragment_way *way)
+{
+	enum flow_dir dir = (enum flow_dir)packet->from;
+	struct flow *flow = &worker->flows->flows[way->flow];
+	bool is_there = way->flow && flow->state != FLOW_FREE && flow->hash == way->flow_hash;
+	flow_table_count(worker->flows, dir, way->frontend, way->backend, &packet->view);
+	if (is_there)
+		flow_count_bytes(flow, dir, &packet->view);
+}
+
 void forward_later_fragment(struct worker *worker, struct packet *packet)
 {
 	const struct fragment_way *way = &worker->ways[packet->datagram];
@@ -54,6 +78,5 @@ void forward_later_fragment(struct worker *worker, struct packet *packet)
 	else
 		follow_translated(worker, packet, way);
 	if (packet->verdict == VERDICT_FORWARDED)
-		flow_table_count(worker->flows, (enum flow_dir)packet->from, way->frontend,
-				 way->backend, &packet->view);
+		count(worker, packet, way);
 }

@@ -21,6 +21,8 @@ struct fragment_way {
 	uint8_t link;
 	uint16_t frontend;
 	uint16_t backend;
+	uint32_t flow;      // that counts them; 0: none
+	uint32_t flow_hash; // of that flow: its entry may be another's by then
 	struct mac_addr next_hop;
 	uint32_t id; // as sent
 	struct ip_addr src;

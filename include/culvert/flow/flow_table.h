@@ -132,6 +132,8 @@ void flow_table_unreachable(struct flow_table *table, uint32_t index,
 // A packet is passed on without a flow, or as a later part of one that was tracked: only counted.
 void flow_table_count(struct flow_table *table, enum flow_dir dir, uint16_t frontend,
 		      uint16_t backend, const struct frame_view *view);
+// The flow has carried what is counted so.
+void flow_count_bytes(struct flow *flow, enum flow_dir dir, const struct frame_view *view);
 // The flow's backend went down and its client is reset: it lingers as long as after a RST.
 void flow_table_orphan(struct flow_table *table, uint32_t index);
 
