@@ -18,6 +18,7 @@
 #include "culvert/control/instance.h"
 #include "culvert/packet/engine.h"
 #include "inquiry.h"
+#include "network_news.h"
 #include "packet_health.h"
 #include "service.h"
 #include "shield.h"
@@ -32,6 +33,7 @@ struct packet_mode {
 	struct event *asking; // who holds the network namespace
 	struct netwatch *netwatch;
 	struct topology topology;
+	struct network_news *news; // NULL: it is not ready yet
 	struct shield shield;
 	struct engine *engine;
 	struct packet_health health;
@@ -72,6 +74,8 @@ static void on_network_change(void *arg)
 		return;
 	if (topology_refresh(&self->topology))
 		service_publish_soon(&self->service);
+	if (self->news)
+		network_news_look(self->news);
 	if (!self->topology.lost_link)
 		return;
 	log_error("network",
@@ -144,7 +148,10 @@ static int check_config(void *arg, const struct config *config, struct err *err)
 static int follow_config(void *arg, struct err *err)
 {
 	struct packet_mode *self = arg;
-	return topology_follow(&self->topology, err);
+	int code = topology_follow(&self->topology, err);
+	if (self->news)
+		network_news_look(self->news);
+	return code;
 }
 
 static void on_totals(evutil_socket_t fd, short what, void *arg)
@@ -342,6 +349,7 @@ static void close_all(struct packet_mode *self)
 	packet_health_close(&self->health);
 	close_packet_path(self);
 	shield_close(&self->shield);
+	network_news_destroy(self->news);
 	netwatch_destroy(self->netwatch);
 	free_event(self->asking);
 	free_event(self->totals);
@@ -401,7 +409,9 @@ static int serve(struct packet_mode *self, struct err *err)
 {
 	int code = 0;
 	await_neighbours(self);
-	if (!self->is_stopping) {
+	if (!self->is_stopping)
+		code = network_news_create(&self->news, &self->topology, self->service.events, err);
+	if (!code && !self->is_stopping) {
 		log_ready(self);
 		self->is_ready = true;
 		code = service_run(&self->service, err);
