@@ -182,6 +182,8 @@ int service_open(struct service *service, uint32_t n_threads, struct err *err)
 		code = registry_create(&service->registry, service->config, service->secret,
 				       n_threads, err);
 	if (!code)
+		registry_watch_panics(service->registry, service_take_panic, service);
+	if (!code)
 		code = slow_start_create(&service->slow_start, service->registry, err);
 	return code;
 }

@@ -51,6 +51,13 @@ void service_take_health(void *arg, size_t backend, bool is_up, const char *reas
 	service_publish_soon(service);
 }
 
+void service_take_panic(void *arg, const char *pool, bool is_in_panic, const char *text)
+{
+	const struct service *service = arg;
+	events_add(service->events, EVENT_HEALTH, is_in_panic ? LOG_WARN : LOG_INFO, pool, "%s",
+		   text);
+}
+
 void service_take_gate(void *arg, size_t frontend, enum frontend_gate gate)
 {
 	static const char *const texts[] = {

@@ -15,5 +15,8 @@ const char *service_subject(const struct snapshot_backend *b, char text[EVENT_SU
 void service_on_draining(evutil_socket_t fd, short what, void *arg);
 void service_on_tending(evutil_socket_t fd, short what, void *arg);
 
+// Of a pool, for registry_watch_panics().
+void service_take_panic(void *service, const char *pool, bool is_in_panic, const char *text);
+
 // What the API may ask, with the service as `arg`. Static.
 const struct api_ops *service_ops(enum mode mode);

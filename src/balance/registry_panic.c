@@ -2,8 +2,12 @@
 // Panic: of a pool of which too few backends are up all are used. Checks that fail nearly
 // everywhere are more often wrong than right, and the few that pass would go down under the load of
 // all.
+#include <stdio.h>
+
 #include "balance/registry_private.h"
 #include "culvert/base/log.h"
+
+enum { TEXT_MAX = 160 };
 
 bool registry_is_panicked(const struct registry *registry, uint32_t backend)
 {
@@ -28,6 +32,30 @@ static bool is_due(const struct registry *registry, const struct snapshot_pool *
 	return (uint64_t)*n_well * 100 < (uint64_t)pool->config->panic_threshold * *n;
 }
 
+void registry_watch_panics(struct registry *registry, registry_panic_fn on_panic, void *arg)
+{
+	registry->on_panic = on_panic;
+	registry->on_panic_arg = arg;
+}
+
+static void tell(const struct registry *registry, const struct snapshot_pool *pool, uint32_t n_well,
+		 uint32_t n)
+{
+	char text[TEXT_MAX];
+	const char *name = pool->config->name;
+	if (pool->is_in_panic)
+		snprintf(text, sizeof(text),
+			 "panics: %u of %u backends up are fewer than %u %%, so all are used "
+			 "(panic_threshold)",
+			 n_well, n, pool->config->panic_threshold);
+	else
+		snprintf(text, sizeof(text), "panics no more: %u of %u backends are up", n_well, n);
+	log_event(pool->is_in_panic ? LOG_WARN : LOG_INFO, "health", NULL, "pool %s %s", name,
+		  text);
+	if (registry->on_panic)
+		registry->on_panic(registry->on_panic_arg, name, pool->is_in_panic, text);
+}
+
 bool registry_judge_pool(struct registry *registry, uint32_t pool)
 {
 	uint32_t n_well;
@@ -39,14 +67,7 @@ bool registry_judge_pool(struct registry *registry, uint32_t pool)
 	if (p->is_in_panic == is_in_panic)
 		return false;
 	p->is_in_panic = is_in_panic;
-	if (is_in_panic)
-		log_warn("health",
-			 "pool %s panics: %u of %u backends up are fewer than %u %%, so all are "
-			 "used (panic_threshold)",
-			 p->config->name, n_well, n, p->config->panic_threshold);
-	else
-		log_info("health", "pool %s panics no more: %u of %u backends are up",
-			 p->config->name, n_well, n);
+	tell(registry, p, n_well, n);
 	for (uint32_t i = 0; i < p->n_members; i++)
 		registry_refresh(registry, p->members[i]);
 	return true;

@@ -256,6 +256,8 @@ def test_when_too_few_are_up_all_are_used(make_balanced, check_servers, mode):
     culvert.await_backend("b1")
     assert set(http.short_connections(lab, 100)) == EVERY_BACKEND - {name}
     assert len(culvert.log_lines("pool web panics no more: 2 of 3 backends are up")) == 1
+    told = [event["text"] for event in api.get(culvert, "/api/v1/events")["events"] if event["subject"] == "web"]
+    assert told[-1].startswith("panics: 1 of 3") and told[0].startswith("panics no more: 2 of 3"), told
 
 
 def test_a_pool_that_never_was_up_panics_as_well(lab, culvert, check_servers):

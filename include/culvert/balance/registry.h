@@ -82,6 +82,10 @@ bool registry_set_known(struct registry *registry, uint32_t backend);
 bool registry_set_judged(struct registry *registry, uint32_t backend);
 // Has health found out by now, either way?
 bool registry_is_judged(const struct registry *registry, uint32_t backend);
+// Have every beginning and end of a panic told, with what the log says of it. `pool` is its name.
+typedef void (*registry_panic_fn)(void *arg, const char *pool, bool is_in_panic, const char *text);
+void registry_watch_panics(struct registry *registry, registry_panic_fn on_panic, void *arg);
+
 // It is to get so many tenths less than its weight, 0 to 9. True when that was news.
 bool registry_hold_back(struct registry *registry, uint32_t backend, uint8_t tenths);
 
