@@ -104,11 +104,20 @@ static const char *link_name(struct link_names *links, const struct snapshot_hop
 	return *name ? name : NULL;
 }
 
+// A fraction only while it starts slowly.
+static json_t *effective_weight(const struct snapshot_backend *state)
+{
+	int tenths = state->weight * (SNAPSHOT_TENTHS - state->held_back);
+	if (tenths % SNAPSHOT_TENTHS == 0)
+		return json_integer(tenths / SNAPSHOT_TENTHS);
+	return json_real((double)tenths / SNAPSHOT_TENTHS);
+}
+
 static json_t *weight_to_json(const struct backend_view *view)
 {
 	json_t *set = view->weight_set < 0 ? json_null() : json_integer(view->weight_set);
-	return json_pack("{s:i, s:o, s:i}", "configured", (int)view->config->weight, "set", set,
-			 "effective", (int)view->state->weight);
+	return json_pack("{s:i, s:o, s:o}", "configured", (int)view->config->weight, "set", set,
+			 "effective", effective_weight(view->state));
 }
 
 static bool put_state(json_t *object, const struct backend_view *view)

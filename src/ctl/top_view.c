@@ -321,7 +321,7 @@ static void draw_cell(const struct column *column, int width, const struct top_r
 		break;
 	case WEIGHT:
 		put_number(column, field_number_or(row->object, "weight.effective", NAN),
-			   units_whole);
+			   units_weight);
 		break;
 	case SHARE:
 		put_number(column, field_number_or(row->object, "share", NAN), units_share);

@@ -76,6 +76,11 @@ const char *units_rate(double per_s, char *text)
 	return text;
 }
 
+const char *units_weight(double weight, char *text)
+{
+	return weight == floor(weight) ? units_whole(weight, text) : units_rate(weight, text);
+}
+
 const char *units_share(double share, char *text)
 {
 	double percent = share * 100;

@@ -81,6 +81,20 @@ Test(api_lists, frontends_have_their_counters, .timeout = 120)
 	api_rig_close(&rig);
 }
 
+Test(api_lists, a_backend_that_starts_slowly_has_a_part_of_its_weight, .timeout = 120)
+{
+	struct api_rig rig;
+	json_t *root;
+	api_rig_init(&rig);
+	api_rig_start(&rig);
+	registry_hold_back(rig.registry, 1, 9);
+	cr_assert_eq(api_rig_get(&rig, "/api/v1/backends", &root), 200);
+	cr_expect_float_eq(json_number_value(at(root, "backends/1/weight/effective")), 0.3, 1e-9);
+	cr_expect_eq(number_at(root, "backends/1/weight/configured"), 3);
+	json_decref(root);
+	api_rig_close(&rig);
+}
+
 Test(api_lists, backends_have_state_health_weight_and_share, .timeout = 120)
 {
 	struct api_rig rig;

@@ -56,6 +56,10 @@ Test(ctl_units, small_rates_have_a_decimal)
 	check(units_rate(0.44, text), "0.4");
 	check(units_rate(9.96, text), "10");
 	check(units_rate(1204.4, text), "1,204");
+	check(units_weight(3, text), "3");
+	check(units_weight(0.3, text), "0.3");
+	check(units_weight(1204.4, text), "1,204");
+	check(units_weight(NAN, text), "-");
 }
 
 Test(ctl_units, a_share_is_all_only_when_it_is_all)
