@@ -49,6 +49,12 @@ static json_t *backend_of(const struct registry *registry, const struct flow_row
 	return backend->config ? api_name_of_backend(backend) : NULL;
 }
 
+json_t *api_pair_to_json(enum mode mode, uint64_t rx, uint64_t tx)
+{
+	json_t *received = mode == MODE_DSR ? json_null() : json_integer((json_int_t)rx);
+	return json_pack("{s:o, s:I}", "rx", received, "tx", (json_int_t)tx);
+}
+
 json_t *api_flow_to_json(const struct registry *registry, const struct flow_row *row)
 {
 	char client[ENDPOINT_TEXT_MAX];
@@ -59,13 +65,14 @@ json_t *api_flow_to_json(const struct registry *registry, const struct flow_row 
 		json_decref(backend);
 		return NULL;
 	}
-	json_t *object = json_pack("{s:s, s:s, s:s, s:o, s:s, s:f, s:f, s:{s:I, s:I}}", "protocol",
+	enum mode mode = registry_config(registry)->mode;
+	json_t *object = json_pack("{s:s, s:s, s:s, s:o, s:s, s:f, s:f, s:o}", "protocol",
 				   row->client.proto == IPPROTO_UDP ? "udp" : "tcp", "client",
 				   endpoint_format(&row->client, client), "frontend",
 				   frontend->config->name, "backend", backend, "state", row->state,
 				   "idle", (double)row->idle_ms / MS_PER_S, "expires_in",
-				   (double)row->expires_ms / MS_PER_S, "bytes", "rx",
-				   (json_int_t)row->bytes_rx, "tx", (json_int_t)row->bytes_tx);
+				   (double)row->expires_ms / MS_PER_S, "bytes",
+				   api_pair_to_json(mode, row->bytes_rx, row->bytes_tx));
 	if (object && row->nat.port_be &&
 	    json_object_set_new(object, "nat", json_string(endpoint_format(&row->nat, nat)))) {
 		json_decref(object);

@@ -13,10 +13,6 @@
 #include "culvert/base/clock.h"
 #include "culvert/control/api_json.h"
 
-static json_t *pair_to_json(uint64_t rx, uint64_t tx)
-{
-	return json_pack("{s:I, s:I}", "rx", (json_int_t)rx, "tx", (json_int_t)tx);
-}
 
 static bool put(json_t *object, const char *key, json_t *value)
 {
@@ -29,10 +25,11 @@ static bool put_traffic(json_t *object, const struct traffic *traffic, enum mode
 		json_pack("{s:I, s:I}", "current", (json_int_t)traffic->current_connections,
 			  "total", (json_int_t)traffic->total_connections);
 	if (!put(object, "connections", connections) ||
-	    !put(object, "bytes", pair_to_json(traffic->bytes_rx, traffic->bytes_tx)))
+	    !put(object, "bytes", api_pair_to_json(mode, traffic->bytes_rx, traffic->bytes_tx)))
 		return false;
 	return mode == MODE_PROXY ||
-	       put(object, "packets", pair_to_json(traffic->packets_rx, traffic->packets_tx));
+	       put(object, "packets",
+		   api_pair_to_json(mode, traffic->packets_rx, traffic->packets_tx));
 }
 
 // The object when all of it is in it, else NULL.

@@ -34,21 +34,22 @@ struct traffic_family {
 	enum metric_type type;
 	size_t offset;
 	bool is_of_packets;
+	bool is_of_answers; // which DSR mode does not see
 	const char *help;
 };
 
 static const struct traffic_family traffic_families[] = {
-	{"connections_total", METRIC_COUNTER, offsetof(struct traffic, total_connections), false,
+	{"connections_total", METRIC_COUNTER, offsetof(struct traffic, total_connections), false, false,
 	 "Connections that were ever made: flows, or sessions in proxy mode."},
-	{"connections", METRIC_GAUGE, offsetof(struct traffic, current_connections), false,
+	{"connections", METRIC_GAUGE, offsetof(struct traffic, current_connections), false, false,
 	 "Connections that are open."},
-	{"transmitted_bytes_total", METRIC_COUNTER, offsetof(struct traffic, bytes_tx), false,
+	{"transmitted_bytes_total", METRIC_COUNTER, offsetof(struct traffic, bytes_tx), false, false,
 	 "Bytes sent to backends: of IP packets, or relayed in proxy mode."},
-	{"received_bytes_total", METRIC_COUNTER, offsetof(struct traffic, bytes_rx), false,
+	{"received_bytes_total", METRIC_COUNTER, offsetof(struct traffic, bytes_rx), false, true,
 	 "Bytes that came from backends, likewise."},
-	{"transmitted_packets_total", METRIC_COUNTER, offsetof(struct traffic, packets_tx), true,
+	{"transmitted_packets_total", METRIC_COUNTER, offsetof(struct traffic, packets_tx), true, false,
 	 "Packets sent to backends."},
-	{"received_packets_total", METRIC_COUNTER, offsetof(struct traffic, packets_rx), true,
+	{"received_packets_total", METRIC_COUNTER, offsetof(struct traffic, packets_rx), true, true,
 	 "Packets that came from backends."},
 };
 
@@ -74,8 +75,10 @@ static void put_traffic(FILE *out, const struct objects *objects,
 static void put_all_traffic(FILE *out, const struct objects *objects)
 {
 	for (size_t i = 0; i < sizeof(traffic_families) / sizeof(traffic_families[0]); i++) {
-		if (objects->mode != MODE_PROXY || !traffic_families[i].is_of_packets)
-			put_traffic(out, objects, &traffic_families[i]);
+		const struct traffic_family *family = &traffic_families[i];
+		if (!(objects->mode == MODE_PROXY && family->is_of_packets) &&
+		    !(objects->mode == MODE_DSR && family->is_of_answers))
+			put_traffic(out, objects, family);
 	}
 }
 

@@ -133,6 +133,8 @@ static bool put_totals(json_t *root, const struct stats *stats)
 
 static bool put_mode(json_t *root, const struct stats *stats)
 {
+	if (!stats_put(root, "mode", json_string(mode_name(stats->mode))))
+		return false;
 	return stats->mode == MODE_PROXY ? stats_put_sessions(root, &stats->sessions)
 					 : stats_put_packets(root, &stats->packets);
 }

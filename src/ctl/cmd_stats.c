@@ -23,13 +23,20 @@ enum {
 	FACT_MAX = 128,
 };
 
-static void add_traffic(struct table *table, const char *name, const json_t *object)
+// In DSR mode backends answer past culvert, which is not nothing.
+static bool sees_answers(const json_t *stats)
+{
+	return strcmp(field_text_or(stats, "mode", ""), "dsr") != 0;
+}
+
+static void add_traffic(struct table *table, const char *name, const json_t *object,
+			bool has_answers)
 {
 	table_text(table, PAINT_BOLD, name);
 	table_count(table, object, "current_connections");
 	table_count(table, object, "total_connections");
 	table_bytes(table, object, "bytes_tx");
-	table_bytes(table, object, "bytes_rx");
+	table_bytes(table, has_answers ? object : NULL, "bytes_rx");
 }
 
 static void add_up(struct table *table, const json_t *pool)
@@ -45,17 +52,24 @@ static void add_up(struct table *table, const json_t *pool)
 	table_text(table, n_up < json_object_size(servers) ? PAINT_WARN : PAINT_GOOD, text);
 }
 
-static int print_section(const struct ctl *ctl, json_t *all, const struct table_column *columns,
-			 size_t n_columns, bool has_servers)
+struct section {
+	const char *key; // of what GET /stats answers
+	const struct table_column *columns;
+	size_t n_columns;
+	bool has_servers;
+};
+
+static int print_section(const struct ctl *ctl, const json_t *stats, const struct section *section)
 {
 	const char *name;
 	json_t *object;
-	struct table *table = table_create(columns, n_columns);
+	json_t *all = json_object_get(stats, section->key);
+	struct table *table = table_create(section->columns, section->n_columns);
 	if (!table)
 		return CTL_NO;
 	json_object_foreach (all, name, object) {
-		add_traffic(table, name, object);
-		if (has_servers)
+		add_traffic(table, name, object, sees_answers(stats));
+		if (section->has_servers)
 			add_up(table, object);
 		table_end_row(table);
 	}
@@ -89,26 +103,30 @@ static void print_totals(const struct ctl *ctl, const json_t *stats, struct tabl
 	facts_add(facts, "Connections", PAINT_NONE, "%s now, %s in total",
 		  units_whole(field_number_or(stats, "current_connections", 0), now),
 		  units_whole(field_number_or(stats, "total_connections", 0), total));
-	facts_add(facts, "Traffic", PAINT_NONE, "%s from clients, %s back to them",
-		  units_bytes(field_number_or(stats, "total_bytes_tx", 0), in),
-		  units_bytes(field_number_or(stats, "total_bytes_rx", 0), out));
+	units_bytes(field_number_or(stats, "total_bytes_tx", 0), in);
+	units_bytes(field_number_or(stats, "total_bytes_rx", 0), out);
+	if (sees_answers(stats))
+		facts_add(facts, "Traffic", PAINT_NONE, "%s from clients, %s back to them", in,
+			  out);
+	else
+		facts_add(facts, "Traffic", PAINT_NONE,
+			  "%s from clients; servers answer them directly", in);
 	add_packets(facts, stats);
 	table_print(facts, stdout, ctl->has_color);
 }
 
 static int show(const struct ctl *ctl, const json_t *stats)
 {
+	static const struct section frontends = {"frontends", frontend_columns, N_FRONTEND_COLUMNS,
+						 false};
+	static const struct section pools = {"backends", pool_columns, N_POOL_COLUMNS, true};
 	struct table *facts = facts_create();
 	if (!facts)
 		return CTL_NO;
 	print_totals(ctl, stats, facts);
 	table_destroy(facts);
-	int code = print_section(ctl, json_object_get(stats, "frontends"), frontend_columns,
-				 N_FRONTEND_COLUMNS, false);
-	if (code != CTL_OK)
-		return code;
-	return print_section(ctl, json_object_get(stats, "backends"), pool_columns, N_POOL_COLUMNS,
-			     true);
+	int code = print_section(ctl, stats, &frontends);
+	return code == CTL_OK ? print_section(ctl, stats, &pools) : code;
 }
 
 static int run(const struct ctl *ctl, const struct command_args *args)

@@ -207,6 +207,14 @@ def test_stats_counts_what_is_up(fake_api):
     assert "200 dropped (culvertctl drops says why)" in result.stdout
 
 
+def test_what_backends_answer_past_culvert_is_not_called_nothing(fake_api):
+    stats = fake_api.answers["GET /stats"]
+    fake_api.answers["GET /stats"] = {**stats, "mode": "dsr"}
+    result = fake_api.run("stats")
+    assert "3.6 MB from clients; servers answer them directly" in result.stdout
+    assert ["web", "24", "3,612", "3.6", "MB", "-", "1", "of", "2"] in lines(result)
+
+
 # --- flows, drops, events, explain ----------------------------------------------------------------
 
 def test_flows_asks_for_what_the_options_say(fake_api):

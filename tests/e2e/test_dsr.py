@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import config, dsr_lab, http
+from harness import api, config, dsr_lab, http
 from harness.config import UDP_PORT
 from harness.lab import ROOT, VIP
 from harness.wait import await_condition
@@ -62,6 +62,11 @@ def test_connections_are_answered_past_the_balancer(make_dsr, big, where, worker
     assert max(dsr_lab.answered_bytes(lab, host) for host in lab.backend_names()) > BULK_BYTES
     stats = culvert.stats()
     assert stats["total_bytes_rx"] == 0 and stats["total_bytes_tx"] > 0
+    for kind in ("frontends", "backends"):
+        for one in api.get(culvert, f"/api/v1/{kind}")[kind]:
+            assert one["bytes"]["tx"] > 0 and one["bytes"]["rx"] is None and one["packets"]["rx"] is None, one
+    assert all(flow["bytes"]["rx"] is None for flow in api.get(culvert, "/api/v1/flows")["flows"])
+    assert b"backend_received_bytes_total" not in api.ask(culvert, "GET", "/metrics")[2]
     assert dropped(culvert) <= OVERLOAD
 
 

@@ -88,7 +88,7 @@ export class BackendRow {
 		setText(this.#cells.open!, count(rates?.current ?? 0));
 		setText(this.#cells.flows!, perSecond(rates?.flows_per_s ?? 0));
 		setText(this.#cells.tx!, `${bytes(rates?.bytes_tx_per_s ?? 0)}/s`);
-		setText(this.#cells.rx!, `${bytes(rates?.bytes_rx_per_s ?? 0)}/s`);
+		setText(this.#cells.rx!, this.#backend.bytes.rx === null ? "–" : `${bytes(rates?.bytes_rx_per_s ?? 0)}/s`);
 		setText(this.#cells.shareText!, percent(share));
 		this.#cells.bar!.style.width = `${share * 100}%`;
 	}

@@ -11,7 +11,7 @@ export interface Line {
 	label: string;
 	color: string; // a custom property of the style sheet
 	dash?: number[];
-	value: (sample: Sample) => number;
+	value: (sample: Sample) => number | null; // null: nobody can tell
 }
 
 const HEIGHT = 172;
@@ -24,10 +24,10 @@ function css(name: string): string {
 }
 
 // Where nobody has measured there is no line.
-function withGaps([times, ...lines]: number[][]): (number | null)[][] {
+function withGaps(times: number[], lines: (number | null)[][]): (number | null)[][] {
 	const data: (number | null)[][] = [[], ...lines.map(() => [])];
-	times!.forEach((time, i) => {
-		if (i && time - times![i - 1]! > GAP_S) data.forEach((row, k) => row.push(k ? null : time - 1));
+	times.forEach((time, i) => {
+		if (i && time - times[i - 1]! > GAP_S) data.forEach((row, k) => row.push(k ? null : time - 1));
 		data.forEach((row, k) => row.push(k ? lines[k - 1]![i]! : time));
 	});
 	return data;
@@ -62,10 +62,10 @@ export class Chart {
 
 	set(samples: Sample[]): void {
 		const shown = samples.slice(-WINDOW_S);
-		this.#data = withGaps([
+		this.#data = withGaps(
 			shown.map((sample) => Date.parse(sample.time) / 1000),
-			...this.lines.map((line) => shown.map(line.value)),
-		]);
+			this.lines.map((line) => shown.map(line.value)),
+		);
 		if (!this.#plot) this.#create();
 		else this.#plot.setData(this.#data as uPlot.AlignedData);
 		this.#tell(shown.at(-1));
@@ -74,8 +74,10 @@ export class Chart {
 	#tell(now: Sample | undefined): void {
 		if (!now) return;
 		const words = this.lines.map((line, i) => {
-			const text = this.format(line.value(now));
+			const value = line.value(now);
+			const text = value === null ? "–" : this.format(value);
 			setText(this.#values[i]!, text);
+			if (value === null) return `${line.label} not known`;
 			return `${line.label} ${text}, at most ${this.format(Math.max(...this.#data[i + 1]!.map(Number)))}`;
 		});
 		this.#canvas.setAttribute("aria-label", `${this.title}, last five minutes: ${words.join("; ")}`);

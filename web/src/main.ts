@@ -22,12 +22,13 @@ const charts = [
 	new Chart(byId("flows-chart"), "New connections per second",
 		[{ label: "new", color: "--flow", value: (sample) => sample.flows_per_s }], perSecond),
 	new Chart(byId("bytes-chart"), "Bytes per second", [
-		{ label: "from servers", color: "--flow", value: (sample) => sample.bytes_rx_per_s },
+		{ label: "from servers", color: "--flow", value: (sample) => (isDirect ? null : sample.bytes_rx_per_s) },
 		{ label: "to servers", color: "--counter", dash: [5, 3], value: (sample) => sample.bytes_tx_per_s },
 	], (value) => `${bytes(value)}/s`),
 ];
 
 let samples: Sample[] = [];
+let isDirect = false; // DSR: what servers send is not seen
 let isPaused = false;
 let isLive = false;
 
@@ -68,6 +69,7 @@ async function ask(): Promise<void> {
 		const [status, { frontends }, backends, ledger] = await Promise.all([
 			get<Status>("status"), get<{ frontends: Frontend[] }>("frontends"),
 			get<Backends>("backends"), get<Drops>("drops")]);
+		isDirect = status.mode === "dsr";
 		totals.setStatus(status);
 		map.setTopology(frontends, backends);
 		drops.set(ledger);

@@ -31,7 +31,7 @@ export class Totals {
 			[perSecond(sample.flows_per_s), "new per second"],
 			[count(sample.current), limit ? `of ${count(limit)}` : ""],
 			[`${bytes(sample.bytes_tx_per_s)}`, "per second"],
-			[`${bytes(sample.bytes_rx_per_s)}`, "per second"],
+			this.#status?.mode === "dsr" ? ["–", "past culvert"] : [`${bytes(sample.bytes_rx_per_s)}`, "per second"],
 			[perSecond(sample.packets_per_s), "per second"],
 			[perSecond(sample.drops_per_s), "per second"],
 		];

@@ -47,6 +47,7 @@ export interface Backend {
 	health_since?: string | null;
 	weight: { configured: number; set: number | null; effective: number };
 	connections: { current: number; total: number };
+	bytes: { tx: number; rx: number | null }; // null: backends answer past culvert (DSR)
 	hop?: null | { state: string; interface?: string | null; mac?: string | null };
 }
 
