@@ -27,22 +27,22 @@ struct reload {
 
 // ---- what is wrong -----------------------------------------------------------------------------
 
-static void add_error(const struct reload *reload, struct config_errors *errors,
-		      const struct err *err)
+static void add_error(struct reload_result *result, const struct err *err)
 {
+	struct config_errors *errors = &result->errors;
 	struct err *grown = reallocarray(errors->list, errors->count + 1, sizeof(*grown));
 	if (!grown)
 		return;
 	errors->list = grown;
 	grown[errors->count] = *err;
-	grown[errors->count++].file = reload->path;
+	grown[errors->count++].file = result->path;
 }
 
 // Some findings have borrowed the name from a configuration that is not to stay.
-static void own_names(const struct reload *reload, struct config_errors *errors)
+static void own_names(struct reload_result *result)
 {
-	for (size_t i = 0; i < errors->count; i++)
-		errors->list[i].file = reload->path;
+	for (size_t i = 0; i < result->errors.count; i++)
+		result->errors.list[i].file = result->path;
 }
 
 static const char *format_error(const struct err *err, char *line, size_t size)
@@ -62,27 +62,29 @@ static void refuse(struct reload_result *result, const char *why)
 }
 
 // Where it has no place in the file, the summary says all of it.
-static void refuse_for(const struct reload *reload, struct reload_result *result,
-		       const struct err *err)
+static void refuse_for(struct reload_result *result, const struct err *err)
 {
 	if (err->line)
-		add_error(reload, &result->errors, err);
+		add_error(result, err);
 	refuse(result, err->message);
 }
 
 // ---- steps -------------------------------------------------------------------------------------
 
 // NULL with the result refused.
-static struct config *load(struct reload *reload, struct reload_result *result)
+static struct config *load(struct reload *reload, const struct reload_request *request,
+			   struct reload_result *result)
 {
 	const struct config *running = reload->service->config;
 	struct config *config = NULL;
-	int code = config_load(reload->path, &config, &result->errors);
+	int code = request->name ? config_load_text(request->text, request->length, request->name,
+						    &config, &result->errors)
+				 : config_load(reload->path, &config, &result->errors);
 	if (!code)
 		code = config_override(config, &running->overrides);
 	if (!code)
 		code = config_check_mode(config, config->mode, &result->errors);
-	own_names(reload, &result->errors);
+	own_names(result);
 	if (!code)
 		return config;
 	config_unref(config);
@@ -116,25 +118,25 @@ static int make_plan(struct reload *reload, const struct config *config,
 			 : err_set(&err, -ENOMEM, "not enough memory to compare configurations");
 	free(flows);
 	if (code)
-		refuse_for(reload, result, &err);
+		refuse_for(result, &err);
 	result->has_plan = !code;
 	return code;
 }
 
-static int check_obstacles(struct reload *reload, struct reload_result *result)
+static int check_obstacles(struct reload_result *result)
 {
 	const struct reload_plan *plan = &result->plan;
 	for (size_t i = 0; i < plan->n_obstacles; i++) {
 		struct err err = {0};
 		err_set(&err, 0, "%s", plan->obstacles[i].message);
-		add_error(reload, &result->errors, &err);
+		add_error(result, &err);
 	}
 	if (plan->n_obstacles)
 		refuse(result, "the file changes what only a restart can change");
 	return plan->n_obstacles ? -EBUSY : 0;
 }
 
-static int check_disruption(struct reload *reload, struct reload_result *result)
+static int check_disruption(struct reload_result *result)
 {
 	struct err err = {0};
 	double disruption = reload_plan_disruption(&result->plan);
@@ -144,7 +146,7 @@ static int check_disruption(struct reload *reload, struct reload_result *result)
 		"%.1f %% of the slots would move, and max_disruption allows %.1f %%; change fewer "
 		"backends at a time, or raise max_disruption",
 		100 * disruption, 100 * result->max_disruption);
-	refuse_for(reload, result, &err);
+	refuse_for(result, &err);
 	return -EDQUOT;
 }
 
@@ -156,7 +158,7 @@ static int check_here(struct reload *reload, struct config *config, struct reloa
 	if (!code)
 		code = service->hooks->check_config(service->arg, config, &err);
 	if (code)
-		refuse_for(reload, result, &err);
+		refuse_for(result, &err);
 	return code;
 }
 
@@ -177,7 +179,7 @@ static void take_over(struct reload *reload, struct config *config, struct reloa
 {
 	struct err err = {0};
 	if (apply(reload->service, config, &err)) {
-		refuse_for(reload, result, &err);
+		refuse_for(result, &err);
 		return;
 	}
 	result->outcome = RELOAD_OK;
@@ -189,7 +191,7 @@ static void take_over(struct reload *reload, struct config *config, struct reloa
 	if (!code)
 		return;
 	result->outcome = RELOAD_FAILED;
-	add_error(reload, &result->errors, &err);
+	add_error(result, &err);
 }
 
 static void decide(struct reload *reload, struct config *config,
@@ -197,8 +199,8 @@ static void decide(struct reload *reload, struct config *config,
 {
 	double configured = config->reload.max_disruption_permille / 1000.0;
 	result->max_disruption = request->max_disruption < 0 ? configured : request->max_disruption;
-	if (make_plan(reload, config, result) || check_obstacles(reload, result) ||
-	    check_here(reload, config, result) || check_disruption(reload, result))
+	if (make_plan(reload, config, result) || check_obstacles(result) ||
+	    check_here(reload, config, result) || check_disruption(result))
 		return;
 	if (request->is_plan) {
 		result->outcome = RELOAD_PLANNED;
@@ -300,10 +302,10 @@ static void note_last(struct reload *reload, enum reload_cause cause,
 void reload_run(struct reload *reload, const struct reload_request *request,
 		struct reload_result *result)
 {
-	*result = (struct reload_result){0};
+	*result = (struct reload_result){.path = request->name ? request->name : reload->path};
 	if (!request->is_plan)
 		notify_reloading();
-	struct config *config = load(reload, result);
+	struct config *config = load(reload, request, result);
 	if (config)
 		decide(reload, config, request, result);
 	config_unref(config);

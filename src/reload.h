@@ -25,6 +25,9 @@ enum reload_outcome {
 struct reload_request {
 	enum reload_cause cause;
 	bool is_plan;          // say what would happen, and change nothing
+	const char *name;      // of another file, which is planned alone; NULL: ours
+	const char *text;      // what that file holds; borrowed, as its name, until the result
+	size_t length;         // is done with
 	double max_disruption; // 0 to 1; negative: as the file says
 };
 
@@ -33,6 +36,7 @@ struct reload_result {
 	bool has_plan; // the file could be read
 	struct reload_plan plan;
 	double max_disruption;
+	const char *path;              // of the file; borrowed
 	struct config_errors errors;   // of RELOAD_REFUSED, RELOAD_FAILED
 	char summary[ERR_MESSAGE_MAX]; // a line for people
 };

@@ -83,6 +83,9 @@ static void reload(void *arg, const struct api_reload_query *query, struct api_r
 	const struct reload_request wanted = {
 		.cause = RELOAD_BY_API,
 		.is_plan = query->is_plan,
+		.name = query->name,
+		.text = query->text,
+		.length = query->length,
 		.max_disruption = query->max_disruption,
 	};
 	if (!service->reload) {

@@ -8,8 +8,6 @@
 
 #include "config/parse.h"
 
-enum { FILE_MAX_BYTES = 4 << 20 };
-
 static int find_syntax(const char *path, enum config_syntax *syntax, struct err *err)
 {
 	const char *slash = strrchr(path, '/');
@@ -45,7 +43,7 @@ static int read_all(int fd, char *text, size_t *length, struct err *err)
 {
 	size_t used = 0;
 	for (;;) {
-		ssize_t got = read(fd, text + used, FILE_MAX_BYTES + 1 - used);
+		ssize_t got = read(fd, text + used, CONFIG_FILE_MAX_BYTES + 1 - used);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
@@ -53,16 +51,16 @@ static int read_all(int fd, char *text, size_t *length, struct err *err)
 		if (got == 0)
 			break;
 		used += (size_t)got;
-		if (used > FILE_MAX_BYTES)
+		if (used > CONFIG_FILE_MAX_BYTES)
 			return err_set(err, -EFBIG,
 				       "the file is larger than %d MiB; this is no configuration",
-				       FILE_MAX_BYTES >> 20);
+				       CONFIG_FILE_MAX_BYTES >> 20);
 	}
 	*length = used;
 	return 0;
 }
 
-static int read_file(const char *path, char **text, size_t *length, struct err *err)
+int config_read(const char *path, char **text, size_t *length, struct err *err)
 {
 	// A FIFO must not block before check_file() has seen it.
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -72,8 +70,9 @@ static int read_file(const char *path, char **text, size_t *length, struct err *
 	int code = check_file(fd, err);
 	if (code != 0)
 		goto close_file;
-	buffer = malloc(FILE_MAX_BYTES + 1);
-	code = buffer ? read_all(fd, buffer, length, err) : -ENOMEM;
+	buffer = malloc(CONFIG_FILE_MAX_BYTES + 1);
+	code = buffer ? read_all(fd, buffer, length, err)
+		      : err_set(err, -ENOMEM, "not enough memory to read the file");
 	if (code != 0)
 		goto close_file;
 	*text = buffer;
@@ -85,6 +84,13 @@ close_file:
 	return code;
 }
 
+static int report_alone(const char *path, const struct err *err, struct config_errors *errors)
+{
+	struct report report = {.errors = errors, .path = path};
+	report_add(&report, (struct position){0}, "%s", err->message);
+	return -EINVAL;
+}
+
 // The bytes of the file, owned by the caller, or a finding that says why there are none.
 static int read_text(const char *path, char **bytes, struct config_text *text,
 		     struct config_errors *errors)
@@ -93,13 +99,11 @@ static int read_text(const char *path, char **bytes, struct config_text *text,
 	*text = (struct config_text){.path = path, .syntax = SYNTAX_TOML};
 	int code = find_syntax(path, &text->syntax, &err);
 	if (code == 0)
-		code = read_file(path, bytes, &text->length, &err);
-	if (code == 0) {
+		code = config_read(path, bytes, &text->length, &err);
+	if (code == 0)
 		text->text = *bytes;
-		return 0;
-	}
-	struct report report = {.errors = errors, .path = path};
-	report_add(&report, (struct position){0}, "%s", err.message);
+	else
+		(void)report_alone(path, &err, errors);
 	return code;
 }
 
@@ -112,6 +116,16 @@ int config_load(const char *path, struct config **config, struct config_errors *
 		code = config_parse(bytes, text.length, text.syntax, path, config, errors);
 	free(bytes);
 	return code;
+}
+
+int config_load_text(const char *text, size_t length, const char *name, struct config **config,
+		     struct config_errors *errors)
+{
+	struct err err = {0};
+	enum config_syntax syntax = SYNTAX_TOML;
+	if (find_syntax(name, &syntax, &err))
+		return report_alone(name, &err, errors);
+	return config_parse(text, length, syntax, name, config, errors);
 }
 
 int config_load_for(const char *path, const enum mode *mode, struct config **config,

@@ -113,6 +113,33 @@ static void on_weight(struct api_request *request, void *arg)
 
 // ---- reload ------------------------------------------------------------------------------------
 
+// Sent along, and not named by a path: culvert may not read what its operator may, nor the other
+// way round.
+static bool parse_file(struct api_request *request, struct api_reload_query *query)
+{
+	json_t *file = json_object_get(request->body, "file");
+	const json_t *text = json_object_get(file, "text");
+	if (!file)
+		return true;
+	query->name = json_string_value(json_object_get(file, "name"));
+	query->text = json_string_value(text);
+	query->length = json_string_length(text);
+	if (!query->name || !query->text || json_object_size(file) != 2)
+		api_answer_error(request, 400, NULL,
+				 "file is not {\"name\": \"new.toml\", \"text\": ...}");
+	else if (!query->is_plan)
+		api_answer_error(request, 400,
+				 "send \"plan\": true as well, or write it to the configuration "
+				 "file",
+				 "another file can only be planned");
+	else if (query->length > CONFIG_FILE_MAX_BYTES)
+		api_answer_error(request, 413, NULL, "the file is larger than %d MiB",
+				 CONFIG_FILE_MAX_BYTES >> 20);
+	else
+		return true;
+	return false;
+}
+
 static bool parse_reload(struct api_request *request, struct api_reload_query *query)
 {
 	const json_t *plan = json_object_get(request->body, "plan");
@@ -122,6 +149,8 @@ static bool parse_reload(struct api_request *request, struct api_reload_query *q
 		api_answer_error(request, 400, NULL, "plan is neither true nor false");
 		return false;
 	}
+	if (!parse_file(request, query))
+		return false;
 	if (!most)
 		return true;
 	query->max_disruption = json_number_value(most);
@@ -134,7 +163,7 @@ static bool parse_reload(struct api_request *request, struct api_reload_query *q
 static void on_reload(struct api_request *request, void *arg)
 {
 	(void)arg;
-	static const char *const keys[] = {"plan", "max_disruption", NULL};
+	static const char *const keys[] = {"plan", "max_disruption", "file", NULL};
 	const struct api_source *source = request->source;
 	struct api_reload_query query;
 	if (!source->ops->reload)

@@ -27,6 +27,8 @@
 
 enum {
 	MAX_BODY = 4096,
+	// What operators send: a configuration file, in which each byte may have become two.
+	MAX_LOCAL_BODY = 2 * CONFIG_FILE_MAX_BYTES + MAX_BODY,
 	MAX_HEADERS = 8192,
 	IDLE_S = 5,
 	BACKLOG = 64,
@@ -215,15 +217,16 @@ static void close_door(struct door *door)
 static int open_door(struct door *door, struct event_base *base, struct evconnlistener *listener,
 		     struct err *err)
 {
+	size_t max_body = door->is_local ? MAX_LOCAL_BODY : MAX_BODY;
 	door->http = evhttp_new(base);
 	if (!door->http)
 		goto fail;
-	evhttp_set_max_body_size(door->http, MAX_BODY);
+	evhttp_set_max_body_size(door->http, max_body);
 	evhttp_set_max_headers_size(door->http, MAX_HEADERS);
 	evhttp_set_timeout(door->http, IDLE_S);
 	evhttp_set_allowed_methods(door->http, every_method);
 	evhttp_set_gencb(door->http, on_request, door);
-	door->gate = conn_gate_create(base, door->http, listener);
+	door->gate = conn_gate_create(base, door->http, listener, max_body + MAX_HEADERS);
 	if (door->gate && evhttp_bind_listener(door->http, listener))
 		return 0;
 fail:

@@ -26,7 +26,6 @@ enum {
 	// After a place was taken from a connection, so that evhttp has let go of the descriptor
 	// before the next one comes.
 	PAUSE_MS = 10,
-	READ_AHEAD_MAX = 16384, // bytes; more than a whole request may have
 };
 
 struct place {
@@ -38,6 +37,7 @@ struct place {
 
 struct conn_gate {
 	struct evconnlistener *listener; // borrowed
+	size_t read_ahead_max;
 	struct event sweep;              // every SWEEP_MS
 	struct event pause;              // pending: no accepts until then
 	struct place places[N_PLACES];
@@ -109,7 +109,7 @@ static struct bufferevent *open_conn(struct event_base *base, void *arg)
 	if (!bufev)
 		return NULL; // evhttp tries, and most likely fails too
 	// What a client sends after evhttp has let go is not read by anybody: bound it.
-	bufferevent_setwatermark(bufev, EV_READ, 0, READ_AHEAD_MAX);
+	bufferevent_setwatermark(bufev, EV_READ, 0, gate->read_ahead_max);
 	struct place *place = choose_place(gate);
 	if (place->bufev) {
 		cut_off(place);
@@ -154,13 +154,14 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 }
 
 struct conn_gate *conn_gate_create(struct event_base *base, struct evhttp *http,
-				   struct evconnlistener *listener)
+				   struct evconnlistener *listener, size_t read_ahead_max)
 {
 	struct timeval period = to_timeval(SWEEP_MS);
 	struct conn_gate *gate = calloc(1, sizeof(*gate));
 	if (!gate)
 		return NULL;
 	gate->listener = listener;
+	gate->read_ahead_max = read_ahead_max;
 	event_assign(&gate->sweep, base, -1, EV_PERSIST, on_sweep, gate);
 	evtimer_assign(&gate->pause, base, on_pause_over, gate);
 	if (event_add(&gate->sweep, &period)) {

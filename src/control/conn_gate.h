@@ -14,10 +14,11 @@ struct evconnlistener;
 struct evhttp;
 struct evhttp_request;
 
-// `listener` is the only one of `http`, which uses no other bufferevents; all borrowed. NULL when
-// memory is short.
+// `listener` is the only one of `http`, which uses no other bufferevents; all borrowed. No more
+// than `read_ahead_max` bytes of a connection are kept: as many as a whole request may have. NULL
+// when memory is short.
 struct conn_gate *conn_gate_create(struct event_base *base, struct evhttp *http,
-				   struct evconnlistener *listener);
+				   struct evconnlistener *listener, size_t read_ahead_max);
 
 // After evhttp_free(). NULL is legal.
 void conn_gate_destroy(struct conn_gate *gate);

@@ -11,6 +11,7 @@
 #include "ctl/table.h"
 #include "ctl/units.h"
 #include "ctl/usage.h"
+#include "culvert/config/config.h"
 
 enum { PLAN, MAX_DISRUPTION, HTTP_OK = 200 };
 
@@ -167,10 +168,33 @@ static int show_refusal(const struct ctl *ctl, long status, const json_t *answer
 	return code;
 }
 
+// The file goes along: culvert may not be allowed to read it. NULL with the reason printed.
+static json_t *pack_file(const char *path)
+{
+	struct err err = {0};
+	char *text = NULL;
+	size_t length = 0;
+	int code = config_read(path, &text, &length, &err);
+	json_t *file = code ? NULL : json_pack("{s:s, s:s%}", "name", path, "text", text, length);
+	free(text);
+	if (!file)
+		fprintf(stderr, "culvertctl: %s: %s\n", path,
+			code ? err.message : "the file, or its name, is not UTF-8");
+	return file;
+}
+
+// NULL with the reason printed.
 static json_t *make_question(const struct command_args *args)
 {
-	json_t *question = json_pack("{s:b}", "plan", args->values[PLAN] != NULL);
 	const char *text = args->values[MAX_DISRUPTION];
+	json_t *question = json_pack("{s:b}", "plan", args->values[PLAN] != NULL);
+	json_t *file = args->n_arguments ? pack_file(args->arguments[0]) : NULL;
+	if (args->n_arguments && !file) {
+		json_decref(question);
+		return NULL;
+	}
+	if (question && file)
+		json_object_set_new(question, "file", file);
 	if (question && text)
 		json_object_set_new(question, "max_disruption", json_real(strtod(text, NULL)));
 	return question;
@@ -189,6 +213,10 @@ static int run(const struct ctl *ctl, const struct command_args *args)
 	json_t *answer = NULL;
 	if (args->values[MAX_DISRUPTION] && !is_share(args->values[MAX_DISRUPTION]))
 		return usage_error(&reload_command, "--max-disruption takes 0 to 1, as 0.1");
+	if (args->n_arguments && !args->values[PLAN])
+		return usage_error(&reload_command,
+				   "another file can only be planned: reload --plan %s",
+				   args->arguments[0]);
 	json_t *question = make_question(args);
 	if (!question)
 		return CTL_NO;
@@ -210,6 +238,8 @@ static const struct command_option options[] = {
 
 const struct command reload_command = {
 	.name = "reload",
+	.arguments = "[FILE]",
+	.max_arguments = 1,
 	.summary = "take the configuration file over",
 	.help = "Take the configuration file over, as it is now. A file with an error changes "
 		"nothing.\n"
@@ -218,7 +248,9 @@ const struct command reload_command = {
 		"server, and how many live flows that touches; --plan says so before. As long as "
 		"watch of\n"
 		"[reload] is true, a file is taken over as soon as it is saved, and nothing is "
-		"left to plan.",
+		"left to plan.\n"
+		"With a FILE, --plan says what that one would change, were it in the place of the "
+		"one in force.",
 	.options = options,
 	.n_options = sizeof(options) / sizeof(*options),
 	.run = run,

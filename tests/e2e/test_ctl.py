@@ -182,6 +182,20 @@ def test_a_reload_is_planned_then_done(ctl):
     assert "Nothing to change" in ctl.run("reload")
 
 
+def test_another_file_is_planned_before_it_is_copied(ctl, tmp_path):
+    now = (ctl.culvert.directory / "culvert.toml").read_text()
+    path = tmp_path / "next.toml"
+    path.write_text("# a long way down\n" * 50_000 + now.replace("[stats]", "[backends.web.servers.b9]\naddr = "
+                    + f'"{ctl.lab.backend_addr("b1")}:81"\n[stats]'))
+    text = ctl.run("reload", "--plan", str(path))
+    assert "+ added" in text and "web/b9" in text, text
+    path.write_text("nonsense\n" + now)
+    refusal = subprocess.run([CTL, f"--socket={ctl.path}", "reload", "--plan", str(path)], capture_output=True,
+                             text=True, timeout=60, check=False)
+    assert refusal.returncode == 1 and f"{path}:1:" in refusal.stderr, refusal
+    assert "web/b9" not in ctl.run("servers")
+
+
 def test_top_shows_it(ctl, make_terminal):
     terminal = make_terminal([CTL, f"--socket={ctl.path}", "top"])
     terminal.await_text("3 of 3")

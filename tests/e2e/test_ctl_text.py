@@ -398,6 +398,28 @@ def test_a_plan_says_that_nothing_has_happened(fake_api):
     assert result.stdout.startswith("A reload would change:\n\n  + added")
 
 
+def test_another_file_is_sent_along_to_be_planned(fake_api, tmp_path):
+    fake_api.answers["POST /api/v1/reload"] = {"result": "planned", "plan": PLAN}
+    path = tmp_path / "next.toml"
+    path.write_text('# "é"\n' * 100_000)
+    result = fake_api.run("reload", "--plan", str(path))
+    assert result.returncode == 0, result
+    assert fake_api.requests[0][3] == {"plan": True, "file": {"name": str(path), "text": path.read_text()}}
+
+
+def test_another_file_can_only_be_planned(fake_api, tmp_path):
+    path = tmp_path / "next.toml"
+    path.write_text("")
+    result = fake_api.run("reload", str(path))
+    assert result.returncode == 2 and f"reload --plan {path}" in result.stderr, result
+    path.write_bytes(b"\xff")
+    result = fake_api.run("reload", "--plan", str(path))
+    assert result.returncode == 1 and "not UTF-8" in result.stderr, result
+    result = fake_api.run("reload", "--plan", str(tmp_path / "none.toml"))
+    assert result.returncode == 1 and "No such file" in result.stderr, result
+    assert fake_api.requests == []
+
+
 @pytest.mark.parametrize("answer", [{"result": "unchanged", "plan": {**PLAN, "changes": []}},
                                     {"result": "planned", "plan": {**PLAN, "changes": []}}])
 def test_nothing_to_change(fake_api, answer):

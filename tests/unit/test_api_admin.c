@@ -210,6 +210,9 @@ Test(api_admin, bodies_are_read_strictly, .timeout = 120)
 		{"/api/v1/reload", "{\"max_disruption\": \"0.1\"}", "max_disruption"},
 		{"/api/v1/reload", "{\"max_disruption\": null}", "max_disruption"},
 		{"/api/v1/reload", "{\"force\": true}", "force"},
+		{"/api/v1/reload", "{\"plan\": true, \"file\": \"x.toml\"}", "file"},
+		{"/api/v1/reload", "{\"plan\": true, \"file\": {\"name\": \"x.toml\"}}", "file"},
+		{"/api/v1/reload", "{\"file\": {\"name\": \"x.toml\", \"text\": \"\"}}", "planned"},
 	};
 	struct api_rig rig;
 	json_t *body;

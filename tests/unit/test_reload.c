@@ -169,6 +169,45 @@ Test(reload, takes_over_what_has_changed_and_nothing_else)
 	end(&bench);
 }
 
+static void plan(struct bench *bench, const char *name, const char *text,
+		 struct reload_result *result)
+{
+	const struct reload_request request = {
+		.cause = RELOAD_BY_API,
+		.max_disruption = -1,
+		.is_plan = true,
+		.name = name,
+		.text = text,
+		.length = strlen(text),
+	};
+	reload_run(bench->service.reload, &request, result);
+}
+
+Test(reload, another_file_is_planned_and_changes_nothing)
+{
+	struct bench bench;
+	struct reload_result result;
+	begin(&bench, one_server);
+	plan(&bench, "next.toml", two_servers, &result);
+	cr_expect_eq(result.outcome, RELOAD_PLANNED);
+	cr_assert_eq(result.plan.n_changes, 1);
+	cr_expect_str_eq(result.plan.changes[0].name, "web/two");
+	reload_result_fini(&result);
+	plan(&bench, "/tmp/next.yaml", "frontends: [", &result);
+	cr_expect_eq(result.outcome, RELOAD_REFUSED);
+	cr_assert_gt(result.errors.count, 0);
+	cr_expect_str_eq(result.errors.list[0].file, "/tmp/next.yaml");
+	reload_result_fini(&result);
+	plan(&bench, "next.txt", one_server, &result);
+	cr_expect_eq(result.outcome, RELOAD_REFUSED, "neither TOML nor YAML");
+	cr_expect_eq(result.errors.count, 1);
+	reload_result_fini(&result);
+	cr_expect_eq(bench.n_followed, 0);
+	cr_expect_eq(n_backends(&bench), 1);
+	cr_expect_not(reload_last(bench.service.reload)->is_any);
+	end(&bench);
+}
+
 // Nothing of it differs from what is in force, and yet something is missing.
 Test(reload, what_was_taken_over_in_part_is_taken_over_again)
 {

@@ -258,6 +258,8 @@ struct config {
 	struct config_overrides overrides;
 };
 
+enum { CONFIG_FILE_MAX_BYTES = 4 << 20 };
+
 // What was wrong with a file: every finding, in the order of the file.
 struct config_errors {
 	struct err *list; // owned; each `file` borrows the path given to config_load(), see below
@@ -274,6 +276,13 @@ int config_load(const char *path, struct config **config, struct config_errors *
 // lets them: one round of mending is enough.
 int config_load_for(const char *path, const enum mode *mode, struct config **config,
 		    struct config_errors *errors);
+
+// The same of a text that is there already; `name` stands for the path, and its ending for the
+// syntax.
+int config_load_text(const char *text, size_t length, const char *name, struct config **config,
+		     struct config_errors *errors);
+// What such a file holds, for free(). 0 or -errno. Called by: whoever sends it somewhere.
+int config_read(const char *path, char **text, size_t *length, struct err *err);
 
 // The checks that depend on the mode finally chosen and on this host: a wildcard address where a
 // packet mode needs the VIP itself, a frontend and pool of different address families or protocols,
