@@ -17,8 +17,8 @@ enum {
 };
 
 struct guard {
-	struct reserved_ports *ports;             // owned
-	struct firewall *firewall;                // owned
+	struct reserved_ports *ports;                // owned
+	struct firewall *firewall;                   // owned
 	struct ip_addr snats[CONFIG_MAX_SNAT_ADDRS]; // that the rules know
 	uint32_t n_snats;
 	struct firewall *restart;                 // owned; NULL in other modes than DSR

@@ -68,8 +68,8 @@ static void tell_address(const struct network_news *news, const struct snapshot_
 static void tell_rest(const struct network_news *news, unsigned n, const char *what)
 {
 	if (n > TOLD_AT_ONCE)
-		events_add(news->events, EVENT_NETWORK, LOG_WARN, "",
-			   "and the same of %u more %s", n - TOLD_AT_ONCE, what);
+		events_add(news->events, EVENT_NETWORK, LOG_WARN, "", "and the same of %u more %s",
+			   n - TOLD_AT_ONCE, what);
 }
 
 // With interfaces named, an address may be routed here instead.
@@ -83,9 +83,9 @@ static void look_at_addresses(struct network_news *news)
 	for (uint32_t i = 0; i < registry_n_frontends(registry); i++) {
 		const struct snapshot_frontend *frontend = registry_frontend(registry, i);
 		unsigned ifindex;
-		bool is_absent = frontend->state == SLOT_ACTIVE &&
-				 !netwatch_addr_link(topology->netwatch, &frontend->endpoint.addr,
-						     &ifindex);
+		bool is_absent =
+			frontend->state == SLOT_ACTIVE &&
+			!netwatch_addr_link(topology->netwatch, &frontend->endpoint.addr, &ifindex);
 		bool is_news = news->is_begun && news->is_absent[i] != is_absent;
 		news->is_absent[i] = is_absent;
 		if (is_news && frontend->state == SLOT_ACTIVE && n++ < TOLD_AT_ONCE)
@@ -117,8 +117,7 @@ static void tell_reach(const struct network_news *news, const struct snapshot_ba
 		events_add(news->events, EVENT_NETWORK, LOG_INFO, subject,
 			   "can be reached again, by %s", news->topology->names[hop->link]);
 	else
-		events_add(news->events, EVENT_NETWORK, LOG_WARN, subject,
-			   "cannot be reached: %s",
+		events_add(news->events, EVENT_NETWORK, LOG_WARN, subject, "cannot be reached: %s",
 			   hop->state == HOP_NO_ROUTE ? "there is no way to it"
 						      : "its next hop does not answer");
 }

@@ -56,8 +56,8 @@ struct reload_last {
 int reload_open(struct reload **reload, struct service *service, struct err *err);
 void reload_close(struct reload *reload); // NULL is legal
 
-// The mode is settled (service.h). `result` is for reload_result_fini(); it borrows from `reload` until the next request. What has
-// happened is logged, but for plans.
+// The mode is settled (service.h). `result` is for reload_result_fini(); it borrows from `reload`
+// until the next request. What has happened is logged, but for plans.
 void reload_run(struct reload *reload, const struct reload_request *request,
 		struct reload_result *result);
 void reload_result_fini(struct reload_result *result);

@@ -48,7 +48,7 @@ struct registry {
 	uint32_t n_snats;
 	uint32_t n_fixed_snats; // the first ones, which are configured
 	uint32_t snats_per_endpoint;
-	uint64_t version; // of the last snapshot
+	uint64_t version;           // of the last snapshot
 	registry_panic_fn on_panic; // NULL: nobody wants to know
 	void *on_panic_arg;         // borrowed
 	struct snapshot_link links[CONFIG_MAX_INTERFACES];

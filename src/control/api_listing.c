@@ -13,7 +13,6 @@
 #include "culvert/base/clock.h"
 #include "culvert/control/api_json.h"
 
-
 static bool put(json_t *object, const char *key, json_t *value)
 {
 	return json_object_set_new(object, key, value) == 0;

@@ -39,16 +39,16 @@ struct traffic_family {
 };
 
 static const struct traffic_family traffic_families[] = {
-	{"connections_total", METRIC_COUNTER, offsetof(struct traffic, total_connections), false, false,
-	 "Connections that were ever made: flows, or sessions in proxy mode."},
+	{"connections_total", METRIC_COUNTER, offsetof(struct traffic, total_connections), false,
+	 false, "Connections that were ever made: flows, or sessions in proxy mode."},
 	{"connections", METRIC_GAUGE, offsetof(struct traffic, current_connections), false, false,
 	 "Connections that are open."},
-	{"transmitted_bytes_total", METRIC_COUNTER, offsetof(struct traffic, bytes_tx), false, false,
-	 "Bytes sent to backends: of IP packets, or relayed in proxy mode."},
+	{"transmitted_bytes_total", METRIC_COUNTER, offsetof(struct traffic, bytes_tx), false,
+	 false, "Bytes sent to backends: of IP packets, or relayed in proxy mode."},
 	{"received_bytes_total", METRIC_COUNTER, offsetof(struct traffic, bytes_rx), false, true,
 	 "Bytes that came from backends, likewise."},
-	{"transmitted_packets_total", METRIC_COUNTER, offsetof(struct traffic, packets_tx), true, false,
-	 "Packets sent to backends."},
+	{"transmitted_packets_total", METRIC_COUNTER, offsetof(struct traffic, packets_tx), true,
+	 false, "Packets sent to backends."},
 	{"received_packets_total", METRIC_COUNTER, offsetof(struct traffic, packets_rx), true, true,
 	 "Packets that came from backends."},
 };

@@ -38,8 +38,8 @@ struct place {
 struct conn_gate {
 	struct evconnlistener *listener; // borrowed
 	size_t read_ahead_max;
-	struct event sweep;              // every SWEEP_MS
-	struct event pause;              // pending: no accepts until then
+	struct event sweep; // every SWEEP_MS
+	struct event pause; // pending: no accepts until then
 	struct place places[N_PLACES];
 };
 

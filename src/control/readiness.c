@@ -43,7 +43,7 @@ struct readiness {
 	struct dsr_check *check; // owned
 	size_t n_candidates;
 	size_t n_entrances;
-	uint64_t n_come; // frontends, to a pool
+	uint64_t n_come;              // frontends, to a pool
 	struct candidate *candidates; // owned; by slot of the backend
 	struct entrance *entrances;   // owned; by slot of the frontend
 };
@@ -66,8 +66,7 @@ static const struct snapshot_backend *backend_of(const struct candidate *candida
 
 static const struct snapshot_frontend *frontend_of(const struct entrance *entrance)
 {
-	return registry_frontend(entrance->readiness->params.registry,
-				 (uint32_t)slot_of(entrance));
+	return registry_frontend(entrance->readiness->params.registry, (uint32_t)slot_of(entrance));
 }
 
 // ---- backends ----------------------------------------------------------------------------------
@@ -86,8 +85,7 @@ static void check_all_frontends(struct round *round)
 	const struct registry *registry = round->registry;
 	for (uint32_t i = 0; i < registry_n_frontends(registry); i++) {
 		const struct snapshot_frontend *frontend = registry_frontend(registry, i);
-		if (frontend->state == SLOT_ACTIVE &&
-		    frontend->pool == backend_of(candidate)->pool)
+		if (frontend->state == SLOT_ACTIVE && frontend->pool == backend_of(candidate)->pool)
 			round_check(round, i, (uint32_t)number_of(candidate));
 	}
 }

@@ -31,7 +31,8 @@ static const char expected_json[] =
 	"   'bytes_tx': 0, 'bytes_rx': 0},"
 	"  'secure': {'total_connections': 5, 'current_connections': 0,"
 	"   'bytes_tx': 0, 'bytes_rx': 6}},"
-	" 'mode': 'passthrough', 'packets': {'received': 60, 'forwarded': 40, 'passed': 5, 'dropped': 15,"
+	" 'mode': 'passthrough', 'packets': {'received': 60, 'forwarded': 40, 'passed': 5, "
+	"'dropped': 15,"
 	"  'held': 6, 'generated': 3, 'suppressed': 4, 'kernel_dropped': 2},"
 	" 'flows': {'current': 20, 'capacity': 4096, 'reclaimed': 1}}";
 

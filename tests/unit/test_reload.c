@@ -236,8 +236,9 @@ static void on_done(void *arg, const struct reload_result *result)
 
 static void ask_in_turn(struct bench *bench, bool is_plan)
 {
-	const struct reload_request request = {
-		.cause = RELOAD_BY_API, .max_disruption = -1, .is_plan = is_plan};
+	const struct reload_request request = {.cause = RELOAD_BY_API,
+					       .max_disruption = -1,
+					       .is_plan = is_plan};
 	reload_queue_run(reload_queue(bench->service.reload), &request, on_done, bench);
 }
 

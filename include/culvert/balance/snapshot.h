@@ -113,15 +113,15 @@ struct snapshot {
 	uint16_t nat_port_max;
 	struct snapshot_link links[CONFIG_MAX_INTERFACES];
 	struct ip_addr snats[CONFIG_MAX_SNAT_ADDRS]; // zeros: none
-	struct snapshot_frontend *frontends;    // owned
-	struct snapshot_backend *backends;      // owned
-	struct snapshot_pool *pools;            // owned
-	const struct config *config;            // in force; `generation` keeps it alive
-	struct generation *generation;          // counted
-	struct snapshot_maps *maps;             // counted; the next three are in it
-	const struct endpoint_map *vips;        // number: frontend
-	const struct endpoint_map *vip_addrs;   // addresses alone, port and protocol 0
-	const struct endpoint_map *backend_ids; // number: endpoint_id
+	struct snapshot_frontend *frontends;         // owned
+	struct snapshot_backend *backends;           // owned
+	struct snapshot_pool *pools;                 // owned
+	const struct config *config;                 // in force; `generation` keeps it alive
+	struct generation *generation;               // counted
+	struct snapshot_maps *maps;                  // counted; the next three are in it
+	const struct endpoint_map *vips;             // number: frontend
+	const struct endpoint_map *vip_addrs;        // addresses alone, port and protocol 0
+	const struct endpoint_map *backend_ids;      // number: endpoint_id
 };
 
 // Called by: control, when no thread can see the snapshot any more. NULL is legal.

@@ -73,9 +73,9 @@ struct api_sample_query {
 };
 
 struct api_reload_query {
-	bool is_plan;          // say what would happen, and change nothing
-	const char *name;      // of another file, only with is_plan; NULL: the one in force
-	const char *text;      // what that file holds; both are the request's
+	bool is_plan;     // say what would happen, and change nothing
+	const char *name; // of another file, only with is_plan; NULL: the one in force
+	const char *text; // what that file holds; both are the request's
 	size_t length;
 	double max_disruption; // 0 to 1; negative: as configured
 };

@@ -11,7 +11,8 @@
 // What is not UTF-8 in it becomes question marks: names of files and interfaces may be anything.
 json_t *api_text_to_json(const char *text);
 
-// What came from backends, and what was sent to them. In DSR mode nothing of the first is seen: null.
+// What came from backends, and what was sent to them. In DSR mode nothing of the first is seen:
+// null.
 json_t *api_pair_to_json(enum mode mode, uint64_t rx, uint64_t tx);
 
 // `interface` is its link's name, or NULL.
