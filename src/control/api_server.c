@@ -217,7 +217,7 @@ static void close_door(struct door *door)
 static int open_door(struct door *door, struct event_base *base, struct evconnlistener *listener,
 		     struct err *err)
 {
-	size_t max_body = door->is_local ? MAX_LOCAL_BODY : MAX_BODY;
+	const unsigned max_body = door->is_local ? MAX_LOCAL_BODY : MAX_BODY;
 	door->http = evhttp_new(base);
 	if (!door->http)
 		goto fail;

@@ -395,6 +395,13 @@ static void prepare(struct readiness *self)
 	}
 }
 
+static void destroy(struct readiness *self)
+{
+	free(self->candidates);
+	free(self->entrances);
+	free(self);
+}
+
 static struct readiness *create(const struct readiness_params *params)
 {
 	struct readiness *self = calloc(1, sizeof(*self));
@@ -405,14 +412,10 @@ static struct readiness *create(const struct readiness_params *params)
 	self->n_entrances = registry_max_frontends(params->registry);
 	self->candidates = calloc(self->n_candidates + 1, sizeof(*self->candidates));
 	self->entrances = calloc(self->n_entrances + 1, sizeof(*self->entrances));
-	return self;
-}
-
-static void destroy(struct readiness *self)
-{
-	free(self->candidates);
-	free(self->entrances);
-	free(self);
+	if (self->candidates && self->entrances)
+		return self;
+	destroy(self);
+	return NULL;
 }
 
 int readiness_open(struct readiness **readiness, const struct readiness_params *params,
@@ -427,9 +430,7 @@ int readiness_open(struct readiness **readiness, const struct readiness_params *
 		.config = params->config,
 		.on_result = round_take_result,
 	};
-	int code = opened->candidates && opened->entrances
-			   ? dsr_check_open(&opened->check, &check, err)
-			   : err_sys(err, -ENOMEM, "readiness");
+	int code = dsr_check_open(&opened->check, &check, err);
 	if (code) {
 		destroy(opened);
 		return code;
