@@ -7,8 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "culvert/base/clock.h"
+
+enum { PATIENCE_S = 60 };
 
 static bool has_name(pid_t thread, const char *name)
 {
@@ -38,6 +44,38 @@ static pid_t find_thread(const char *name)
 	return thread;
 }
 
+// Whether the thread waits for events, by the number of the system call that it is in.
+static bool is_waiting(pid_t thread)
+{
+	char path[64];
+	long number = -1;
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", (int)thread);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (fscanf(file, "%ld", &number) != 1) // NOLINT(cert-err34-c): else it says "running"
+		number = -1;
+	fclose(file);
+#ifdef SYS_epoll_wait
+	if (number == SYS_epoll_wait)
+		return true;
+#endif
+	return number == SYS_epoll_pwait;
+}
+
+// One that stood still in the midst of its work would hold up whoever waits for all threads.
+static bool await_waiting(pid_t thread)
+{
+	static const struct timespec pause = {.tv_nsec = 1000000};
+	uint64_t deadline_ns = clock_now_ns() + PATIENCE_S * NS_PER_SEC;
+	while (!is_waiting(thread)) {
+		if (clock_now_ns() > deadline_ns)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
 enum { READY, LIFELINE, FIRST_OTHER }; // the tracer's only descriptors
 
 // Until the lifeline is cut: then the tracer ends, and what it has stopped goes on. It keeps no
@@ -65,7 +103,7 @@ bool freeze_start(struct freeze *freeze, const char *thread_name)
 	int lifeline[2];
 	char byte;
 	pid_t thread = find_thread(thread_name);
-	if (thread < 0 || pipe2(ready, O_CLOEXEC))
+	if (thread < 0 || !await_waiting(thread) || pipe2(ready, O_CLOEXEC))
 		return false;
 	if (pipe2(lifeline, O_CLOEXEC))
 		abort();

@@ -12,6 +12,7 @@ struct freeze {
 	int lifeline;
 };
 
-// The thread of that name, which must run. False when tracing is not allowed (not root).
+// The thread of that name, once it waits for events and has nothing else to do. False when it never
+// does, or when tracing is not allowed (not root).
 bool freeze_start(struct freeze *freeze, const char *thread_name);
 void freeze_end(struct freeze *freeze);
