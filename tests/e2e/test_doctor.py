@@ -2,20 +2,15 @@
 """culvert doctor: nothing to say of a lab that is well, each planted fault found and no other, and the
 command that it prints mends it."""
 
-import json
-import os
-import pathlib
-import signal
 import socket
 import subprocess
-import tempfile
 
 import pytest
 
 from harness import config, http
-from harness.doctor import Doctor, Report
+from harness.doctor import Doctor, Report, backend, find_and_mend, nft, sysctl
 from harness.dsr_lab import open_path, translate_answers
-from harness.lab import ROOT, VIP, VIP6, endpoint
+from harness.lab import ROOT, VIP, VIP6
 from harness.wait import await_condition
 
 SOURCE, SOURCE6 = "10.0.0.200", "fd00::200"  # of the clients' network, and no host's
@@ -35,18 +30,6 @@ def one_arm(make_lab):
 @pytest.fixture
 def make_doctor(make_culvert):
     return lambda lab: Doctor(lab, make_culvert(lab))
-
-
-def sysctl(lab, key, value, host="lb"):
-    lab.run(host, "sysctl", "-qw", f"{key}={value}")
-
-
-def nft(lab, script):
-    lab.run("lb", "nft", "-f", "-", input=script)
-
-
-def backend(lab, host):
-    return f"web/{host} {lab.backend_addr(host)}:80"
 
 
 def dsr_config(lab, **dsr):
@@ -120,18 +103,6 @@ def test_it_leaves_no_trace(one_arm, make_doctor):
 
 
 # --- one fault each, and the command that mends it ---------------------------------------------------
-
-def find_and_mend(doctor, made, name, status, subject, word, args=()):
-    """One fault and no other; gone when its command has been run."""
-    report = doctor.look(made, *args)
-    fault = report.only_fault()
-    assert (fault.name, fault.status, fault.subject) == (name, status, subject), fault
-    assert word in fault.found, fault
-    assert report.exit == (1 if status == "error" else 0)
-    doctor.mend(fault)
-    assert doctor.look(made, *args).faults() == []
-    return fault
-
 
 def test_fault_vip_missing(one_arm, make_doctor):
     one_arm.run("lb", "ip", "address", "del", f"{VIP}/32", "dev", "eth0")
@@ -339,104 +310,6 @@ def test_fault_no_ports_left(one_arm, make_doctor):
     assert doctor.look(made).faults() == []
 
 
-def test_fault_table_of_a_dead_culvert(one_arm, make_doctor):
-    nft(one_arm, "table netdev culvert_99999 {\n chain c {\n"
-                 " type filter hook ingress device eth0 priority 0\n tcp dport 81 drop\n}\n}\n")
-    find_and_mend(make_doctor(one_arm), config.passthrough(one_arm), "firewall", "error",
-                  "culvert_99999", "without its process")
-
-
-def test_fault_rules_of_the_script_left(one_arm, make_doctor):
-    doctor = make_doctor(one_arm)
-    unmanaged = config.passthrough(one_arm, firewall={"manage": False})
-    path = doctor.culvert.write_config(unmanaged)
-    one_arm.run("lb", SETUP, "up", "--config", path, "--culvert", doctor.culvert.binary)
-    find_and_mend(doctor, config.passthrough(one_arm), "firewall", "warning", "CULVERT", "setup.sh")
-
-
-def test_fault_nobody_keeps_the_kernel_silent(one_arm, make_doctor):
-    made = config.passthrough(one_arm, firewall={"manage": False})
-    sysctl(one_arm, "net.ipv4.ip_local_reserved_ports", "33768-61000")
-    find_and_mend(make_doctor(one_arm), made, "firewall", "error", f"web {VIP}:80", "manage = false")
-
-
-def test_a_table_that_belongs_to_another_program_is_said_to_be_unread(one_arm, make_doctor):
-    process = one_arm.spawn("lb", "nft", "-i", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    process.stdin.write(b"table inet guard { flags owner; }\n")
-    process.stdin.flush()
-    try:
-        await_condition(lambda: "guard" in "".join(one_arm.nft_tables()), "its table is there")
-        fault = make_doctor(one_arm).look(config.passthrough(one_arm)).only_fault()
-    finally:
-        process.kill()
-        process.communicate()
-    assert (fault.name, fault.status, fault.subject) == ("firewall", "skipped", "inet guard")
-
-
-STRICT_FIREWALL = """
-    table inet filter {
-        set admins {
-            type ipv4_addr
-            elements = { 10.0.0.77 }
-        }
-        chain input {
-            type filter hook input priority 0; policy drop;
-            iif lo accept
-            ct state vmap { established : accept, related : accept, invalid : drop }
-            ip saddr @admins tcp dport 8443 accept
-            tcp dport { 22, 443 } accept
-        }
-    }
-"""
-
-
-def test_fault_firewall_without_the_frontend(one_arm, make_doctor):
-    made = config.proxy(one_arm, proxy={"max_connections": 50})
-    nft(one_arm, STRICT_FIREWALL)
-    find_and_mend(make_doctor(one_arm), made, "firewall", "error", f"web {VIP}:80", "policy")
-
-
-def test_a_firewall_behind_the_capture_harms_no_packet_mode(one_arm, make_doctor):
-    nft(one_arm, STRICT_FIREWALL)
-    assert make_doctor(one_arm).look(config.passthrough(one_arm)).faults() == []
-
-
-def test_a_rule_that_passes_some_clients_is_no_fault(one_arm, make_doctor):
-    nft(one_arm, STRICT_FIREWALL.replace("dport 8443", "dport 80"))
-    made = config.proxy(one_arm, proxy={"max_connections": 50})
-    assert make_doctor(one_arm).look(made).faults() == []
-
-
-def test_fault_port_redirected(one_arm, make_doctor):
-    nft(one_arm, """
-        table ip nat {
-            chain prerouting {
-                type nat hook prerouting priority -100
-                iifname "eth0" tcp dport 80 redirect to :8080
-            }
-        }
-    """)
-    made = config.proxy(one_arm, proxy={"max_connections": 50})
-    find_and_mend(make_doctor(one_arm), made, "firewall", "error", f"web {VIP}:80", "diverts")
-
-
-def test_fault_what_is_forwarded_is_dropped_on_its_way_out(one_arm, make_doctor):
-    nft(one_arm, """
-        table netdev own {
-            chain egress {
-                type filter hook egress device "eth0" priority 0
-                ip daddr 10.0.0.102 tcp dport 1-1023 drop
-            }
-        }
-    """)
-    doctor, made = make_doctor(one_arm), config.passthrough(one_arm)
-    faults = doctor.look(made).faults()
-    assert [(fault.name, fault.subject) for fault in faults] == [
-        ("firewall", backend(one_arm, "b2")), ("backends", backend(one_arm, "b2"))]
-    doctor.mend(faults[0])
-    assert doctor.look(made).faults() == []
-
-
 def test_fault_another_culvert(one_arm, make_culvert, make_doctor):
     made = config.passthrough(one_arm, stats={"port": 9001})
     make_culvert(one_arm).start(config.passthrough(one_arm))
@@ -590,77 +463,3 @@ def test_it_finds_each_of_many_faults_and_only_those(make_lab, make_doctor):
         ("backends", "error", b2),
     }
     assert all(fault.fix for fault in faults)
-
-
-# --- the command itself ------------------------------------------------------------------------------
-
-@pytest.fixture
-def public_directory():
-    with tempfile.TemporaryDirectory() as path:
-        os.chmod(path, 0o755)
-        yield pathlib.Path(path)
-
-
-def test_any_user_can_look_and_is_told_what_could_not_be_seen(
-        one_arm, make_doctor, public_directory):
-    doctor = make_doctor(one_arm)
-    doctor.culvert.directory = public_directory
-    wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    report = doctor.look(config.passthrough(one_arm), wrapper=wrapper)
-    assert [(fault.name, fault.status) for fault in report.faults()] == [
-        ("capabilities", "error"), ("paths", "warning"), ("kernel", "skipped"), ("firewall", "skipped")]
-    assert len([finding for finding in report.named("backends") if finding.status == "ok"]) == 2
-
-
-def test_lines_for_people_and_json_for_programs_say_the_same(one_arm, make_doctor):
-    doctor, made = make_doctor(one_arm), config.passthrough(one_arm)
-    one_arm.stop("b1")
-    text = doctor.run(made)
-    document = json.loads(doctor.run(made, "--json").stdout)
-    assert text.returncode == 1
-    assert text.stderr == ""
-    assert "\033" not in text.stdout, "no colours but on a terminal"
-    errors = [line for line in text.stdout.splitlines() if line.startswith("error")]
-    assert len(errors) == document["summary"]["error"] == 1
-    assert backend(one_arm, "b1") in errors[0]
-    lines = [line for line in doctor.run(made, "--all").stdout.splitlines() if not line.startswith(" ")]
-    assert len(lines) == len(document["checks"]) + 1
-
-
-@pytest.mark.parametrize("args, word", [
-    (["--wrong"], "wrong"),
-    (["--dsr", "--proxy"], "one of"),
-    (["--check-source=nobody"], "address"),
-    (["--check-source=0.0.0.0"], "a client can have"),
-    (["behind"], "no arguments"),
-])
-def test_a_bad_command_line_says_so(one_arm, make_doctor, args, word):
-    result = make_doctor(one_arm).run(config.passthrough(one_arm), *args)
-    assert result.returncode == 2
-    assert word in result.stderr and "--help" in result.stderr
-
-
-def test_a_bad_file_is_named_with_line_and_column(one_arm, make_doctor):
-    result = make_doctor(one_arm).run("[frontends.web]\nlisten_addr = 5\n")
-    assert result.returncode == 2
-    assert "culvert.toml:2:" in result.stderr
-
-
-def test_help_says_what_is_sent(one_arm, make_doctor):
-    result = make_doctor(one_arm).run(config.passthrough(one_arm), "--help")
-    assert result.returncode == 0
-    assert "Nothing is changed" in result.stdout
-
-
-def test_an_interrupt_ends_it_and_leaves_nothing(one_arm, make_doctor):
-    doctor = make_doctor(one_arm)
-    one_arm.silence("b1")
-    made = config.passthrough(one_arm, backends={"web": {"health_check_timeout": 5}})
-    made["backends"]["web"]["health_check_interval"] = 6
-    before = one_arm.run("lb", "nft", "list", "ruleset").stdout
-    process = one_arm.spawn("lb", *doctor.command(made), stdout=subprocess.DEVNULL)
-    # `ip netns exec` becomes the program, which waits for the backend that is not there.
-    await_condition(lambda: "SYN-SENT" in one_arm.run("lb", "ss", "-Htan").stdout, "it waits")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == -signal.SIGINT
-    assert one_arm.run("lb", "nft", "list", "ruleset").stdout == before

@@ -63,3 +63,30 @@ class Doctor:
         """As an operator would, who pastes the command into a shell."""
         subprocess.run(self.lab.command(host, "bash", "-ec", finding.fix), check=True, cwd=ROOT,
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=60)
+
+
+# --- what several files of tests say -----------------------------------------------------------------
+
+
+def sysctl(lab, key, value, host="lb"):
+    lab.run(host, "sysctl", "-qw", f"{key}={value}")
+
+
+def nft(lab, script):
+    lab.run("lb", "nft", "-f", "-", input=script)
+
+
+def backend(lab, host):
+    return f"web/{host} {lab.backend_addr(host)}:80"
+
+
+def find_and_mend(doctor, made, name, status, subject, word, args=()):
+    """One fault and no other; gone when its command has been run."""
+    report = doctor.look(made, *args)
+    fault = report.only_fault()
+    assert (fault.name, fault.status, fault.subject) == (name, status, subject), fault
+    assert word in fault.found, fault
+    assert report.exit == (1 if status == "error" else 0)
+    doctor.mend(fault)
+    assert doctor.look(made, *args).faults() == []
+    return fault
