@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The manual explains whatever statistics and logs can name. Run from the root of the repository,
-// where it is. Keys of the configuration: test_config.c.
+// The manual explains whatever statistics, logs and the doctor can name. Run from the root of the
+// repository, where it is. Keys of the configuration: test_config.c.
 #include <criterion/criterion.h>
 #include <ctype.h>
 #include <stdio.h>
@@ -10,8 +10,20 @@
 #include "culvert/flow/flow_end.h"
 #include "culvert/flow/session_end.h"
 #include "culvert/flow/verdict.h"
+#include "doctor/checks.h"
 
 static const char manual[] = "man/culvert.8";
+
+// What the manual writes as "\\-" is read as "-".
+static void unescape(char *text)
+{
+	char *to = text;
+	for (const char *from = text; *from; from++) {
+		if (*from != '\\')
+			*to++ = *from;
+	}
+	*to = '\0';
+}
 
 // A new string: what stands between the heading and the next one that begins with `next`.
 static char *read_section(const char *heading, const char *next)
@@ -28,12 +40,13 @@ static char *read_section(const char *heading, const char *next)
 	const char *end = strstr(begin, next);
 	char *section = strndup(begin, end ? (size_t)(end - begin) : strlen(begin));
 	free(text);
+	unescape(section);
 	return section;
 }
 
 static bool is_of_name(char c)
 {
-	return isalnum((unsigned char)c) || c == '_' || c == '.';
+	return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '.';
 }
 
 // Whether a line of names (".B one", ".BR one ", " other") has this one.
@@ -79,5 +92,14 @@ Test(manual, explains_every_end_of_a_flow)
 		const char *name = flow_end_name((enum flow_end)e);
 		cr_expect(is_explained(section, "", name), "%s", name);
 	}
+	free(section);
+}
+
+Test(manual, explains_every_check_of_the_doctor)
+{
+	char *section = read_section("\n.SH DOCTOR", "\n.SH");
+	for (size_t i = 0; i < n_doctor_checks; i++)
+		cr_expect(is_explained(section, "", doctor_checks[i].name), "%s",
+			  doctor_checks[i].name);
 	free(section);
 }
