@@ -17,7 +17,7 @@ from harness.doctor import Doctor
 from harness.lab import ROOT, VIP
 from harness.wait import await_condition
 # Fixtures, and tests that are collected here once more.
-from test_bulk import big, files, test_a_small_file_both_ways  # noqa: F401
+from test_bulk import big, files, make_file, sha256_of, test_a_small_file_both_ways  # noqa: F401
 from test_connections import test_a_few_connections_in_each_plan  # noqa: F401
 from test_dsr import make_dsr, test_a_few_connections  # noqa: F401
 from test_failover import test_a_killed_backend_is_left_and_the_others_go_on  # noqa: F401
@@ -156,8 +156,10 @@ def test_a_stop_puts_the_interface_back(lab, culvert):
     assert takes_tags_off(lab) and programs(lab) == []
 
 
-def test_where_the_driver_cannot_the_kernel_runs_the_program(lab, culvert):
+def test_where_the_driver_cannot_the_kernel_runs_the_program(make_lab, make_culvert, files):
     """A bridge has no XDP of its own. Super-frames go by packet sockets, whole."""
+    lab = make_lab(files=files)
+    culvert = make_culvert(lab)
     lab.run("lb", "sh", "-ec", """
         addrs=$(ip -o -4 address show dev eth0 | awk '{print $4}')
         mac=$(cat /sys/class/net/eth0/address)
@@ -173,6 +175,10 @@ def test_where_the_driver_cannot_the_kernel_runs_the_program(lab, culvert):
     assert programs(lab, dev="br0") == ["xdpgeneric"]
     assert culvert.log_lines("br0: its driver cannot run the XDP program")
     assert sum(http.short_connections(lab, 100).values()) == 100
+    size, digest = 8 << 20, make_file(files / "for-bridge", 8 << 20)
+    assert http.download(lab, "/files/for-bridge") == (size, digest)
+    http.upload(lab, "/files/by-bridge", files / "for-bridge")
+    assert sha256_of(files / "by-bridge") == digest
 
 
 def test_the_doctor_looks_for_what_it_needs(lab, culvert):
