@@ -81,7 +81,7 @@ static __always_inline bool read_ports(struct plain *plain, void *at, void *end,
 
 static __always_inline bool read_v4(struct plain *plain, struct iphdr *ip, void *end)
 {
-	if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl * 4 != sizeof(*ip) ||
+	if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl != sizeof(*ip) / 4 ||
 	    (ip->frag_off & bpf_htons(FRAGMENT_V4)))
 		return false;
 	plain->src.addr_be[2] = plain->dst.addr_be[2] = bpf_htonl(MAPPED_V4);
@@ -140,8 +140,9 @@ static __always_inline bool has_lost_tag(struct xdp_md *ctx)
 
 static __always_inline int redirect_to_socket(struct xdp_md *ctx, __u32 frame_max)
 {
-	void *data = (void *)(long)ctx->data;
-	void *end = (void *)(long)ctx->data_end;
+	// The kernel makes pointers of these numbers.
+	void *data = (void *)(long)ctx->data;    // NOLINT(performance-no-int-to-ptr)
+	void *end = (void *)(long)ctx->data_end; // NOLINT(performance-no-int-to-ptr)
 	struct plain plain = {};
 	if (data + frame_max < end || !read_plain(&plain, data, end))
 		return XDP_PASS;
@@ -150,7 +151,7 @@ static __always_inline int redirect_to_socket(struct xdp_md *ctx, __u32 frame_ma
 	if (has_lost_tag(ctx))
 		return XDP_PASS;
 	// Passed when the queue has no socket.
-	return bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS);
+	return (int)bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS);
 }
 
 // Two programs, of which one is loaded: to add a number that is not in the instruction to a pointer

@@ -7,7 +7,7 @@ build/bpf/redirect_tags.bpf.o: BPF_FLAGS += -DSEES_TAGS
 $(xdp_objects): bpf/redirect.bpf.c src/packet/xdp_parties.h
 	$(if $(bpf_obstacle),@echo '$(bpf_obstacle) is missing: "make deps" installs it' >&2; exit 1)
 	$(call say,BPF,$@)
-	$Q mkdir -p $(@D) && $(BPF_CLANG) $(BPF_FLAGS) -Isrc -c -o $@ $<
+	$Q mkdir -p $(@D) && $(BPF_CLANG) $(BPF_FLAGS) -c -o $@ $<
 
 $O/src/packet/xdp_object.o: src/packet/xdp_object.S $(xdp_objects)
 	$(call say,AS,$<)

@@ -3,7 +3,7 @@
 
 bpf_object := build/tc/dsr_egress.bpf.o
 BPF_CLANG  ?= clang
-BPF_FLAGS   = -target bpf -mcpu=v2 -O2 -g -std=gnu17 -Wall -Wextra -Wshadow -Wcast-qual -Werror \
+BPF_FLAGS   = -target bpf -mcpu=v2 -O2 -g -std=gnu17 -Isrc -Wall -Wextra -Wshadow -Wcast-qual -Werror \
 	-isystem /usr/include/$(shell $(BPF_CLANG) -print-multiarch)
 
 # Empty, or what keeps the program from being built.

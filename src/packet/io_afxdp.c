@@ -136,7 +136,7 @@ static int open_chunks(struct io *io, struct err *err)
 	uint32_t n =
 		PACKETS_AT_WORK + count_sockets(io) * 2 * RING_SLOTS + io->n_links * 2 * RING_SLOTS;
 	int code = xdp_memory_open(&io->memory, n, bytes, err);
-	return code ? code : xdp_chunks_init(&io->chunks, n, bytes, err);
+	return code ? code : xdp_chunks_init(&io->chunks, io->memory.start, n, bytes, err);
 }
 
 static int open_program(struct io *io, uint32_t i, const struct io_link *from, struct err *err)
@@ -273,6 +273,11 @@ static uint32_t receive_rest(struct io *io, uint32_t link, struct packet *const 
 	return received > 0 ? (uint32_t)received : 0;
 }
 
+static uint32_t next_queue(const struct afxdp_link *link, uint32_t queue)
+{
+	return queue + 1 < link->n_sockets ? queue + 1 : 0;
+}
+
 static int afxdp_recv_burst(struct io *io, uint32_t number, struct packet *const *packets,
 			    uint32_t n)
 {
@@ -280,11 +285,11 @@ static int afxdp_recv_burst(struct io *io, uint32_t number, struct packet *const
 	bool is_rests_turn = ++link->turns % REST_TURNS == 0;
 	uint32_t received = is_rests_turn ? receive_rest(io, number, packets, n / 2) : 0;
 	xdp_chunks_take_home(&io->chunks);
-	for (uint32_t i = 0; i < link->n_sockets && received < n; i++) {
-		struct xdp_socket *socket = &link->sockets[(link->next + i) % link->n_sockets];
-		received += receive(io, socket, packets + received, n - received);
+	for (uint32_t i = 0, q = link->next; i < link->n_sockets && received < n; i++) {
+		received += receive(io, &link->sockets[q], packets + received, n - received);
+		q = next_queue(link, q);
 	}
-	link->next = (link->next + 1) % link->n_sockets;
+	link->next = next_queue(link, link->next);
 	if (received < n)
 		received += receive_rest(io, number, packets + received, n - received);
 	return (int)received;

@@ -47,7 +47,7 @@ static void recognise_v4(struct packet *packet)
 	if (packet->len < L4_V4)
 		return;
 	memcpy(&ip, packet->frame + L3, sizeof(ip));
-	if (ip.ihl * 4U != sizeof(ip) || (ip.protocol != IPPROTO_TCP && ip.protocol != IPPROTO_UDP))
+	if (ip.ihl != sizeof(ip) / 4 || (ip.protocol != IPPROTO_TCP && ip.protocol != IPPROTO_UDP))
 		return;
 	compare(packet, L4_V4, ip.protocol,
 		csum_add_bytes(0, packet->frame + L3 + offsetof(struct iphdr, saddr),

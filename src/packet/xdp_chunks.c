@@ -13,12 +13,13 @@ void xdp_chunks_reset(struct xdp_chunks *chunks)
 		chunks->free[chunks->n_free++] = (uint64_t)(i - 1) * chunks->bytes;
 }
 
-int xdp_chunks_init(struct xdp_chunks *chunks, uint32_t n, uint32_t bytes, struct err *err)
+int xdp_chunks_init(struct xdp_chunks *chunks, uint8_t *start, uint32_t n, uint32_t bytes,
+		    struct err *err)
 {
 	uint32_t slots = 1;
 	while (slots < n)
 		slots *= 2;
-	*chunks = (struct xdp_chunks){.n = n, .bytes = bytes};
+	*chunks = (struct xdp_chunks){.start = start, .n = n, .bytes = bytes};
 	chunks->free = calloc(n, sizeof(*chunks->free));
 	if (!chunks->free)
 		return err_set(err, -ENOMEM, "not enough memory for %u chunks", n);
@@ -50,7 +51,8 @@ void xdp_chunks_take_home(struct xdp_chunks *chunks)
 	do {
 		n = ring_pop(chunks->home, items, AT_ONCE);
 		for (uint32_t i = 0; i < n; i++)
-			chunks->free[chunks->n_free++] = (uintptr_t)items[i];
+			chunks->free[chunks->n_free++] =
+				(uint64_t)((uint8_t *)items[i] - chunks->start);
 	} while (n == AT_ONCE);
 }
 
@@ -70,7 +72,7 @@ static void send_home(struct xdp_chunks *chunks, struct xdp_ring *completion, ui
 	void *items[AT_ONCE];
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t offset = *xdp_ring_addr(completion, completion->at++);
-		items[i] = (void *)(uintptr_t)xdp_chunk_of(chunks, offset);
+		items[i] = chunks->start + xdp_chunk_of(chunks, offset);
 	}
 	ring_push(chunks->home, items, n);
 }

@@ -14,6 +14,7 @@
 #include "packet/xdp_ring.h"
 
 struct xdp_chunks {
+	uint8_t *start; // borrowed: the memory
 	uint64_t *free; // owned; w, r: capture
 	uint32_t n_free;
 	uint32_t n;
@@ -21,7 +22,9 @@ struct xdp_chunks {
 	struct ring *home; // owned; transmit → capture
 };
 
-int xdp_chunks_init(struct xdp_chunks *chunks, uint32_t n, uint32_t bytes, struct err *err);
+// `start` is memory of `n` times `bytes`. 0 or -errno.
+int xdp_chunks_init(struct xdp_chunks *chunks, uint8_t *start, uint32_t n, uint32_t bytes,
+		    struct err *err);
 void xdp_chunks_fini(struct xdp_chunks *chunks);
 // All are free again. Called when the kernel has none of them any more.
 void xdp_chunks_reset(struct xdp_chunks *chunks);

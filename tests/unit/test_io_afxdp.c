@@ -155,14 +155,14 @@ Test(io_afxdp, a_checksum_that_waits_is_complete_when_it_leaves)
 // Those in chunks and packets of culvert's own by turns.
 Test(io_afxdp, order_is_kept_between_the_two_ways)
 {
-	enum { N = 12 };
+	const uint16_t n = 12;
 	uint8_t frame[2000];
 	struct xdp_bench bench;
 	xdp_bench_open(&bench);
-	for (uint16_t i = 0; i < N; i++)
+	for (uint16_t i = 0; i < n; i++)
 		xdp_bench_peer_sends(&bench, XDP_BENCH_PORT, i);
-	xdp_bench_await(&bench, N);
-	for (uint16_t i = 0; i < N; i++) {
+	xdp_bench_await(&bench, n);
+	for (uint16_t i = 0; i < n; i++) {
 		if (i % 4 < 2)
 			continue;
 		struct packet *packet = bench.packets[i];
@@ -173,8 +173,8 @@ Test(io_afxdp, order_is_kept_between_the_two_ways)
 				PACKET_HEADROOM;
 		packet->len = frame_build(&spec, packet->frame, &packet->vnet);
 	}
-	xdp_bench_send(&bench, N);
-	for (uint16_t i = 0; i < N; i++)
+	xdp_bench_send(&bench, n);
+	for (uint16_t i = 0; i < n; i++)
 		cr_expect_eq(xdp_bench_peer_receives(&bench, frame, sizeof(frame)), 42U + i);
 	xdp_bench_close(&bench);
 }

@@ -169,7 +169,7 @@ bool xdp_bench_is_lent(const struct xdp_bench *bench, const struct packet *packe
 uint32_t xdp_bench_peer_receives(const struct xdp_bench *bench, uint8_t *frame, uint32_t size)
 {
 	struct pollfd poll_fd = {.fd = bench->peer, .events = POLLIN};
-	struct sockaddr_ll from;
+	struct sockaddr_ll from = {0};
 	socklen_t len = sizeof(from);
 	for (;;) {
 		demand(poll(&poll_fd, 1, XDP_BENCH_AWAIT_MS) == 1, "a frame");
