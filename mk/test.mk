@@ -41,7 +41,7 @@ unit: $(unit_bins) ## build and run the unit tests and the golden packet tables
 	$Q failed=0; $(RM) $(reports).*; \
 	export ASAN_OPTIONS="$${ASAN_OPTIONS:-}:log_path='$(reports)'"; \
 	printf '%s\n' $(unit_bins) | xargs -P $$((2 * $$(nproc))) -I{} bash -c \
-		'$(unit_run) {} --jobs 2 >{}.log 2>&1 || status=$$?; cat {}.log; exit $${status:-0}' || failed=1; \
+		'$(unit_run) {} --jobs 4 >{}.log 2>&1 || status=$$?; cat {}.log; exit $${status:-0}' || failed=1; \
 	if compgen -G '$(reports).*' >/dev/null; then cat $(reports).*; failed=1; fi; exit $$failed
 .SECONDARY:
 

@@ -2,9 +2,9 @@
 // Stands in for libcriterion in builds with a sanitizer: ThreadSanitizer's shadow memory and
 // Criterion's sandbox claim the same addresses, and every sanitizer starts slowly, which Criterion
 // has it do for each test. Runs the tests that Criterion's macros have collected in the section
-// cr_tst, each in a child of its own, one after another, and sums up as Criterion does. Knows what
-// the tests here use: Test and TestSuite with init, fini, timeout, exit_code, signal and disabled;
-// assertions; skipping. A missing feature is a link error.
+// cr_tst, each in a child of its own, --jobs N of them at a time, and sums up as Criterion does.
+// Knows what the tests here use: Test and TestSuite with init, fini, timeout, exit_code, signal and
+// disabled; assertions; skipping. A missing feature is a link error.
 #include <criterion/criterion.h>
 #include <criterion/internal/asprintf-compat.h>
 #include <criterion/options.h>
@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { EXIT_SKIPPED = 77, TIMEOUT_SECONDS = 120 };
+enum { EXIT_SKIPPED = 77, TIMEOUT_SECONDS = 120, MAX_JOBS = 64 };
 
 extern struct criterion_test *__start_cr_tst[], *__stop_cr_tst[];
 extern struct criterion_suite *__start_cr_sts[] __attribute__((weak));
@@ -140,33 +140,78 @@ static _Noreturn void run_in_child(const struct criterion_test *test)
 	exit(has_failed ? EXIT_FAILURE : EXIT_SUCCESS); // through the sanitizer's own exit check
 }
 
-static bool passes(const struct criterion_test *test)
+struct job {
+	const struct criterion_test *test;
+	pid_t child;
+};
+
+static struct job jobs[MAX_JOBS];
+static unsigned n_jobs, n_tests, n_failed;
+
+static bool passes(const struct criterion_test *test, int status)
 {
-	int status;
-	fflush(NULL);
-	pid_t child = fork();
-	if (child == 0)
-		run_in_child(test);
-	if (child < 0 || waitpid(child, &status, 0) != child)
-		return false;
 	if (WIFSIGNALED(status))
 		return test->data->signal == WTERMSIG(status);
 	return test->data->signal == 0 && (WEXITSTATUS(status) == test->data->exit_code ||
 					   WEXITSTATUS(status) == EXIT_SKIPPED);
 }
 
-int main(void)
+static void judge(const struct criterion_test *test, bool is_well)
 {
-	unsigned n_tests = 0, n_failed = 0;
+	n_tests++;
+	if (is_well)
+		return;
+	printf("[FAIL] %s::%s\n", test->category, test->name);
+	n_failed++;
+}
+
+static void await_one(void)
+{
+	int status;
+	pid_t child = wait(&status);
+	for (unsigned i = 0; i < n_jobs; i++) {
+		if (jobs[i].child != child)
+			continue;
+		judge(jobs[i].test, passes(jobs[i].test, status));
+		jobs[i] = jobs[--n_jobs];
+		return;
+	}
+}
+
+static void start(const struct criterion_test *test)
+{
+	fflush(NULL);
+	pid_t child = fork();
+	if (child == 0)
+		run_in_child(test);
+	if (child < 0)
+		judge(test, false);
+	else
+		jobs[n_jobs++] = (struct job){.test = test, .child = child};
+}
+
+static unsigned wanted_jobs(int argc, char **argv)
+{
+	unsigned long wanted = 1;
+	if (argc == 3 && strcmp(argv[1], "--jobs") == 0)
+		wanted = strtoul(argv[2], NULL, 10);
+	if (wanted == 0)
+		return 1;
+	return wanted < MAX_JOBS ? (unsigned)wanted : MAX_JOBS;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned most = wanted_jobs(argc, argv);
 	for (struct criterion_test **test = __start_cr_tst; test < __stop_cr_tst; test++) {
 		if (!*test || (*test)->data->disabled || suite_of(*test)->disabled)
 			continue;
-		n_tests++;
-		if (!passes(*test)) {
-			printf("[FAIL] %s::%s\n", (*test)->category, (*test)->name);
-			n_failed++;
-		}
+		if (n_jobs == most)
+			await_one();
+		start(*test);
 	}
+	while (n_jobs > 0)
+		await_one();
 	printf("[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Crashing: 0 \n", n_tests,
 	       n_tests - n_failed, n_failed);
 	return n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
