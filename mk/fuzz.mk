@@ -25,10 +25,16 @@ $O/tests/fuzz/make_corpus: $O/tests/fuzz/make_corpus.o $(support_objs) $(lib)
 fuzz_others := $(filter-out pipeline,$(fuzz_names))
 fuzz_make = $(MAKE) --no-print-directory OPT=-O2 O=build/variant-fuzz CC=clang SAN=address,undefined FUZZ_BUILD=1
 
-.PHONY: fuzz fuzz-keep corpus fuzz-others $(fuzz_names:%=fuzz-run-%) $(fuzz_names:%=fuzz-keep-%)
+# With them, everything has been compiled by clang.
+fuzz_targets := $(addprefix build/variant-fuzz/,$(fuzz_names:%=tests/fuzz/fuzz_%) src/main.o src/ctl/main.o)
+
+.PHONY: fuzz fuzz-programs fuzz-keep corpus fuzz-others $(fuzz_names:%=fuzz-run-%) $(fuzz_names:%=fuzz-keep-%)
 fuzz: ## fuzz the packet path for FUZZ_SECONDS=60, configuration, parser and PROXY headers for 20
-	$Q $(fuzz_make) -j$$(nproc) $(fuzz_names:%=build/variant-fuzz/tests/fuzz/fuzz_%)
+	$Q $(MAKE) --no-print-directory fuzz-programs
 	$Q $(fuzz_make) -j2 fuzz-run-pipeline fuzz-others
+
+fuzz-programs: ## build the fuzzers, by clang; WERROR=1 CI does
+	$Q $(fuzz_make) -j$$(nproc) $(fuzz_targets)
 
 fuzz-others:
 	+$Q for name in $(fuzz_others); do \

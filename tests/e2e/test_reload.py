@@ -50,7 +50,7 @@ def mode_lab(make_mode_lab):
 
 @pytest.mark.stress
 @pytest.mark.parametrize("rounds", [
-    pytest.param(50, id="50"), pytest.param(1000, id="1000", marks=pytest.mark.full)])
+    pytest.param(24, id="24"), pytest.param(1000, id="1000", marks=pytest.mark.full)])
 def test_reloads_under_load_cost_no_connection(make_mode_lab, make_culvert, mode, tmp_path, rounds):
     lab = make_mode_lab(backends=4, files=file_to_load(tmp_path))
     full = wanted(lab, mode)

@@ -53,7 +53,7 @@ def expect_reset(socks):
 
 @pytest.mark.stress
 @pytest.mark.parametrize("rounds", [
-    pytest.param(50, id="50"), pytest.param(1000, id="1000", marks=pytest.mark.full)])
+    pytest.param(24, id="24"), pytest.param(1000, id="1000", marks=pytest.mark.full)])
 def test_reloads_under_load_cost_no_connection(make_lab, make_proxy, tmp_path, rounds):
     lab = make_lab(backends=4, files=file_to_load(tmp_path))
     full = wanted(lab)
