@@ -45,8 +45,8 @@ FLAGS := $(OPT) -g -fno-omit-frame-pointer -fstack-protector-strong -pthread \
 CPPFLAGS_ALL = -D_GNU_SOURCE -DCULVERT_VERSION='"$(VERSION)"' -Iinclude -Isrc $(PKG_CFLAGS) $(CPPFLAGS)
 CFLAGS_ALL   = -std=c17 $(FLAGS) $(WARN) $(CWARN) $(CFLAGS)
 CXXFLAGS_ALL = -std=c++17 $(FLAGS) $(WARN) $(CXXFLAGS)
-# Sanitizer builds link a hundred large programs, which gold does in half the time.
-LINKER      := $(if $(SAN),$(if $(shell command -v ld.gold),-fuse-ld=gold))
+# Sanitizer builds link a hundred large programs, which gold does in half the time (and warns of clang's runtime).
+LINKER      := $(if $(SAN),$(if $(findstring clang,$(CC)),,$(if $(shell command -v ld.gold),-fuse-ld=gold)))
 LDFLAGS_ALL  = $(FLAGS) $(LINKER) -Wl,-z,relro,-z,now $(LDFLAGS)
 LIBS         = $(PKG_LIBS) -lnet -lstdc++ -lm
 
