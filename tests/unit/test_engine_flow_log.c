@@ -124,7 +124,7 @@ Test(engine_flow_log, a_connection_is_told_from_its_handshake_to_its_reset, .tim
 		cr_expect_not(over->is_start);
 		cr_expect_str_eq(flow_end_name(over->end), "client_reset");
 		cr_expect_eq(over->end_ms - over->start_ms, 5000, "not when it is forgotten");
-		cr_expect_eq(over->bytes_tx, 3 * SEGMENT_BYTES);
+		cr_expect_eq(over->bytes_tx, UINT64_C(3) * SEGMENT_BYTES);
 		cr_expect_eq(over->bytes_rx, SEGMENT_BYTES);
 		cr_assert(ip_addr_parse("10.2.0.1", &own));
 		cr_expect(ip_addr_equal(&over->nat, &own));
