@@ -2,6 +2,7 @@
 // The packet path while configurations take each other's place: flows of what was removed go on,
 // are ended when the time is over, and leave nothing to who gets the slot.
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -245,6 +246,92 @@ Test(engine_reload, configurations_follow_each_other_under_traffic, .timeout = 1
 		}
 		rig_settle(&bench.rig);
 		cr_expect_gt(count_verdict(&bench, VERDICT_FORWARDED), 0);
+		end(&bench);
+	}
+}
+
+// ---- whatever comes and goes --------------------------------------------------------------------
+
+enum { N_NAMES = 6, N_ROUNDS = 40, N_PER_ROUND = 8, N_ENDED = 5 };
+
+// Some of the backends, never none, in an order of their own.
+static const char *choose_words(unsigned *seed, char *words, size_t size)
+{
+	size_t used = (size_t)snprintf(words, size, "web=");
+	unsigned first = (unsigned)rand_r(seed) % N_NAMES;
+	unsigned n = 0;
+	for (unsigned i = 0; i < N_NAMES; i++) {
+		unsigned k = (first + i) % N_NAMES;
+		if (n && rand_r(seed) % 2)
+			continue;
+		used += (size_t)snprintf(words + used, size - used, "%s%c:10.2.0.%u",
+					 n++ ? "," : "", (int)('a' + k), 21 + k);
+	}
+	snprintf(words + used, size - used, " @10.1.0.1>web");
+	return words;
+}
+
+// As the service does. Returns how many.
+static unsigned give_back_drained(struct bench *bench)
+{
+	struct registry *registry = bench->scene.registry;
+	unsigned n = 0;
+	for (uint32_t i = 0; i < registry_n_backends(registry); i++) {
+		if (registry_backend(registry, i)->state < SLOT_REMOVED || users_of(bench, i))
+			continue;
+		engine_forget_backend(bench->rig.engine, i);
+		registry_give_back_backend(registry, i);
+		n++;
+	}
+	rig_publish(&bench->rig);
+	return n;
+}
+
+static void speak_all(struct bench *bench, uint32_t first, uint32_t end, uint8_t flags)
+{
+	uint64_t n_forwarded = count_verdict(bench, VERDICT_FORWARDED);
+	for (uint32_t k = first; k < end; k++)
+		rig_client_say(&bench->rig, k, VIP, flags);
+	rig_settle(&bench->rig);
+	cr_assert_eq(count_verdict(bench, VERDICT_FORWARDED), n_forwarded + end - first);
+}
+
+static void discard_sent(struct bench *bench)
+{
+	struct mem_frame *sent;
+	while ((sent = mem_io_take(bench->rig.io)))
+		free(sent);
+}
+
+// Backends are removed, come back while they drain and after it, and get the slots of others; those
+// who were there first end first.
+Test(engine_reload, reloads_at_random_cost_no_connection, .timeout = 240)
+{
+	for (size_t i = 0; i < 3; i++) {
+		struct bench bench = {0};
+		struct packet_stats stats;
+		char words[256];
+		unsigned seed = 7;
+		unsigned n_given_back = 0;
+		uint32_t first = 0;
+		begin(&bench, "web=a:10.2.0.21 @10.1.0.1>web", layouts[i]);
+		for (uint32_t round = 0; round < N_ROUNDS; round++) {
+			uint32_t end_of_clients = (round + 1) * N_PER_ROUND;
+			reload(&bench, choose_words(&seed, words, sizeof(words)));
+			rig_client_establish(&bench.rig, end_of_clients - N_PER_ROUND, N_PER_ROUND,
+					     VIP);
+			speak_all(&bench, first, end_of_clients, TCP_FLAG_ACK);
+			speak_all(&bench, first, first + N_ENDED, TCP_FLAG_RST);
+			first += N_ENDED;
+			rig_move_clock(&bench.rig, 11);
+			n_given_back += give_back_drained(&bench);
+			discard_sent(&bench);
+		}
+		cr_expect_gt(n_given_back, 0);
+		cr_assert_eq(engine_stats(bench.rig.engine, &stats), 0);
+		cr_expect_eq(stats.generated, 0, "nobody is reset");
+		cr_expect_eq(stats.verdicts[VERDICT_DROP_BACKEND_DOWN], 0);
+		packet_stats_fini(&stats);
 		end(&bench);
 	}
 }
