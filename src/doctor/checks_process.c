@@ -16,6 +16,7 @@
 enum {
 	FILES_APART = 64,       // the program's own, roughly
 	CONNECTIONS_FEW = 1024, // fewer are a limit that somebody has forgotten
+	CAPABILITIES_MAX = 96,  // a list of their names
 };
 
 // ---- the file ----------------------------------------------------------------------------------
@@ -83,31 +84,56 @@ static void check_low_ports(struct doctor *doctor)
 		   doctor->config->path);
 }
 
+static const struct {
+	int number;
+	const char *name;
+	bool is_for_xdp;
+} packet_capabilities[] = {
+	{CAP_NET_RAW, "CAP_NET_RAW", false},
+	{CAP_NET_ADMIN, "CAP_NET_ADMIN", false},
+	{CAP_BPF, "CAP_BPF", true},
+	{CAP_IPC_LOCK, "CAP_IPC_LOCK", true},
+};
+
+enum { N_PACKET_CAPABILITIES = sizeof(packet_capabilities) / sizeof(packet_capabilities[0]) };
+
+// Those that are needed and that this process has or lacks, as words; returns how many.
+static unsigned list_capabilities(const struct doctor *doctor, bool has, char *text, size_t size)
+{
+	bool is_xdp = doctor->config->passthrough.io == IO_XDP;
+	const char *names[N_PACKET_CAPABILITIES];
+	unsigned n = 0;
+	size_t used = 0;
+	for (size_t i = 0; i < N_PACKET_CAPABILITIES; i++) {
+		if (packet_capabilities[i].is_for_xdp && !is_xdp)
+			continue;
+		if (doctor_has_capability(doctor, packet_capabilities[i].number) == has)
+			names[n++] = packet_capabilities[i].name;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		const char *separator = i + 1 == n ? " and " : ", ";
+		used += (size_t)snprintf(text + used, size - used, "%s%s", i ? separator : "",
+					 names[i]);
+	}
+	return n;
+}
+
 void check_capabilities(struct doctor *doctor)
 {
-	bool has_raw = doctor_has_capability(doctor, CAP_NET_RAW);
-	bool has_admin = doctor_has_capability(doctor, CAP_NET_ADMIN);
+	char names[CAPABILITIES_MAX] = "";
 	const struct config *config = doctor->config;
 	if (config->mode == MODE_PROXY) {
 		check_low_ports(doctor);
 		return;
 	}
-	if (config->passthrough.io == IO_XDP && (!doctor_has_capability(doctor, CAP_BPF) ||
-						 !doctor_has_capability(doctor, CAP_IPC_LOCK))) {
-		doctor_say(doctor, STATUS_ERROR, "",
-			   "CAP_BPF or CAP_IPC_LOCK is missing, which io = \"xdp\" needs");
-		doctor_fix(doctor, "sudo culvert --%s --config=%s # or run it by the systemd unit",
-			   mode_name(config->mode), config->path);
-	}
-	if (has_raw && has_admin) {
-		doctor_say(doctor, STATUS_OK, "", "CAP_NET_RAW and CAP_NET_ADMIN are there");
+	unsigned n = list_capabilities(doctor, false, names, sizeof(names));
+	if (n == 0) {
+		(void)list_capabilities(doctor, true, names, sizeof(names));
+		doctor_say(doctor, STATUS_OK, "", "%s are there", names);
 		return;
 	}
-	const char *missing = has_raw ? "CAP_NET_ADMIN is" : "CAP_NET_RAW is";
-	if (!has_raw && !has_admin)
-		missing = "CAP_NET_RAW and CAP_NET_ADMIN are";
-	doctor_say(doctor, STATUS_ERROR, "", "%s missing, which mode %s needs", missing,
-		   mode_name(config->mode));
+	doctor_say(doctor, STATUS_ERROR, "", "%s %s missing, which mode %s needs", names,
+		   n == 1 ? "is" : "are", mode_name(config->mode));
 	doctor_fix(doctor, "sudo culvert --%s --config=%s # or run it by the systemd unit",
 		   mode_name(config->mode), config->path);
 }

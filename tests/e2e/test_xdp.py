@@ -185,6 +185,8 @@ def test_the_doctor_looks_for_what_it_needs(lab, culvert):
     settings = config.passthrough(lab)
     report = Doctor(lab, culvert).look(settings)
     assert [found.status for found in report.named("kernel") if found.subject == "AF_XDP"] == ["ok"]
+    assert [found.found for found in report.named("capabilities")] == [
+        "CAP_NET_RAW, CAP_NET_ADMIN, CAP_BPF and CAP_IPC_LOCK are there"]
     assert not report.faults()
     lab.run("lb", "ip", "link", "set", "dev", "eth0", "mtu", "3800")
     fault = Doctor(lab, culvert).look(settings).only_fault()
