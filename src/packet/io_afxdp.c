@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "culvert/base/log.h"
 #include "culvert/packet/io.h"
 #include "packet/io_afpacket.h"
 #include "packet/packet.h"
@@ -221,6 +222,15 @@ static int open_all(struct io *io, const struct io_link *links, uint32_t n_links
 	return code;
 }
 
+static void log_opened(const struct io *io)
+{
+	bool is_zero_copy = xdp_socket_is_zero_copy(&io->links[0].sockets[0]);
+	log_info("xdp", "AF_XDP sockets: %u, which share %zu MiB of memory; %s", count_sockets(io),
+		 io->memory.bytes >> 20,
+		 is_zero_copy ? "network cards read and write it themselves"
+			      : "the kernel copies frames to it and from it");
+}
+
 static int afxdp_open(struct io **io, const struct io_link *links, uint32_t n_links,
 		      struct err *err)
 {
@@ -232,6 +242,7 @@ static int afxdp_open(struct io **io, const struct io_link *links, uint32_t n_li
 		afxdp_close(made);
 		return code;
 	}
+	log_opened(made);
 	*io = made;
 	return 0;
 }

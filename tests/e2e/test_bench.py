@@ -106,6 +106,7 @@ def test_what_is_not_there_is_named(command, words):
 @pytest.mark.parametrize("name, arguments", [
     ("packet_path", ["--flows", "0"]), ("packet_path", ["--rounds", "101"]),
     ("null_forwarder", ["--in", "eth0", "--out", "eth0", "--to", "1:2:3"]),
+    ("null_forwarder", ["--in", "eth0", "--out", "eth0", "--to", "2:0:0:0:0:1", "--xdp", "10.0.0.1:80/sctp"]),
     ("frame_flood", ["--dev", "eth0", "--dst", "10.0.0.1:80"]),
 ])
 def test_wrong_usage_of_the_programs_exits_with_2(program, name, arguments):
@@ -119,7 +120,7 @@ def test_wrong_usage_of_the_programs_exits_with_2(program, name, arguments):
 def test_a_run_has_a_result_of_every_row_and_leaves_nothing_behind(tmp_path):
     rows = ["keepalive-1", "upload-64", "latency-load", "flood-udp-10k", "memory", "rest"]
     suite = subprocess.Popen([*RUN, *TINY, "--rows", ",".join(rows), "--contestants",
-                              "null,nginx,culvert-dsr-nat", "--out", str(tmp_path)], text=True,
+                              "null,null-xdp,nginx,culvert-dsr-nat", "--out", str(tmp_path)], text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, errors = suite.communicate(timeout=SECONDS)
     assert suite.returncode == 0, errors
@@ -127,7 +128,7 @@ def test_a_run_has_a_result_of_every_row_and_leaves_nothing_behind(tmp_path):
     assert [row["name"] for row in results["rows"]] == rows
     assert results["rounds"] == 1
     assert results["machine"]["processors"].isdigit()
-    takers = {"flood-udp-10k": {"null", "culvert-dsr-nat"}, "memory": {"culvert-dsr-nat"},
+    takers = {"flood-udp-10k": {"null", "null-xdp", "culvert-dsr-nat"}, "memory": {"culvert-dsr-nat"},
               "rest": {"culvert-dsr-nat"}}
     page = html.unescape((tmp_path / "report.html").read_text())
     for row in results["rows"]:

@@ -76,6 +76,7 @@ def test_what_clients_send_comes_by_the_program_alone(lab, culvert, watch):
     culvert.start(config.passthrough(lab))
     culvert.await_all_up()
     assert programs(lab) == ["xdp"] and culvert.log_lines("xdp: eth0: by its driver")
+    assert culvert.log_lines("AF_XDP sockets: 1, which share 32 MiB of memory; the kernel copies")
     count = watch()
     assert sum(http.short_connections(lab, 50).values()) == 50
     assert count() == 0
