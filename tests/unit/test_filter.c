@@ -246,7 +246,7 @@ Test(filter, a_program_too_long_for_the_kernel_is_told_and_the_coarse_one_is_not
 	char *text = text_for(scene.config);
 	cr_expect_eq(filter_check(text, &err), 0, "%s", err.message);
 	free(text);
-	for (unsigned i = 0; i < 2000; i++) {
+	for (unsigned i = 0; i < 1000; i++) {
 		char endpoint[40];
 		snprintf(endpoint, sizeof(endpoint), "10.1.%u.%u:%u", i / 200, i % 200 + 1, i + 1);
 		scene_add_frontend(&scene, endpoint, web, HASH_5_TUPLE);
