@@ -33,7 +33,7 @@ fuzz: ## fuzz the packet path for FUZZ_SECONDS=60, configuration, parser and PRO
 	$Q $(MAKE) --no-print-directory fuzz-programs
 	$Q $(fuzz_make) -j2 fuzz-run-pipeline fuzz-others
 
-fuzz-programs: ## build the fuzzers, by clang; WERROR=1 CI does
+fuzz-programs:
 	$Q $(fuzz_make) -j$$(nproc) $(fuzz_targets)
 
 fuzz-others:
