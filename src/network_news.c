@@ -149,6 +149,11 @@ void network_news_look(struct network_news *news)
 	news->is_begun = true;
 }
 
+void network_news_forget(struct network_news *news, uint32_t backend)
+{
+	news->reaches[backend] = REACH_NEW;
+}
+
 int network_news_create(struct network_news **news, const struct topology *topology,
 			struct events *events, struct err *err)
 {

@@ -17,3 +17,6 @@ void network_news_destroy(struct network_news *news); // NULL is legal
 
 // The topology has looked at the network, or the registry has taken over another configuration.
 void network_news_look(struct network_news *news);
+
+// A backend's slot is about to be given back: whoever gets it has never been looked at.
+void network_news_forget(struct network_news *news, uint32_t backend);

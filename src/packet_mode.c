@@ -121,6 +121,8 @@ static void forget_backend(void *arg, uint32_t backend)
 	struct packet_mode *self = arg;
 	engine_forget_backend(self->engine, backend);
 	topology_forget(&self->topology, backend);
+	if (self->news)
+		network_news_forget(self->news, backend);
 }
 
 static uint32_t count_workers(const struct packet_mode *self)
