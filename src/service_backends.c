@@ -61,7 +61,7 @@ void service_take_panic(void *arg, const char *pool, bool is_in_panic, const cha
 void service_take_gate(void *arg, size_t frontend, enum frontend_gate gate)
 {
 	static const char *const texts[] = {
-		[GATE_OPEN] = "open: every backend of its pool is ready for it",
+		[GATE_OPEN] = "open: every backend that is up in its pool is ready for it",
 		[GATE_AWAITED] = "waits for the readiness check of its pool",
 		[GATE_SHUT] = "shut: some backend of its pool is not ready for it",
 	};

@@ -151,7 +151,7 @@ static void on_entrance_over(struct round *round)
 {
 	struct entrance *entrance = round->owner;
 	if (!round->n_failed && entrance->gate != GATE_OPEN)
-		log_info("dsr", "frontend %s: every backend of its pool is ready for it",
+		log_info("dsr", "frontend %s: every backend that is up in its pool is ready for it",
 			 frontend_of(entrance)->config->name);
 	set_gate(entrance, round->n_failed ? GATE_SHUT : GATE_OPEN);
 }
@@ -194,26 +194,31 @@ static bool has_any_up(const struct entrance *entrance)
 	return any;
 }
 
+// From nowhere, or from another pool, whose gate says nothing about this one.
+static void enter(struct entrance *entrance)
+{
+	bool has_to_wait = has_any_up(entrance);
+	round_stop(&entrance->round);
+	set_gate(entrance, has_to_wait ? GATE_AWAITED : GATE_OPEN);
+	if (has_to_wait)
+		round_start(&entrance->round);
+}
+
 static void leave(struct entrance *entrance)
 {
 	round_stop(&entrance->round);
 	set_gate(entrance, GATE_OPEN);
 }
 
-static void enter(struct entrance *entrance)
-{
-	if (!has_any_up(entrance))
-		return;
-	set_gate(entrance, GATE_AWAITED);
-	round_start(&entrance->round);
-}
-
-// Whoever waits for a backend that has gone would wait in vain.
+// Whoever waits for a backend that has gone would wait in vain. Frontends that go with it, or
+// change, are for follow_frontends().
 static void begin_again(struct readiness *self)
 {
 	for (size_t i = 0; i < self->n_entrances; i++) {
-		if (self->entrances[i].gate != GATE_OPEN)
-			round_start(&self->entrances[i].round);
+		struct entrance *entrance = &self->entrances[i];
+		if (entrance->gate != GATE_OPEN &&
+		    served_by(frontend_of(entrance)) == entrance->served)
+			round_start(&entrance->round);
 	}
 }
 
@@ -244,9 +249,10 @@ static bool follow_frontends(struct readiness *self)
 		if (served == entrance->served)
 			continue;
 		entrance->served = served;
-		leave(entrance);
-		if (served == 0)
+		if (served == 0) {
+			leave(entrance);
 			continue;
+		}
 		any = true;
 		entrance->number = ++self->n_come;
 		enter(entrance);

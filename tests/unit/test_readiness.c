@@ -25,6 +25,7 @@ struct test {
 	unsigned n_gates; // set
 	size_t gate_frontend;
 	enum frontend_gate gate; // as set last
+	size_t pool_of_later;    // that the second frontend is to have
 	struct config nexts[4];  // the configurations that follow
 	unsigned n_nexts;
 };
@@ -246,15 +247,22 @@ Test(readiness, needs_a_source_to_check_from)
 static const char later[] = "10.9.0.1:8080";
 
 // One backend that is up and ready for 10.9.0.1:80.
-static struct test *begin_ready(void)
+static struct test *begin_ready_with(void (*prepare)(struct test *test))
 {
 	struct test *test = begin();
+	if (prepare)
+		prepare(test);
 	test->bench.config.reload.max_frontends = DSR_BENCH_FRONTENDS_MAX;
 	dsr_bench_set_nat(&test->bench, "10.9.0.1", 80);
 	open_gate(test);
 	readiness_take_health(test->readiness, 0, true, "connected");
 	await_changes(test, 1);
 	return test;
+}
+
+static struct test *begin_ready(void)
+{
+	return begin_ready_with(NULL);
 }
 
 static void follow(struct test *test, size_t n_frontends, size_t n_backends)
@@ -267,6 +275,7 @@ static void follow(struct test *test, size_t n_frontends, size_t n_backends)
 	bench->frontends[1] = bench->frontends[0];
 	cr_assert(endpoint_parse(later, &bench->frontends[1].endpoint));
 	bench->frontends[1].endpoint.proto = IPPROTO_TCP;
+	bench->frontends[1].pool = test->pool_of_later;
 	bench->pools[0].n_backends = n_backends;
 	cr_assert_eq(registry_apply(test->registry, next, 0, &err), 0, "%s", err.message);
 	readiness_follow(test->readiness);
@@ -321,6 +330,32 @@ Test(readiness, a_frontend_does_not_wait_for_who_has_gone_down)
 	readiness_take_health(test->readiness, 0, true, "connected");
 	dsr_bench_run_ms(&test->bench, ENOUGH_MS);
 	cr_expect_not(readiness_is_up(test->readiness, 0));
+	end(test);
+}
+
+static void add_second_pool(struct test *test)
+{
+	static char name[] = "b2";
+	struct dsr_bench *bench = &test->bench;
+	add_pool(test);
+	bench->backends[1] = bench->backends[0];
+	bench->backends[1].name = name;
+	bench->pools[1].backends = &bench->backends[1];
+	bench->pools[1].n_backends = 1;
+}
+
+Test(readiness, a_frontend_that_changes_pools_is_not_called_open_meanwhile)
+{
+	struct test *test = begin_ready_with(add_second_pool);
+	readiness_take_health(test->readiness, 1, true, "connected");
+	cr_assert_eq(test->n_changes, 2, "nobody comes to its pool");
+	follow(test, 2, 1);
+	await_gates(test, 2);
+	cr_assert_eq(test->gate, GATE_SHUT);
+	test->pool_of_later = 1;
+	follow(test, 2, 1);
+	cr_expect_eq(test->n_gates, 3);
+	cr_expect_eq(test->gate, GATE_AWAITED);
 	end(test);
 }
 
