@@ -69,15 +69,19 @@ int guard_open(struct guard *guard, const struct topology *topology, const struc
 	return code ? code : open_restart(guard, topology, cover, snapshot, err);
 }
 
+// Until they are installed, those of before are what is put off.
 static int update_restart(struct guard *guard, const struct topology *topology,
 			  const struct cover *cover, const struct snapshot *snapshot,
 			  struct err *err)
 {
 	if (!guard->restart)
 		return 0;
-	guard->restart_plan = plan_of(topology, cover, snapshot, guard->names);
-	guard->restart_plan.lapse_s = GUARD_RESTART_S;
-	return firewall_update(guard->restart, &guard->restart_plan, err);
+	struct firewall_plan plan = plan_of(topology, cover, snapshot, guard->names);
+	plan.lapse_s = GUARD_RESTART_S;
+	int code = firewall_update(guard->restart, &plan, err);
+	if (!code)
+		guard->restart_plan = plan;
+	return code;
 }
 
 int guard_update(struct guard *guard, const struct topology *topology, const struct cover *cover,

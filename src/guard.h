@@ -30,7 +30,7 @@ struct guard {
 int guard_open(struct guard *guard, const struct topology *topology, const struct cover *cover,
 	       const struct snapshot *snapshot, struct err *err);
 // Put rules for `cover` and the snapshot's source addresses in the place of those that there are,
-// at once. `cover` is borrowed until the next update. 0 or -errno; then the rules stay.
+// at once. 0, and `cover` is borrowed until the next update; or -errno, and the rules stay.
 int guard_update(struct guard *guard, const struct topology *topology, const struct cover *cover,
 		 const struct snapshot *snapshot, struct err *err);
 // Has a route brought a source address that the rules do not know yet, or has one gone?

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "culvert/packet/engine.h"
 #include "culvert/packet/filter.h"
@@ -41,9 +42,17 @@ static int set_scope(struct shield *shield, const struct cover *cover,
 		scope.nat_port_max = snapshot->nat_port_max;
 	}
 	int code = engine_set_scope(shield->engine, &scope, err);
-	if (!code)
-		shield->n_own = snapshot->n_snats;
-	return code;
+	if (code)
+		return code;
+	shield->n_own = snapshot->n_snats;
+	memcpy(shield->own, snapshot->snats, sizeof(shield->own));
+	return 0;
+}
+
+static bool has_other_own(const struct shield *shield, const struct snapshot *snapshot)
+{
+	return shield->n_own != snapshot->n_snats ||
+	       memcmp(shield->own, snapshot->snats, sizeof(shield->own)) != 0;
 }
 
 int shield_tell_scope(struct shield *shield, const struct snapshot *snapshot, struct err *err)
@@ -51,15 +60,16 @@ int shield_tell_scope(struct shield *shield, const struct snapshot *snapshot, st
 	return set_scope(shield, &shield->cover, snapshot, err);
 }
 
-// Filter and firewall for another cover, which is taken over. On failure the one before counts.
+// Filter, scope and firewall for another cover, which is taken over. On failure the one before
+// counts. The firewall comes last: from then on it has borrowed from the cover.
 static int set_cover(struct shield *shield, struct cover *cover, const struct snapshot *snapshot,
 		     struct err *err)
 {
 	int code = set_filter(shield, cover, err);
 	if (!code)
-		code = guard_update(&shield->guard, shield->topology, cover, snapshot, err);
-	if (!code)
 		code = set_scope(shield, cover, snapshot, err);
+	if (!code)
+		code = guard_update(&shield->guard, shield->topology, cover, snapshot, err);
 	if (code) {
 		cover_fini(cover);
 		return code;
@@ -76,7 +86,7 @@ int shield_widen(struct shield *shield, const struct snapshot *snapshot, struct 
 		return err_set(err, -ENOMEM, "not enough memory for firewall rules");
 	bool is_wider = wide.n_vips > shield->cover.n_vips ||
 			wide.n_backends > shield->cover.n_backends ||
-			guard_lacks(&shield->guard, snapshot) || shield->n_own != snapshot->n_snats;
+			guard_lacks(&shield->guard, snapshot) || has_other_own(shield, snapshot);
 	if (is_wider)
 		return set_cover(shield, &wide, snapshot, err);
 	cover_fini(&wide);

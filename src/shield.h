@@ -13,7 +13,8 @@ struct shield {
 	struct engine *engine;           // borrowed; to be set before the first shield_widen()
 	struct cover cover;              // of the filter and the guard
 	struct guard guard;
-	uint32_t n_own; // source addresses that the engine's scope knows
+	struct ip_addr own[CONFIG_MAX_SNAT_ADDRS]; // source addresses that the engine's scope knows
+	uint32_t n_own;
 };
 
 // Before there is an engine. A failure leaves what shield_close() undoes.
