@@ -185,6 +185,45 @@ Test(api_admin, a_name_that_nobody_has_is_told_the_near_one, .timeout = 120)
 	close_all(&rig);
 }
 
+// The answer to a file of so many of that character, which JSON may write as two.
+static const char *ask_with_file(const struct api_rig *rig, const char *character, size_t n)
+{
+	char *request = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&request, &size);
+	size_t length = n * strlen(character);
+	cr_assert(out);
+	fprintf(out,
+		"POST /api/v1/reload HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n"
+		"{\"plan\":true,\"file\":{\"name\":\"x.toml\",\"text\":\"",
+		length + strlen("{\"plan\":true,\"file\":{\"name\":\"x.toml\",\"text\":\"\"}}"));
+	for (size_t i = 0; i < n; i++)
+		fputs(character, out);
+	fputs("\"}}", out);
+	cr_assert_eq(fclose(out), 0);
+	const char *answer = api_rig_ask_local(rig, request);
+	free(request);
+	return answer;
+}
+
+static bool begins_with(const char *text, const char *start)
+{
+	return strncmp(text, start, strlen(start)) == 0;
+}
+
+Test(api_admin, a_file_to_be_planned_has_room_and_a_limit, .timeout = 120)
+{
+	struct api_rig rig;
+	open_all(&rig);
+	const char *answer = ask_with_file(&rig, "\\n", CONFIG_FILE_MAX_BYTES);
+	cr_expect(begins_with(answer, "HTTP/1.1 200 "), "%s", answer);
+	cr_expect_eq(seen.reload.length, CONFIG_FILE_MAX_BYTES);
+	answer = ask_with_file(&rig, "#", CONFIG_FILE_MAX_BYTES + 1);
+	cr_expect(begins_with(answer, "HTTP/1.1 413 Content Too Large\r\n"), "%s", answer);
+	cr_expect(strstr(answer, "larger than 4 MiB"), "%s", answer);
+	close_all(&rig);
+}
+
 Test(api_admin, bodies_are_read_strictly, .timeout = 120)
 {
 	static const struct {

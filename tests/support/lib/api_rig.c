@@ -267,12 +267,21 @@ void api_rig_await(int fd, short events)
 	must(poll(&poll_fd, 1, 60000) == 1, "no answer");
 }
 
+static void send_all(int fd, const char *text)
+{
+	while (*text) {
+		api_rig_await(fd, POLLOUT);
+		ssize_t n = write(fd, text, strlen(text));
+		must(n > 0, "write");
+		text += n;
+	}
+}
+
 static const char *ask(int fd, const char *request)
 {
 	static char answer[1 << 20];
 	size_t size = 0;
-	api_rig_await(fd, POLLOUT);
-	must(write(fd, request, strlen(request)) == (ssize_t)strlen(request), "write");
+	send_all(fd, request);
 	for (;;) {
 		api_rig_await(fd, POLLIN);
 		ssize_t n = read(fd, answer + size, sizeof(answer) - 1 - size);
