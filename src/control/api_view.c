@@ -65,12 +65,12 @@ static const char *admin_of(const struct snapshot_backend *state)
 	return is_removed(state->state) ? "removed" : names[state->admin];
 }
 
-// As health found it, whatever an operator has said. One that was never up, the data path does not
-// know; its checks may have failed often enough all the same.
+// As health found it, whatever an operator has said. What it has found up, the data path may not
+// know yet; and one that a reload has brought is not up there, which nobody has found out.
 static const char *health_of(const struct backend_view *view, const struct health_report *report,
 			     bool is_healthy)
 {
-	if (!view->state->is_known && (report->is_up || !report->is_known))
+	if (report->is_up ? !view->state->is_known : !report->is_known)
 		return "unknown";
 	if (!is_healthy)
 		return "down";

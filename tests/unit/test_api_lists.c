@@ -95,6 +95,21 @@ Test(api_lists, a_backend_that_starts_slowly_has_a_part_of_its_weight, .timeout 
 	api_rig_close(&rig);
 }
 
+// The data path has it as one that is not up, which nobody has found out.
+Test(api_lists, a_backend_that_a_reload_has_brought_is_unknown_until_it_is_checked, .timeout = 120)
+{
+	struct api_rig rig;
+	json_t *root;
+	api_rig_init(&rig);
+	rig.pools[1].fall = 1000; // checks: more than there are in a test
+	registry_set_known(rig.registry, 2);
+	api_rig_start(&rig);
+	cr_assert_eq(api_rig_get(&rig, "/api/v1/backends", &root), 200);
+	cr_expect_str_eq(text_at(root, "backends/2/health"), "unknown");
+	json_decref(root);
+	api_rig_close(&rig);
+}
+
 Test(api_lists, backends_have_state_health_weight_and_share, .timeout = 120)
 {
 	struct api_rig rig;
