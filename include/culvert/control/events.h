@@ -22,7 +22,7 @@ struct event_record {
 	int64_t time_ms; // since 1970
 	enum event_kind kind;
 	enum log_level level;
-	char subject[EVENT_SUBJECT_MAX]; // "POOL/SERVER", or "" when it is about the whole
+	char subject[EVENT_SUBJECT_MAX]; // "POOL/SERVER", a frontend or the like; "": the whole
 	char text[EVENT_TEXT_MAX];
 };
 
