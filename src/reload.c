@@ -75,13 +75,14 @@ static void refuse_for(struct reload_result *result, const struct err *err)
 static struct config *load(struct reload *reload, const struct reload_request *request,
 			   struct reload_result *result)
 {
-	const struct config *running = reload->service->config;
+	const struct config_overrides *overrides = &reload->service->config->overrides;
+	const enum mode *mode = overrides->has_mode ? &overrides->mode : NULL;
 	struct config *config = NULL;
 	int code = request->name ? config_load_text(request->text, request->length, request->name,
-						    &config, &result->errors)
-				 : config_load(reload->path, &config, &result->errors);
+						    mode, &config, &result->errors)
+				 : config_load_for(reload->path, mode, &config, &result->errors);
 	if (!code)
-		code = config_override(config, &running->overrides);
+		code = config_override(config, overrides);
 	if (!code)
 		code = config_check_mode(config, config->mode, &result->errors);
 	own_names(result);

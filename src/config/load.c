@@ -118,14 +118,14 @@ int config_load(const char *path, struct config **config, struct config_errors *
 	return code;
 }
 
-int config_load_text(const char *text, size_t length, const char *name, struct config **config,
-		     struct config_errors *errors)
+int config_load_text(const char *text, size_t length, const char *name, const enum mode *mode,
+		     struct config **config, struct config_errors *errors)
 {
 	struct err err = {0};
-	enum config_syntax syntax = SYNTAX_TOML;
-	if (find_syntax(name, &syntax, &err))
+	struct config_text whole = {text, length, SYNTAX_TOML, name};
+	if (find_syntax(name, &whole.syntax, &err))
 		return report_alone(name, &err, errors);
-	return config_parse(text, length, syntax, name, config, errors);
+	return config_parse_for(&whole, mode, config, errors);
 }
 
 int config_load_for(const char *path, const enum mode *mode, struct config **config,

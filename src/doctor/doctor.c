@@ -132,13 +132,15 @@ static void print_errors(const struct config_errors *errors, const char *path)
 
 static int load(const struct options *options, struct config **config)
 {
+	const struct config_overrides *overrides = &options->overrides;
 	struct config_errors errors = {0};
-	int code = config_load(options->config_path, config, &errors);
+	int code = config_load_for(options->config_path,
+				   overrides->has_mode ? &overrides->mode : NULL, config, &errors);
 	print_errors(&errors, options->config_path);
 	config_errors_fini(&errors);
 	if (code)
 		return code;
-	return config_override(*config, &options->overrides);
+	return config_override(*config, overrides);
 }
 
 // ---- looking -----------------------------------------------------------------------------------

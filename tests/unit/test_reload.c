@@ -209,6 +209,22 @@ Test(reload, another_file_is_planned_and_changes_nothing)
 }
 
 // Nothing of it differs from what is in force, and yet something is missing.
+Test(reload, errors_of_the_mode_are_told_with_the_others)
+{
+	static const char two_errors[] =
+		"[frontends.web]\nlisten_addr = \"127.0.0.1:8080\"\nprotocol = \"udp\"\n"
+		"backend = \"web\"\n[backends.web]\nwait = 1\n" ONE;
+	struct bench bench;
+	struct reload_result result;
+	begin(&bench, one_server);
+	plan(&bench, "next.toml", two_errors, &result);
+	cr_expect_eq(result.errors.count, 2);
+	reload_result_fini(&result);
+	cr_expect_eq(ask(&bench, two_errors), RELOAD_REFUSED);
+	cr_expect_eq(reload_last(bench.service.reload)->n_errors, 2);
+	end(&bench);
+}
+
 Test(reload, what_was_taken_over_in_part_is_taken_over_again)
 {
 	struct bench bench;

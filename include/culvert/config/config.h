@@ -277,10 +277,10 @@ int config_load(const char *path, struct config **config, struct config_errors *
 int config_load_for(const char *path, const enum mode *mode, struct config **config,
 		    struct config_errors *errors);
 
-// The same of a text that is there already; `name` stands for the path, and its ending for the
-// syntax.
-int config_load_text(const char *text, size_t length, const char *name, struct config **config,
-		     struct config_errors *errors);
+// The same as config_load_for(), of a text that is there already; `name` stands for the path, and
+// its ending for the syntax.
+int config_load_text(const char *text, size_t length, const char *name, const enum mode *mode,
+		     struct config **config, struct config_errors *errors);
 // What such a file holds, for free(). 0 or -errno. Called by: whoever sends it somewhere.
 int config_read(const char *path, char **text, size_t *length, struct err *err);
 
