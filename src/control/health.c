@@ -233,19 +233,26 @@ int health_add(struct health *health, size_t slot, const struct config_pool *poo
 	return err_sys(err, -ENOMEM, "cannot check backend %s", backend->name);
 }
 
-static int change_kind(struct check *check, struct err *err)
+// Other checks than before, or the first ones, or none any more. What was known stays until they
+// say otherwise: connections are not to pay for a change of the file.
+static int change_kind(struct check *check, enum health_kind before, struct err *err)
 {
 	struct health *health = check->health;
 	bool is_checked = check->pool->health_check != HEALTH_NONE;
 	bool was_up = check->is_up;
 	end(check);
-	check->is_up = !is_checked;
-	check->is_known = false;
 	if (is_checked && begin(check))
 		return err_sys(err, -ENOMEM, "cannot check backend %s", check->config->name);
-	note_change(check, is_checked ? "checks begin" : unchecked);
-	if (check->is_up != was_up)
-		health->on_change(health->arg, backend_of(check), check->is_up, check->reason);
+	if (is_checked) {
+		if (before == HEALTH_NONE)
+			note_change(check, "checks begin");
+		return 0;
+	}
+	check->is_up = true;
+	check->is_known = false;
+	note_change(check, unchecked);
+	if (!was_up)
+		health->on_change(health->arg, backend_of(check), true, check->reason);
 	return 0;
 }
 
@@ -290,7 +297,7 @@ int health_change(struct health *health, size_t slot, const struct config_pool *
 {
 	struct check *check = &health->checks[slot];
 	assert(slot < health->n_slots && check->pool);
-	bool is_same_kind = check->pool->health_check == pool->health_check;
+	enum health_kind before = check->pool->health_check;
 	bool is_shorter = pool->health_check_interval_ms < check->pool->health_check_interval_ms;
 	// Were it dropped each time, reloads in quick succession would keep it from ever ending.
 	bool goes_on = probe_is_under_way(&check->probe) && asks_the_same(check, pool, backend);
@@ -301,8 +308,8 @@ int health_change(struct health *health, size_t slot, const struct config_pool *
 		probe_cancel(&check->probe);
 	check->pool = pool;
 	check->config = backend;
-	if (!is_same_kind)
-		return change_kind(check, err);
+	if (before != pool->health_check)
+		return change_kind(check, before, err);
 	if (is_shorter)
 		come_sooner(check);
 	return is_idle(check) ? ask_again(check, err) : 0;

@@ -121,6 +121,20 @@ def test_an_added_backend_joins_after_its_first_good_check(mode_lab, make_culver
     assert set(http.short_connections(lab, 200)) == {"b1", "b2", "b3"}
 
 
+def test_checks_of_another_kind_cost_no_connection(mode_lab, make_culvert, mode):
+    lab, culvert = mode_lab, make_culvert(mode_lab)
+    full = wanted(lab, mode)
+    culvert.start(full)
+    culvert.await_all_up()
+    kept = [http.connect(lab) for _ in range(10)]
+    before = [http.request(sock) for sock in kept]
+    for kind in ("http", "none", "tcp"):
+        full["backends"]["web"]["health_check"] = kind
+        reload(culvert, full)
+        assert set(http.short_connections(lab, 60)) == {"b1", "b2", "b3"}
+        assert [http.request(sock) for sock in kept] == before
+
+
 def test_weights_and_pools_change(mode_lab, make_culvert, mode):
     lab, culvert = mode_lab, make_culvert(mode_lab)
     full = wanted(lab, mode)

@@ -219,9 +219,10 @@ Test(health, unchecked_pools_are_up_from_the_start)
 }
 
 // As a reload may say it.
-Test(health, a_pool_that_begins_or_ends_to_be_checked_goes_by_that_at_once)
+Test(health, a_pool_that_begins_to_be_checked_is_as_it_was_until_checks_say_otherwise)
 {
 	struct health_lab lab;
+	struct health_report report;
 	uint16_t port = 0;
 	int listener = health_lab_listen(&port, 64);
 	health_lab_init(&lab);
@@ -233,23 +234,46 @@ Test(health, a_pool_that_begins_or_ends_to_be_checked_goes_by_that_at_once)
 	health_lab_start(&lab);
 	cr_assert_eq(lab.n_changes, 1);
 	cr_assert_eq(health_change(lab.health, 0, &checked, &lab.backends[0], &lab.err), 0);
-	cr_expect_eq(lab.n_changes, 2);
-	cr_expect_not(lab.is_up, "it has not been looked at");
-	cr_expect_str_eq(lab.reason, "checks begin");
-	health_lab_await(&lab, 3);
-	cr_expect(lab.is_up);
+	health_lab_run_for_ms(&lab, 200);
+	cr_expect_eq(lab.n_changes, 1, "%s", lab.reason);
+	health_describe(lab.health, 0, &report);
+	cr_expect_str_eq(report.reason, "checks begin");
 	close(listener);
-	health_lab_await(&lab, 4);
+	health_lab_await(&lab, 2);
 	cr_expect_not(lab.is_up);
 	cr_assert_eq(health_change(lab.health, 0, &unchecked, &lab.backends[0], &lab.err), 0);
-	cr_expect_eq(lab.n_changes, 5);
+	cr_expect_eq(lab.n_changes, 3);
 	cr_expect(health_is_up(lab.health, 0), "nobody looks");
 	health_lab_run_for_ms(&lab, 200);
-	cr_expect_eq(lab.n_changes, 5, "%s", lab.reason);
+	cr_expect_eq(lab.n_changes, 3, "%s", lab.reason);
 	cr_expect(health_has(lab.health, 0));
 	health_remove(lab.health, 0);
 	cr_expect_not(health_has(lab.health, 0));
 	health_lab_fini(&lab);
+}
+
+Test(health, checks_of_another_kind_have_to_fail_as_often)
+{
+	static char path[] = "/";
+	struct health_lab lab;
+	uint16_t port = 0;
+	int listener = health_lab_listen(&port, 64); // which answers nothing
+	health_lab_init(&lab);
+	health_lab_add(&lab, "127.0.0.1", port);
+	struct config_pool by_http = lab.pool;
+	by_http.health_check = HEALTH_HTTP;
+	by_http.health_check_timeout_ms = 50;
+	by_http.check.path = path;
+	health_lab_start(&lab);
+	health_lab_await(&lab, 1);
+	cr_assert(lab.is_up);
+	cr_assert_eq(health_change(lab.health, 0, &by_http, &lab.backends[0], &lab.err), 0);
+	cr_expect_eq(lab.n_changes, 1);
+	health_lab_await(&lab, 2);
+	cr_expect_not(lab.is_up);
+	cr_expect(strstr(lab.reason, "3 of 3 checks failed"), "%s", lab.reason);
+	health_lab_fini(&lab);
+	close(listener);
 }
 
 Test(health, ipv6_backends_are_checked_too)

@@ -30,8 +30,8 @@ int health_create(struct health **health, struct event_base *base, size_t n_slot
 int health_add(struct health *health, size_t slot, const struct config_pool *pool,
 	       const struct config_backend *backend, struct err *err);
 // The same backend, but pool and backend are to be read elsewhere from now on. What is known of it
-// stays, but for a pool whose checks begin (unknown: down until it has passed) or end (up). A check
-// under way begins again.
+// stays until its next checks say otherwise, but for a pool whose checks end: then it is up. A
+// check under way begins again, unless it asks the same.
 int health_change(struct health *health, size_t slot, const struct config_pool *pool,
 		  const struct config_backend *backend, struct err *err);
 // Forget the slot's backend; legal when there is none. Does not call on_change.
