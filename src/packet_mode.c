@@ -46,6 +46,14 @@ struct packet_mode {
 
 // ---- events ------------------------------------------------------------------------------------
 
+static void look_at_network(struct packet_mode *self)
+{
+	if (topology_refresh(&self->topology))
+		service_publish_soon(&self->service);
+	if (self->news)
+		network_news_look(self->news);
+}
+
 static int on_publish(void *arg, struct snapshot *snapshot, struct err *err)
 {
 	struct packet_mode *self = arg;
@@ -57,6 +65,9 @@ static int on_publish(void *arg, struct snapshot *snapshot, struct err *err)
 	int code = shield_widen(&self->shield, snapshot, err);
 	engine_publish(self->engine, snapshot); // it stays until the next one
 	int other = shield_narrow(&self->shield, &exact, snapshot, code ? NULL : err);
+	// It may be that a backend has been given back, and a source address with it.
+	if (self->topology.lacks_source)
+		look_at_network(self);
 	return code ? code : other;
 }
 
@@ -72,10 +83,7 @@ static void on_network_change(void *arg)
 	// The first changes can come while the rest is still being built.
 	if (!self->engine)
 		return;
-	if (topology_refresh(&self->topology))
-		service_publish_soon(&self->service);
-	if (self->news)
-		network_news_look(self->news);
+	look_at_network(self);
 	if (!self->topology.lost_link)
 		return;
 	log_error("network",

@@ -251,8 +251,10 @@ static void look_up_hop(struct topology *topology, const struct ip_addr *addr,
 	if (check_dsr_path(topology, addr, &next, err))
 		return;
 	*mask = snat_mask(topology, &next, err);
-	if (*mask == 0)
+	if (*mask == 0) {
+		topology->lacks_source = true;
 		return;
+	}
 	err_set(err, -EHOSTUNREACH, "its neighbour entry is not resolved yet");
 	hop->state = next.is_resolved ? HOP_READY : HOP_UNRESOLVED;
 	hop->link = (uint16_t)link;
@@ -285,6 +287,7 @@ static void log_hop(const struct topology *topology, uint32_t i, const struct sn
 static bool refresh_backends(struct topology *topology)
 {
 	bool has_changed = false;
+	topology->lacks_source = false;
 	for (uint32_t i = 0; i < registry_n_backends(topology->registry); i++) {
 		const struct snapshot_backend *backend = registry_backend(topology->registry, i);
 		struct snapshot_hop hop;

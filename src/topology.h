@@ -17,6 +17,9 @@ struct topology {
 	// One that was captured on and is gone: its sockets and rules do not come back with it.
 	// NULL: all are there.
 	const char *lost_link;
+	// Some backend cannot be reached for want of a source address, until another one gives back
+	// its own.
+	bool lacks_source;
 };
 
 // Find the links and addresses, and fill the registry. Says what the operator has to mend when a

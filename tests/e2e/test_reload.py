@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from harness import config, dsr_lab, http
+from harness import api, config, dsr_lab, http
 from harness.reload import (
-    broken_files, file_to_load, many_servers, outcomes, reload, under_load, without)
+    await_servers, broken_files, file_to_load, many_servers, outcomes, reload, under_load, without)
 from harness.wait import await_condition
 
 SECOND_VIP = "10.0.0.9"
@@ -133,6 +133,28 @@ def test_checks_of_another_kind_cost_no_connection(mode_lab, make_culvert, mode)
         reload(culvert, full)
         assert set(http.short_connections(lab, 60)) == {"b1", "b2", "b3"}
         assert [http.request(sock) for sock in kept] == before
+
+
+def test_a_source_address_that_is_given_back_is_for_who_lacks_one(make_lab, make_culvert):
+    """Each route has its own, and there is room for eight of them."""
+    lab = make_lab()
+    culvert = make_culvert(lab)
+    servers = dict(list(many_servers(lab).items())[:9])
+    for number, server in enumerate(servers.values()):
+        source, addr = f"10.0.0.{200 + number}", server["addr"].partition(":")[0]
+        lab.run("lb", "ip", "addr", "add", f"{source}/32", "dev", "eth0")
+        lab.run("lb", "ip", "route", "add", f"{addr}/32", "dev", "eth0", "src", source)
+    full = wanted(lab, "passthrough")
+    full["backends"]["web"]["servers"] = servers
+    culvert.start(without(full, "s8"))
+    await_servers(culvert, 8)
+    reload(culvert, without(full, "s0"))
+    told = [event["text"] for event in api.get(culvert, "/api/v1/events")["events"]
+            if (event["kind"], event["subject"]) == ("network", "web/s8")]
+    assert told[-1] == "cannot be reached: there is no way to it", told
+    await_condition(lambda: api.backend(culvert, "web/s8")["hop"]["state"] == "ready", "s8 can be reached", 20)
+    await_servers(culvert, 8)
+    assert set(http.short_connections(lab, 60)) == {"b1", "b2"}
 
 
 def test_weights_and_pools_change(mode_lab, make_culvert, mode):

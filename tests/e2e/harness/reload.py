@@ -78,7 +78,7 @@ def many_servers(lab):
     return servers
 
 
-def _await_servers(culvert, count):
+def await_servers(culvert, count):
     def n_up():
         return sum(culvert.stats()["backends"]["web"]["servers"].values())
     await_condition(lambda: n_up() == count, f"{count} servers are up", 30)
@@ -131,7 +131,7 @@ def under_load(lab, culvert, full, *, rounds, downloads, seconds):
     seconds use them: nobody may notice."""
     names = list(full["backends"]["web"]["servers"])
     culvert.start(full)
-    _await_servers(culvert, len(names))
+    await_servers(culvert, len(names))
     requests, fetching = _Wrk(lab), _Downloads(lab, downloads, FILE_BYTES / seconds)
     out = []
     for number in range(rounds):
