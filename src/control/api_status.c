@@ -157,16 +157,27 @@ static void on_healthz(struct api_request *request, void *arg)
 	api_answer_bytes(request, 200, text_type, "ok\n", 3);
 }
 
-// A line for each frontend that could not serve a client: its pool has nobody with a weight.
+// Its pool has nobody with a weight, or its gate is shut. One that is only awaited takes a moment,
+// in which clients try again.
+static void tell_unready(FILE *text, const struct pool_view *pool, const struct frontend_view *view)
+{
+	if (pool->weight == 0)
+		fprintf(text, "frontend %s: no backend of pool %s can be used\n",
+			view->config->name, view->pool);
+	else if (view->state->gate == GATE_SHUT)
+		fprintf(text, "frontend %s: some backend of pool %s is not ready for it\n",
+			view->config->name, view->pool);
+}
+
+// A line for each frontend that could not serve a client.
 static void list_unready(FILE *text, const struct api_source *source, const struct pool_view *pools)
 {
 	static const struct stats no_stats;
 	struct frontend_view view;
 	for (uint32_t i = 0; i < api_n_frontends(source); i++) {
 		if (api_view_frontend(source, &no_stats, i, &view) && !view.is_removed &&
-		    view.state->pool < api_n_pools(source) && (pools[view.state->pool].weight == 0))
-			fprintf(text, "frontend %s: no backend of pool %s can be used\n",
-				view.config->name, view.pool);
+		    view.state->pool < api_n_pools(source))
+			tell_unready(text, &pools[view.state->pool], &view);
 	}
 }
 

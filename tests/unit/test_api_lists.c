@@ -81,6 +81,21 @@ Test(api_lists, frontends_have_their_counters, .timeout = 120)
 	api_rig_close(&rig);
 }
 
+Test(api_lists, a_frontend_without_an_open_gate_waits, .timeout = 120)
+{
+	struct api_rig rig;
+	json_t *root;
+	api_rig_init(&rig);
+	registry_set_gate(rig.registry, 0, GATE_AWAITED);
+	registry_set_gate(rig.registry, 1, GATE_SHUT);
+	api_rig_start(&rig);
+	cr_assert_eq(api_rig_get(&rig, "/api/v1/frontends", &root), 200);
+	cr_expect_str_eq(text_at(root, "frontends/0/state"), "waiting");
+	cr_expect_str_eq(text_at(root, "frontends/1/state"), "waiting");
+	json_decref(root);
+	api_rig_close(&rig);
+}
+
 Test(api_lists, a_backend_that_starts_slowly_has_a_part_of_its_weight, .timeout = 120)
 {
 	struct api_rig rig;
@@ -194,6 +209,13 @@ Test(api_lists, readyz_names_the_frontends_that_nobody_serves, .timeout = 120)
 	api_rig_start(&rig);
 	cr_expect_str_eq(api_rig_body(api_rig_ask(&rig, request)), "ready\n");
 	api_rig_stop(&rig);
+	registry_set_gate(rig.registry, 0, GATE_AWAITED);
+	registry_set_gate(rig.registry, 1, GATE_SHUT);
+	api_rig_start(&rig);
+	cr_expect_str_eq(api_rig_body(api_rig_ask(&rig, request)),
+			 "frontend secure: some backend of pool db is not ready for it\n");
+	api_rig_stop(&rig);
+	registry_set_gate(rig.registry, 1, GATE_OPEN);
 	rig.status.state = API_DRAINING;
 	api_rig_start(&rig);
 	cr_expect_str_eq(api_rig_body(api_rig_ask(&rig, request)), "culvert is draining\n");
