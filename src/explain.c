@@ -152,6 +152,15 @@ static void tell_turns(struct account *account)
 		    config_scheduler_name(kind), is_by_load ? "loads" : "turns", n);
 }
 
+// As forward_dsr.c sees it: then nobody is told that there is no backend.
+static bool is_too_early(const struct account *account)
+{
+	const struct snapshot *snapshot = account->params->snapshot;
+	const struct snapshot_frontend *frontend = account->frontend;
+	return snapshot->config->mode == MODE_DSR &&
+	       (snapshot->pools[frontend->pool].n_unknown || frontend->gate == GATE_AWAITED);
+}
+
 static void tell_choice(struct account *account)
 {
 	tell_skipped(account);
@@ -160,7 +169,10 @@ static void tell_choice(struct account *account)
 	else
 		tell_turns(account);
 	if (account->choice.backend == EXPLAIN_NOBODY)
-		say(account, "No backend takes new connections: the client is refused.");
+		say(account, "No backend takes new connections%s.",
+		    is_too_early(account)
+			    ? " yet: the packet is dropped, and the client tries again"
+			    : ": the client is refused");
 }
 
 // ---- the way out -------------------------------------------------------------------------------

@@ -9,11 +9,11 @@
 static json_t *why_not_up(const struct explain_params *params, uint32_t slot)
 {
 	const struct snapshot_backend *backend = &params->snapshot->backends[slot];
-	struct health_report report = {.reason = ""};
-	if (!backend->is_known)
-		return json_string("not checked yet");
+	struct health_report report = {.is_known = true, .reason = ""};
 	if (params->health)
 		health_describe(params->health, slot, &report);
+	if (!backend->is_known || !report.is_known)
+		return json_string("not checked yet");
 	if (report.is_up)
 		return json_string("healthy, but not taken in yet: it has not passed the readiness "
 				   "check");

@@ -285,3 +285,36 @@ Test(explain, a_frontend_that_has_been_left_out_goes_on_and_begins_nothing)
 	scene_fini(&scene);
 	config_unref(next.config);
 }
+
+Test(explain, a_frontend_whose_gate_is_not_open_refuses_once_it_is_sure)
+{
+	static const struct {
+		enum frontend_gate gate;
+		const char *because;
+		const char *end;
+	} cases[] = {
+		{GATE_AWAITED, "it is being checked", "yet: the packet is dropped"},
+		{GATE_SHUT, "some backend of the pool", ": the client is refused"},
+	};
+	struct scene scene;
+	struct rig rig;
+	scene_init(&scene, "10.2.0.1");
+	scene_add_words(&scene, "web=a:10.2.0.20 @10.1.0.100>web");
+	scene.config->mode = MODE_DSR;
+	scene_build(&scene);
+	rig_start(&rig, &scene);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		registry_set_gate(scene.registry, 0, cases[i].gate);
+		rig_publish(&rig);
+		json_t *said = explain_client(&rig, CLIENT, 1000, "10.1.0.100:80");
+		const json_t *steps = json_object_get(said, "steps");
+		size_t n = json_array_size(steps);
+		cr_assert_gt(n, 2);
+		cr_expect(strstr(json_string_value(json_array_get(steps, 1)), cases[i].because));
+		cr_expect(strstr(json_string_value(json_array_get(steps, n - 1)), cases[i].end));
+		cr_expect_str_eq(text_of(said, "verdict"), "no_backend");
+		json_decref(said);
+	}
+	cr_expect_null(rig_stop(&rig));
+	scene_fini(&scene);
+}
