@@ -96,6 +96,7 @@ def zsh(fake_api, make_terminal, tmp_path):
     ("culvertctl drops --sample=fl", ["--sample=flow_table_full"]),
     ("culvertctl check --mode=pa", ["--mode=passthrough"]),
     ("culvertctl weight web/b1 d", ["weight web/b1 default"]),
+    (f"culvertctl reload --plan {ROOT}/VERSI", ["VERSION"]),
 ])
 def test_zsh_completes(zsh, line, offered):
     terminal = zsh(line)

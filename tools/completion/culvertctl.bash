@@ -69,7 +69,7 @@ _culvertctl_offer_argument() { # TYPED COMMAND
 		fi
 		;;
 	servers) _culvertctl_offer "$1" < <(_culvertctl_ask servers --names | sed 's|/.*||' | sort -u) ;;
-	check | drops) compopt -o default ;;
+	check | drops | reload) compopt -o default ;;
 	esac
 }
 
