@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files and sockets that culvert makes where the configuration says: whether the user that it runs
 // as may make them there. Nothing is made here.
+#include <dirent.h>
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
@@ -130,6 +131,24 @@ static void say_missing(struct doctor *doctor, const struct place *place, const 
 	doctor_fix(doctor, "install -d -m 755 -o %s %s", user->name, directory);
 }
 
+// Whether it holds nothing but what belongs to the path. Else, as with /var/log, it is not to be
+// given to anybody; nor is one that cannot be looked into.
+static bool is_for_it_alone(const char *directory, const char *path)
+{
+	const char *name = strrchr(path, '/') + 1;
+	const struct dirent *entry;
+	DIR *stream = opendir(directory);
+	bool is_alone = stream;
+	while (is_alone && (entry = readdir(stream))) {
+		const char *other = entry->d_name; // flows.log.1 belongs to it
+		is_alone = strcmp(other, ".") == 0 || strcmp(other, "..") == 0 ||
+			   strncmp(other, name, strlen(name)) == 0;
+	}
+	if (stream)
+		closedir(stream);
+	return is_alone;
+}
+
 static void say_denied(struct doctor *doctor, const struct place *place, const struct user *user,
 		       const char *directory)
 {
@@ -142,7 +161,12 @@ static void say_denied(struct doctor *doctor, const struct place *place, const s
 	}
 	doctor_say(doctor, place->status, place->subject, "user %s may not write in %s", user->name,
 		   directory);
-	doctor_fix(doctor, "chown %s %s", user->name, directory);
+	if (is_for_it_alone(directory, place->path))
+		doctor_fix(doctor, "chown %s %s", user->name, directory);
+	else
+		doctor_fix(doctor,
+			   "install -d -m 755 -o %s %s/culvert # and in %s: let %s be there",
+			   user->name, directory, doctor->config->path, place->key);
 }
 
 static void check_directory(struct doctor *doctor, const struct place *place,

@@ -80,6 +80,19 @@ def test_a_flow_log_that_the_user_may_not_write(doctor, place, spoil, found):
     doctor.culvert.start(made)
 
 
+def test_a_directory_of_others_is_not_given_away(doctor, place):
+    log = directory_of_root(place)
+    (log / "syslog").touch()
+    made = settings(doctor, service={"user": USER}, api={"socket": "off"}, flow_log={"path": str(log / "flows.log")})
+    fault = doctor.look(made).only_fault()
+    assert fault.found == f"user {USER} may not write in {log}" and "chown" not in fault.fix, fault
+    doctor.mend(fault)
+    assert log.owner() == "root" and "let [flow_log] path be there" in fault.fix
+    made["flow_log"]["path"] = str(log / "culvert" / "flows.log")
+    assert_well(doctor, made)
+    doctor.culvert.start(made)
+
+
 @pytest.mark.parametrize("spoil, found", [
     (lambda place: place.joinpath("flows.log").mkdir() or place, "this is a directory"),
     (lambda place: place.joinpath("log").touch() or place / "log", "Not a directory"),
