@@ -54,7 +54,9 @@ void round_init(struct round *round, struct event_base *base)
 void round_stop(struct round *round)
 {
 	event_del(&round->timer);
-	dsr_check_cancel(round->check, round);
+	// All that are under way, of whatever round, are looked through.
+	if (round->n_awaited)
+		dsr_check_cancel(round->check, round);
 	round->n_awaited = 0;
 	round->is_first = false;
 }
