@@ -213,7 +213,7 @@ Test(firewall_update, nothing_slips_through_while_another_family_comes_and_goes,
 	end(&lab);
 }
 
-// With links that are named otherwise, so that all rules are others.
+// With another range of NAT ports, so that rules are others.
 Test(firewall_update, nothing_slips_through_while_all_rules_are_replaced, .timeout = 120)
 {
 	static struct lab lab;
