@@ -85,6 +85,8 @@ static int enter_privileges(const struct config *config)
 
 static int run_mode(struct config *config)
 {
+	if (config->mode == MODE_PROXY)
+		proxy_mode_clear_way(config);
 	if (enter_privileges(config))
 		return EXIT_CODE_FAILED;
 	if (config->mode == MODE_PROXY)

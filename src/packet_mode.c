@@ -24,7 +24,10 @@
 #include "shield.h"
 #include "topology.h"
 
-enum { NEIGHBOUR_WAIT_MS = 1000 };
+enum {
+	NEIGHBOUR_WAIT_MS = 1000,
+	READINESS_WAIT_MS = 3000, // claiming an address to check from takes half a second
+};
 
 struct packet_mode {
 	struct config *config; // of the start, borrowed; everything else is owned
@@ -401,24 +404,33 @@ static bool is_awaiting_neighbour(const struct packet_mode *self)
 	return false;
 }
 
-static bool is_complete(const void *arg)
+static bool has_neighbours(const void *arg)
 {
 	const struct packet_mode *self = arg;
 	return self->is_stopping || !is_awaiting_neighbour(self);
 }
 
-// "Ready" should mean that the first packet is forwarded, so backends are first looked for on their
-// networks. One that is not there holds up the others for no longer than NEIGHBOUR_WAIT_MS.
-static void await_neighbours(struct packet_mode *self)
+static bool has_backends(const void *arg)
 {
-	service_await(&self->service, is_complete, NEIGHBOUR_WAIT_MS);
+	const struct packet_mode *self = arg;
+	return self->is_stopping || service_has_backends(&self->service);
+}
+
+// "Ready" should mean that the first packet is forwarded, so backends are first looked for on their
+// networks; where they have to be ready themselves, each pool's first one is. Those that are not
+// there, or not ready, hold up the others for no longer than that.
+static void await_backends(struct packet_mode *self)
+{
+	service_await(&self->service, has_neighbours, NEIGHBOUR_WAIT_MS);
+	if (self->health.readiness)
+		service_await(&self->service, has_backends, READINESS_WAIT_MS);
 }
 
 // Returns 0 when a signal ended it.
 static int serve(struct packet_mode *self, struct err *err)
 {
 	int code = 0;
-	await_neighbours(self);
+	await_backends(self);
 	if (!self->is_stopping)
 		code = network_news_create(&self->news, &self->topology, self->service.events, err);
 	if (!code && !self->is_stopping) {
@@ -427,7 +439,7 @@ static int serve(struct packet_mode *self, struct err *err)
 		code = service_run(&self->service, err);
 	}
 	if (code)
-		log_error("culvert", "%s", err->message);
+		service_log_failure(self->is_ready, err);
 	return code || !self->has_failed ? code : -ENODEV;
 }
 
@@ -452,7 +464,7 @@ int packet_mode_run(struct config *config)
 	struct err err = {0};
 	int code = open_all(&self, &err);
 	if (code)
-		log_error("culvert", "cannot start: %s", err.message);
+		service_log_failure(false, &err);
 	else
 		code = serve(&self, &err);
 	close_all(&self);

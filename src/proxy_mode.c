@@ -246,9 +246,6 @@ static int open_proxy(struct proxy_mode *self, struct err *err)
 {
 	struct snapshot *snapshot;
 	warn_of_packet_mode();
-	// What DSR mode leaves for its next start would keep clients out.
-	if (self->service.config->firewall_manage && may_change_rules())
-		(void)firewall_remove_lapsing(NULL);
 	int code = registry_snapshot(self->service.registry, &snapshot, err);
 	if (code)
 		return code;
@@ -295,40 +292,21 @@ static void close_all(struct proxy_mode *self)
 	service_close(&self->service);
 }
 
-static bool has_backend(const struct registry *registry, const struct snapshot_pool *pool)
+static void log_empty_pools(const struct service *service)
 {
-	for (uint32_t i = 0; i < pool->n_members; i++) {
-		if (registry_backend(registry, pool->members[i])->is_up)
-			return true;
-	}
-	return false;
-}
-
-static bool has_backends(const struct registry *registry)
-{
-	for (uint32_t i = 0; i < registry_n_pools(registry); i++) {
-		if (!has_backend(registry, registry_pool(registry, i)))
-			return false;
-	}
-	return true;
-}
-
-static void log_empty_pools(const struct registry *registry)
-{
-	for (uint32_t i = 0; i < registry_n_pools(registry); i++) {
-		const struct snapshot_pool *pool = registry_pool(registry, i);
-		if (!has_backend(registry, pool))
+	for (uint32_t i = 0; i < registry_n_pools(service->registry); i++) {
+		if (!service_has_backend(service, i))
 			log_warn("culvert",
 				 "pool %s has no backend that is up yet; until it has, its clients "
 				 "are reset",
-				 pool->config->name);
+				 registry_pool(service->registry, i)->config->name);
 	}
 }
 
 static bool is_complete(const void *arg)
 {
 	const struct proxy_mode *self = arg;
-	return self->drain_end_ns || has_backends(self->service.registry);
+	return self->drain_end_ns || service_has_backends(&self->service);
 }
 
 // "Ready" should mean that the first client is served, so the first checks are awaited. A pool that
@@ -360,12 +338,18 @@ static int serve(struct proxy_mode *self, struct err *err)
 	if (code)
 		return code;
 	service_log_frontends(&self->service);
-	log_empty_pools(self->service.registry);
+	log_empty_pools(&self->service);
 	uint32_t n = proxy_n_threads(self->proxy);
 	self->is_ready = true;
 	log_info("culvert", "ready: proxy, %u thread%s, at most %u connections", n,
 		 n == 1 ? "" : "s", proxy_max_sessions(self->proxy));
 	return service_run(&self->service, err);
+}
+
+void proxy_mode_clear_way(const struct config *config)
+{
+	if (config->firewall_manage && may_change_rules() && instance_holder() == -ENOENT)
+		(void)firewall_remove_lapsing(NULL);
 }
 
 int proxy_mode_run(struct config *config)
@@ -394,7 +378,7 @@ int proxy_mode_run(struct config *config)
 	if (!code)
 		code = serve(&self, &err);
 	if (code)
-		log_error("culvert", "cannot go on: %s", err.message);
+		service_log_failure(self.is_ready, &err);
 	close_all(&self);
 	return code;
 }

@@ -340,3 +340,8 @@ int service_run(struct service *service, struct err *err)
 		return 0;
 	return err_set(err, -EIO, "the event loop broke down");
 }
+
+void service_log_failure(bool was_ready, const struct err *err)
+{
+	log_error("culvert", "cannot %s: %s", was_ready ? "go on" : "start", err->message);
+}

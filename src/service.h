@@ -117,9 +117,15 @@ void service_take_gate(void *service, size_t frontend, enum frontend_gate gate);
 // that many milliseconds, and not when it was broken off (event_base_got_break()).
 void service_await(struct service *service, bool (*is_over)(const void *arg), uint32_t patience_ms);
 
+// Has each pool a backend that is up? Or this one?
+bool service_has_backends(const struct service *service);
+bool service_has_backend(const struct service *service, uint32_t pool);
+
 // Tell the service manager that we are ready, and run the event loop until event_base_loopbreak().
 // 0 or -errno.
 int service_run(struct service *service, struct err *err);
 
 // Lines about frontends and the API, for whoever reads what has come up.
 void service_log_frontends(const struct service *service);
+// The line that says why the mode ends, before or after it was ready.
+void service_log_failure(bool was_ready, const struct err *err);

@@ -51,6 +51,25 @@ void service_take_health(void *arg, size_t backend, bool is_up, const char *reas
 	service_publish_soon(service);
 }
 
+bool service_has_backend(const struct service *service, uint32_t pool)
+{
+	const struct snapshot_pool *p = registry_pool(service->registry, pool);
+	for (uint32_t i = 0; i < p->n_members; i++) {
+		if (registry_backend(service->registry, p->members[i])->is_up)
+			return true;
+	}
+	return false;
+}
+
+bool service_has_backends(const struct service *service)
+{
+	for (uint32_t i = 0; i < registry_n_pools(service->registry); i++) {
+		if (!service_has_backend(service, i))
+			return false;
+	}
+	return true;
+}
+
 void service_take_panic(void *arg, const char *pool, bool is_in_panic, const char *text)
 {
 	const struct service *service = arg;

@@ -424,6 +424,18 @@ def test_a_running_culvert_holds_a_backend_back_until_it_has_passed(make_strict)
     assert set(http.short_connections(lab, 100)) == {"b1", "b2", "b3"}
 
 
+def test_it_says_ready_when_a_backend_of_each_pool_is(make_strict):
+    _, culvert = make_strict("b1", "b2")
+    log = culvert.log()
+    assert log.index("ready for dsr") < log.index("ready: dsr (nat)"), log
+
+
+def test_a_pool_without_a_ready_backend_does_not_hold_up_the_start_for_good(make_strict):
+    _, culvert = make_strict()
+    assert culvert.log_lines("ready: dsr (nat)")
+    assert not culvert.log_lines("ready for dsr")
+
+
 def test_a_running_culvert_checks_each_recovery(make_strict):
     lab, culvert = make_strict("b1", "b2", "b3")
     lab.stop("b2")

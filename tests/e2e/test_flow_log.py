@@ -284,12 +284,13 @@ def test_a_disk_that_has_room_again_gets_whole_lines(make_log, tmp_path):
         subprocess.run(["umount", "-l", mount], check=True)
 
 
-def test_a_file_that_cannot_be_opened_is_an_error(make_log):
-    log = make_log("proxy")
+@pytest.mark.parametrize("mode", ["proxy", "passthrough"])
+def test_a_file_that_cannot_be_opened_is_an_error(make_log, mode):
+    log = make_log(mode)
     log.settings["flow_log"]["path"] = "/nonexistent/flows.log"
     status, text = log.culvert.refusal(log.settings)
     assert status == 1
-    assert "[flow_log] path: cannot open /nonexistent/flows.log" in text
+    assert "cannot start: [flow_log] path: cannot open /nonexistent/flows.log" in text
 
 
 def test_the_user_gets_a_directory_of_its_own(make_log):

@@ -80,7 +80,7 @@ class Culvert:
         return self.lab.run("lb", *self.prefix(), self.binary, *args, check=False, timeout=timeout)
 
     def _ready_or_dead(self):
-        return self.process.poll() is not None or "ready" in self.log()
+        return self.process.poll() is not None or "ready: " in self.log()
 
     def log(self):
         return self.log_path.read_text(errors="replace")
@@ -164,3 +164,17 @@ class Culvert:
         """The test has ended the process itself. Returns it."""
         process, self.process = self.process, None
         return process
+
+    def refusal(self, config, *args, wrapper=()):
+        """Start it to be refused: exit status and log."""
+        self.start(config, *args, await_ready=False, wrapper=wrapper)
+        return self.await_exit(), self.log()
+
+    def await_exit(self, timeout=20):
+        """The exit status of a process that ends by itself, or has been told to."""
+        process = self.forget()
+        try:
+            return process.wait(timeout=timeout)
+        finally:
+            process.kill()
+            process.wait()

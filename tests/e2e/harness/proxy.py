@@ -29,20 +29,6 @@ class Proxy(Culvert):
         path.write_text(to_yaml(config))
         return self.start(config, "--config", path)  # the last one counts
 
-    def refusal(self, config, *args, wrapper=()):
-        """Start it to be refused: exit status and log."""
-        self.start(config, *args, await_ready=False, wrapper=wrapper)
-        return self.await_exit(), self.log()
-
-    def await_exit(self, timeout=20):
-        """The exit status of a process that ends by itself, or has been told to."""
-        process = self.forget()
-        try:
-            return process.wait(timeout=timeout)
-        finally:
-            process.kill()
-            process.wait()
-
     # --- statistics ----------------------------------------------------------------------------
 
     def sessions(self):
