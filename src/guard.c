@@ -115,6 +115,11 @@ void guard_close(struct guard *guard)
 	struct err err = {0};
 	if (guard_refresh(guard, &err))
 		log_warn("firewall", "a restart may cost connections: %s", err.message);
+	else if (guard->restart)
+		log_info("firewall",
+			 "for %d s, what clients send is kept from the kernel, so that a restart "
+			 "breaks no connection; `nft delete table netdev %s` ends that at once",
+			 GUARD_RESTART_S, firewall_name(guard->restart));
 	firewall_close(guard->restart);
 	firewall_close(guard->firewall);
 	reserved_ports_close(guard->ports);

@@ -289,6 +289,11 @@ int firewall_update(struct firewall *firewall, const struct firewall_plan *plan,
 	return install(firewall, plan, err);
 }
 
+const char *firewall_name(const struct firewall *firewall)
+{
+	return firewall->name;
+}
+
 void firewall_close(struct firewall *firewall)
 {
 	if (!firewall)

@@ -38,6 +38,8 @@ int firewall_open(struct firewall **firewall, const struct firewall_plan *plan, 
 // Put the rules of another plan in the place of the present ones, in one transaction: no packet
 // meets the kernel in between. 0 or -errno; on failure the present rules stay.
 int firewall_update(struct firewall *firewall, const struct firewall_plan *plan, struct err *err);
+// Of its table, in the family netdev; borrowed.
+const char *firewall_name(const struct firewall *firewall);
 // Removes the rules, but for those that lapse. NULL is legal.
 void firewall_close(struct firewall *firewall);
 
