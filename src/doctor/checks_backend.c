@@ -230,7 +230,10 @@ static void say_result(struct trial *trial, size_t number)
 	else if (is_silent_neighbour(doctor, known, &hop))
 		say_silent(doctor, known, &hop);
 	else if (!is_checked)
-		doctor_say(doctor, STATUS_OK, subject, "its host is there; nothing is checked");
+		doctor_say(doctor, STATUS_NOTE, subject,
+			   "health_check = \"none\": its host is there; clients are sent to it "
+			   "whether "
+			   "it serves or not");
 	else if (!known->hop.has_route && doctor->netwatch && !known->backend->unix_path)
 		return; // without a route it is told already
 	else if (health_is_known(trial->health, number))

@@ -28,12 +28,29 @@ struct look {
 
 // ---- what has been left ------------------------------------------------------------------------
 
-// "culvert_" and a process number; the table for restarts has none, and lapses.
+// What DSR mode leaves for its next start; its rules lapse.
+static const char restart_table[] = "culvert_restart";
+
+// "culvert_" and a process number; the table for restarts has none.
 static bool is_of_culvert(const char *table)
 {
 	static const char prefix[] = "culvert_";
 	return strncmp(table, prefix, sizeof(prefix) - 1) == 0 &&
 	       isdigit((unsigned char)table[sizeof(prefix) - 1]);
+}
+
+// It stays when its rules have lapsed, until a culvert that may change rules starts.
+static void look_at_restart_table(struct look *look)
+{
+	struct doctor *doctor = look->doctor;
+	if (doctor->holder != -ENOENT)
+		return;
+	doctor_say(doctor, STATUS_NOTE, restart_table,
+		   "a table that culvert has left in DSR mode for its next start: its rules lapse "
+		   "30 s "
+		   "after the end, and it stays, empty, until then");
+	doctor_fix(doctor, "nft delete table netdev %s", restart_table);
+	look->is_fine = false;
 }
 
 // Those of a running culvert belong to its process.
@@ -42,6 +59,8 @@ static void look_for_tables(struct look *look)
 	const char *name;
 	struct doctor *doctor = look->doctor;
 	for (size_t i = 0; (name = ruleset_table(look->ruleset, "netdev", i)); i++) {
+		if (strcmp(name, restart_table) == 0)
+			look_at_restart_table(look);
 		if (!is_of_culvert(name))
 			continue;
 		doctor_say(doctor, STATUS_ERROR, name,
@@ -117,17 +136,13 @@ static const char *fate_name(enum fate fate)
 }
 
 // Of the half of the packet that is known: an address and a port.
-static void fix_rule(struct doctor *doctor, const struct ruleset_packet *packet, enum fate fate,
+// A rule before the other one: what others have written stays.
+static void fix_rule(struct doctor *doctor, const struct ruleset_packet *packet,
 		     const struct ruleset_culprit *culprit)
 {
 	char addr[IP_ADDR_TEXT_MAX];
 	bool is_from = packet->sport != PORT_UNKNOWN;
 	const struct ip_addr *known = is_from ? packet->saddr : packet->daddr;
-	if (fate == FATE_DIVERTED) {
-		doctor_fix(doctor, "nft delete rule %s %s %s handle %d", culprit->family,
-			   culprit->table, culprit->chain, culprit->handle);
-		return;
-	}
 	doctor_fix(doctor, "nft insert rule %s %s %s %s %s %s %s %s %d accept", culprit->family,
 		   culprit->table, culprit->base, ip_addr_is_v4(known) ? "ip" : "ip6",
 		   is_from ? "saddr" : "daddr", ip_addr_format(known, addr),
@@ -147,7 +162,7 @@ static bool look_at_packet(struct look *look, const struct ruleset_packet *packe
 			continue;
 		doctor_say(look->doctor, STATUS_ERROR, subject, "%s %s %s",
 			   describe(&culprit, text), fate_name(fate), what);
-		fix_rule(look->doctor, packet, fate, &culprit);
+		fix_rule(look->doctor, packet, &culprit);
 		look->is_fine = false;
 		return false;
 	}

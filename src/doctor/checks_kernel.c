@@ -87,6 +87,15 @@ void check_kernel(struct doctor *doctor)
 
 // ---- the clock ---------------------------------------------------------------------------------
 
+static void fix_clock(struct doctor *doctor)
+{
+	char path[DOCTOR_PATH_MAX];
+	snprintf(path, sizeof(path), "%s/run/systemd/system", doctor->root); // sd_booted(3)
+	doctor_fix(doctor, "%s",
+		   access(path, F_OK) == 0 ? "timedatectl set-ntp true"
+					   : "let chrony or another NTP client run");
+}
+
 void check_clock(struct doctor *doctor)
 {
 	struct timex state = {0}; // no modes: nothing is set
@@ -101,13 +110,13 @@ void check_clock(struct doctor *doctor)
 		doctor_say(doctor, STATUS_WARNING, "",
 			   "it is wrong: %s UTC; times in the log and in the API are useless",
 			   text);
-		doctor_fix(doctor, "timedatectl set-ntp true");
+		fix_clock(doctor);
 	} else if (state.status & STA_UNSYNC) {
 		doctor_say(doctor, STATUS_WARNING, "",
 			   "nothing keeps it right (%s UTC): its times will not match those of "
 			   "other hosts' logs",
 			   text);
-		doctor_fix(doctor, "timedatectl set-ntp true");
+		fix_clock(doctor);
 	} else {
 		doctor_say(doctor, STATUS_OK, "", "synchronised (%s UTC)", text);
 	}

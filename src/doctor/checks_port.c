@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,7 +32,9 @@ static int try_bind(const struct endpoint *endpoint)
 	return code;
 }
 
-static void say_in_use(struct doctor *doctor, const struct endpoint *endpoint, const char *subject)
+// `choice` is what else can be done: write another address.
+static void say_in_use(struct doctor *doctor, const struct endpoint *endpoint, const char *subject,
+		       const char *choice)
 {
 	char name[PROCESS_NAME_MAX];
 	int process = tcp_listener_of(doctor, endpoint);
@@ -41,21 +44,22 @@ static void say_in_use(struct doctor *doctor, const struct endpoint *endpoint, c
 	}
 	if (!process) {
 		doctor_say(doctor, STATUS_ERROR, subject, "another program has the port");
-		doctor_fix(doctor, "sudo ss -ltnp 'sport = :%u' # shows the program to stop",
-			   ntohs(endpoint->port_be));
+		doctor_fix(doctor, "%s, or stop that program: sudo ss -ltnp 'sport = :%u' shows it",
+			   choice, ntohs(endpoint->port_be));
 		return;
 	}
-	doctor_say(doctor, STATUS_ERROR, subject, "%s (process %d) has the port",
-		   process_name(doctor, process, name), process);
-	doctor_fix(doctor, "kill %d", process);
+	process_name(doctor, process, name);
+	doctor_say(doctor, STATUS_ERROR, subject, "%s (process %d) has the port", name, process);
+	doctor_fix(doctor, "%s, or stop %s (process %d)", choice, name, process);
 }
 
 // Privileges and missing addresses are other checks' business.
-static void check_port(struct doctor *doctor, const struct endpoint *endpoint, const char *subject)
+static void check_port(struct doctor *doctor, const struct endpoint *endpoint, const char *subject,
+		       const char *choice)
 {
 	int code = try_bind(endpoint);
 	if (code == -EADDRINUSE)
-		say_in_use(doctor, endpoint, subject);
+		say_in_use(doctor, endpoint, subject, choice);
 	else if (code == 0)
 		doctor_say(doctor, STATUS_OK, subject, "the port is free");
 	else
@@ -69,7 +73,8 @@ void check_ports(struct doctor *doctor)
 	char subject[SUBJECT_MAX];
 	for (size_t i = 0; config->mode == MODE_PROXY && i < config->n_frontends; i++)
 		check_port(doctor, &config->frontends[i].endpoint,
-			   doctor_frontend_name(&config->frontends[i], subject));
+			   doctor_frontend_name(&config->frontends[i], subject),
+			   "choose another listen_addr");
 	if (!config->stats_port)
 		return;
 	char addr[ENDPOINT_TEXT_MAX];
@@ -79,7 +84,7 @@ void check_ports(struct doctor *doctor)
 		.proto = IPPROTO_TCP,
 	};
 	snprintf(subject, sizeof(subject), "stats %s", endpoint_format(&stats, addr));
-	check_port(doctor, &stats, subject);
+	check_port(doctor, &stats, subject, "choose another [stats] port");
 }
 
 // ---- NAT ports ---------------------------------------------------------------------------------
@@ -112,9 +117,95 @@ static bool take_conflict(void *arg, const struct tcp_socket *socket)
 	return true;
 }
 
+// ---- reserved ports ----------------------------------------------------------------------------
+
+// As the kernel writes the longest list: "1,3,5,...".
+enum { RESERVED_TEXT_MAX = 32768 * 6 + 2 };
+
+struct reserved {
+	unsigned n_inside;              // ports of the NAT range
+	char others[RESERVED_TEXT_MAX]; // the list without them
+	size_t used;
+};
+
+static void keep_range(struct reserved *reserved, unsigned first, unsigned last)
+{
+	size_t room = sizeof(reserved->others) - reserved->used;
+	const char *comma = reserved->used ? "," : "";
+	if (first > last)
+		return;
+	int n = first == last
+			? snprintf(reserved->others + reserved->used, room, "%s%u", comma, first)
+			: snprintf(reserved->others + reserved->used, room, "%s%u-%u", comma, first,
+				   last);
+	if (n > 0 && (size_t)n < room)
+		reserved->used += (size_t)n;
+}
+
+// A range of the list, less what lies between `min` and `max`.
+static void take_range(struct reserved *reserved, unsigned first, unsigned last, unsigned min,
+		       unsigned max)
+{
+	if (last < min || first > max) {
+		keep_range(reserved, first, last);
+		return;
+	}
+	if (first < min)
+		keep_range(reserved, first, min - 1);
+	reserved->n_inside += (last < max ? last : max) - (first > min ? first : min) + 1;
+	if (last > max)
+		keep_range(reserved, max + 1, last);
+}
+
+static void parse_reserved(struct reserved *reserved, const char *text, unsigned min, unsigned max)
+{
+	char *end;
+	for (unsigned long first = strtoul(text, &end, 10); end != text;
+	     first = strtoul(text, &end, 10)) {
+		unsigned long last = *end == '-' ? strtoul(end + 1, &end, 10) : first;
+		take_range(reserved, (unsigned)first, (unsigned)last, min, max);
+		text = end + strspn(end, ", \t\n");
+	}
+}
+
+static void say_left(struct doctor *doctor, const struct reserved *reserved)
+{
+	const struct config_passthrough *passthrough = &doctor->config->passthrough;
+	doctor_say(
+		doctor, STATUS_NOTE, "net.ipv4.ip_local_reserved_ports",
+		"%u-%u are reserved though no culvert runs here: one that was killed has left them "
+		"so, or they were reserved by hand; the next does not give them back either",
+		passthrough->nat_port_min, passthrough->nat_port_max);
+	doctor_fix(doctor, "sysctl -w net.ipv4.ip_local_reserved_ports=%s", reserved->others);
+}
+
+// With manage = false they have to be.
+static void check_reserved(struct doctor *doctor)
+{
+	const struct config_passthrough *passthrough = &doctor->config->passthrough;
+	unsigned min = passthrough->nat_port_min;
+	unsigned max = passthrough->nat_port_max;
+	if (doctor->holder != -ENOENT || !doctor->config->firewall_manage)
+		return;
+	struct reserved *reserved = calloc(1, sizeof(*reserved));
+	char *text = malloc(RESERVED_TEXT_MAX);
+	if (reserved && text &&
+	    doctor_read(doctor, text, RESERVED_TEXT_MAX,
+			"/proc/sys/net/ipv4/ip_local_reserved_ports") == 0) {
+		parse_reserved(reserved, text, min, max);
+		if (reserved->n_inside == max - min + 1)
+			say_left(doctor, reserved);
+	}
+	free(text);
+	free(reserved);
+}
+
+// ---- both --------------------------------------------------------------------------------------
+
 // What comes back to them looks like replies to culvert, whose rules keep it from the kernel.
 void check_nat_ports(struct doctor *doctor)
 {
+	check_reserved(doctor);
 	char local[ENDPOINT_TEXT_MAX];
 	char remote[ENDPOINT_TEXT_MAX];
 	struct conflict conflict = {.doctor = doctor};
@@ -136,6 +227,8 @@ void check_nat_ports(struct doctor *doctor)
 		   "%s for one: no answer will reach them",
 		   conflict.n, conflict.n == 1 ? "" : "s", conflict.n == 1 ? "s" : "", local,
 		   remote);
-	doctor_fix(doctor, "ss -K 'sport >= :%u and sport <= :%u'", passthrough->nat_port_min,
-		   passthrough->nat_port_max);
+	doctor_fix(doctor,
+		   "ss -tnp 'sport >= :%u and sport <= :%u' # shows whose they are: let those "
+		   "connect again when culvert runs",
+		   passthrough->nat_port_min, passthrough->nat_port_max);
 }

@@ -140,6 +140,13 @@ void check_capabilities(struct doctor *doctor)
 
 // ---- another culvert ---------------------------------------------------------------------------
 
+// The place is a name that any program can take.
+static bool is_culvert(const struct doctor *doctor, int process)
+{
+	char name[PROCESS_NAME_MAX];
+	return process > 0 && strcmp(process_name(doctor, process, name), "culvert") == 0;
+}
+
 void check_instance(struct doctor *doctor)
 {
 	int process = doctor->holder;
@@ -161,7 +168,7 @@ void check_instance(struct doctor *doctor)
 		   "another culvert%s forwards packets in this network namespace; %s", number,
 		   is_proxy ? "clients of what it serves do not come here"
 			    : "there can be one only");
-	if (process > 0)
+	if (is_culvert(doctor, process))
 		doctor_fix(doctor, "kill %d", process);
 	else
 		doctor_fix(doctor, "sudo ss -xlp src @culvert # shows the process to stop");

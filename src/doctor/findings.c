@@ -9,8 +9,9 @@
 
 #include "culvert/base/line.h"
 
-static const char *const names[N_STATUS] = {"ok", "warning", "error", "skipped"};
-static const char *const colours[N_STATUS] = {"\033[32m", "\033[33m", "\033[31m", "\033[2m"};
+static const char *const names[N_STATUS] = {"ok", "note", "warning", "error", "skipped"};
+static const char *const colours[N_STATUS] = {"\033[32m", "\033[36m", "\033[33m", "\033[31m",
+					      "\033[2m"};
 
 enum { CHECK_WIDTH = 14 };
 
@@ -125,7 +126,22 @@ static void print_finding(const struct finding *finding, struct findings_style s
 	fputc('\n', out);
 }
 
-// How many others of the same check are as good as this one; 0 too when one before has told it.
+// The same but for its numbers: how long an answer took, which interface it was.
+static bool is_alike(const char *a, const char *b)
+{
+	static const char digits[] = "0123456789.";
+	while (*a && *b) {
+		size_t n_a = strspn(a, digits);
+		size_t n_b = strspn(b, digits);
+		if ((n_a == 0) != (n_b == 0) || (n_a == 0 && *a != *b))
+			return false;
+		a += n_a ? n_a : 1;
+		b += n_b ? n_b : 1;
+	}
+	return *a == *b;
+}
+
+// How many others of the same check say the same as this one; 0 too when one before has told it.
 static size_t count_like(const struct findings *findings, size_t first, bool *is_told)
 {
 	size_t n_more = 0;
@@ -133,7 +149,9 @@ static size_t count_like(const struct findings *findings, size_t first, bool *is
 	*is_told = false;
 	for (size_t i = 0; i < findings->n; i++) {
 		const struct finding *other = &findings->list[i];
-		if (other->check != finding->check || other->status != finding->status)
+		if (other->check != finding->check || other->status != finding->status ||
+		    !is_alike(other->found, finding->found) ||
+		    strcmp(other->fix, finding->fix) != 0)
 			continue;
 		*is_told |= i < first;
 		n_more += i > first;
@@ -151,16 +169,19 @@ void findings_print(const struct findings *findings, struct findings_style style
 	for (size_t i = 0; i < findings->n; i++) {
 		bool is_told = false;
 		size_t n_more = 0;
-		if (findings->list[i].status == STATUS_OK && !style.is_verbose)
+		if (findings->list[i].status <= STATUS_NOTE && !style.is_verbose)
 			n_more = count_like(findings, i, &is_told);
 		if (!is_told)
 			print_finding(&findings->list[i], style, n_more, out);
 	}
 	size_t n_errors = findings_count(findings, STATUS_ERROR);
 	size_t n_warnings = findings_count(findings, STATUS_WARNING);
+	size_t n_notes = findings_count(findings, STATUS_NOTE);
 	size_t n_skipped = findings_count(findings, STATUS_SKIPPED);
 	fprintf(out, "%zu error%s, %zu warning%s", n_errors, plural(n_errors), n_warnings,
 		plural(n_warnings));
+	if (n_notes)
+		fprintf(out, ", %zu note%s", n_notes, plural(n_notes));
 	if (n_skipped)
 		fprintf(out, ", %zu not looked at", n_skipped);
 	fprintf(out, "%s\n",

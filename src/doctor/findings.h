@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum status { STATUS_OK, STATUS_WARNING, STATUS_ERROR, STATUS_SKIPPED, N_STATUS };
+// STATUS_NOTE: no fault, and good to know.
+enum status { STATUS_OK, STATUS_NOTE, STATUS_WARNING, STATUS_ERROR, STATUS_SKIPPED, N_STATUS };
 
 // What one check says about one subject. The strings are owned, and none is NULL.
 struct finding {
@@ -24,7 +25,8 @@ struct findings {
 };
 
 struct findings_style {
-	bool is_verbose;  // a line for every finding; else those that are ok share one for a check
+	bool is_verbose;  // a line for every finding; else those that are ok, or notes, share one
+			  // with others of their check that say the same
 	bool is_coloured; // for a terminal
 };
 
@@ -38,7 +40,7 @@ __attribute__((format(printf, 2, 3))) void findings_fix(struct findings *finding
 void findings_fini(struct findings *findings);
 
 size_t findings_count(const struct findings *findings, enum status status);
-const char *status_name(enum status status); // "ok", "warning", "error" or "skipped"
+const char *status_name(enum status status); // "ok", "note", "warning", "error" or "skipped"
 
 void findings_print(const struct findings *findings, struct findings_style style, FILE *out);
 // One object and a newline. 0 or -ENOMEM.

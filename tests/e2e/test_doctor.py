@@ -275,16 +275,18 @@ def listen(one_arm):
 
 def test_fault_port_of_the_statistics_taken(one_arm, make_doctor, listen):
     process = listen("127.0.0.1", 9000)
-    fault = find_and_mend(make_doctor(one_arm), config.passthrough(one_arm), "ports", "error",
-                          "stats 127.0.0.1:9000", f"process {process.pid}")
-    assert "python3" in fault.found
+    fault = make_doctor(one_arm).look(config.passthrough(one_arm)).only_fault()
+    assert (fault.name, fault.status, fault.subject) == ("ports", "error", "stats 127.0.0.1:9000")
+    assert fault.found == f"python3 (process {process.pid}) has the port"
+    assert fault.fix == f"choose another [stats] port, or stop python3 (process {process.pid})"
 
 
 def test_fault_port_of_a_frontend_taken(one_arm, make_doctor, listen):
     process = listen("0.0.0.0", 80)
     made = config.proxy(one_arm, proxy={"max_connections": 50})
-    find_and_mend(make_doctor(one_arm), made, "ports", "error", f"web {VIP}:80",
-                  f"process {process.pid}")
+    fault = make_doctor(one_arm).look(made).only_fault()
+    assert (fault.name, fault.status, fault.subject) == ("ports", "error", f"web {VIP}:80")
+    assert fault.fix == f"choose another listen_addr, or stop python3 (process {process.pid})"
 
 
 def test_fault_connection_from_a_nat_port(one_arm, make_doctor):
@@ -299,6 +301,32 @@ def test_fault_connection_from_a_nat_port(one_arm, make_doctor):
         assert (fault.name, fault.status) == ("nat-ports", "warning")
         assert "10.0.0.2:40000" in fault.found
     assert doctor.look(made).faults() == []
+
+
+def test_ports_that_a_killed_culvert_has_left_reserved_are_noted(one_arm, make_culvert, make_doctor):
+    sysctl(one_arm, "net.ipv4.ip_local_reserved_ports", "8080")
+    made = config.passthrough(one_arm)
+    culvert = make_culvert(one_arm).start(made)
+    culvert.kill()
+    doctor = make_doctor(one_arm)
+    report = doctor.look(made)
+    assert report.faults() == [] and report.exit == 0
+    note, = report.notes()
+    assert note.name == "nat-ports" and "33768-61000 are reserved" in note.found
+    doctor.mend(note)
+    assert one_arm.reserved_ports() == "8080"
+    assert doctor.look(made).notes() == []
+
+
+def test_servers_that_nothing_checks_are_noted(one_arm, make_doctor):
+    made = config.passthrough(one_arm, protocol="udp", port=5353)
+    doctor = make_doctor(one_arm)
+    report = doctor.look(made)
+    assert report.faults() == []
+    assert [(note.name, note.subject) for note in report.notes()] == [
+        ("backends", f"web/{name} {one_arm.backend_addr(name)}:5353") for name in ("b1", "b2")]
+    text = doctor.run(made).stdout
+    assert "it serves or not (and 1 more)\n" in text and "0 errors, " in text and ", 2 notes\n" in text
 
 
 def test_fault_no_ports_left(one_arm, make_doctor):

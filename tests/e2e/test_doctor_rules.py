@@ -19,6 +19,22 @@ def test_fault_table_of_a_dead_culvert(one_arm, make_doctor):
                   "culvert_99999", "without its process")
 
 
+def test_what_dsr_mode_leaves_for_its_next_start_is_noted_when_it_is_over(
+        make_lab, make_culvert, make_doctor):
+    lab = make_lab(backends=1, direct=True)
+    culvert, made = make_culvert(lab), config.dsr(lab)
+    culvert.start(made)
+    doctor = make_doctor(lab)
+    assert doctor.look(made).notes() == []
+    culvert.stop()
+    assert culvert.log_lines("nft delete table netdev culvert_restart"), "the log says it as well"
+    note, = doctor.look(made).notes()
+    assert (note.name, note.subject) == ("firewall", "culvert_restart")
+    doctor.mend(note)
+    assert lab.nft_tables() == []
+    assert doctor.look(made).notes() == []
+
+
 def test_fault_rules_of_the_script_left(one_arm, make_doctor):
     doctor = make_doctor(one_arm)
     unmanaged = config.passthrough(one_arm, firewall={"manage": False})
@@ -90,7 +106,8 @@ def test_fault_port_redirected(one_arm, make_doctor):
         }
     """)
     made = config.proxy(one_arm, proxy={"max_connections": 50})
-    find_and_mend(make_doctor(one_arm), made, "firewall", "error", f"web {VIP}:80", "diverts")
+    fault = find_and_mend(make_doctor(one_arm), made, "firewall", "error", f"web {VIP}:80", "diverts")
+    assert "delete" not in fault.fix, "the rule is somebody else's"
 
 
 def test_fault_what_is_forwarded_is_dropped_on_its_way_out(one_arm, make_doctor):

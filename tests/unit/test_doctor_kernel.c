@@ -2,6 +2,7 @@
 // Checks whose faults cannot be planted in a network namespace: their files are made by hand, below
 // a root of their own, and the clock is.
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,6 +173,14 @@ Test(doctor_clock, unsynchronised_is_a_warning, .init = setup, .fini = teardown)
 {
 	doctor.clock = free_clock;
 	check_clock(&doctor);
+	expect(STATUS_WARNING, "nothing keeps it right", "let chrony or another NTP client run");
+}
+
+Test(doctor_clock, systemd_can_be_told_to_keep_it, .init = setup, .fini = teardown)
+{
+	put("/run/systemd/system/unit", "");
+	doctor.clock = free_clock;
+	check_clock(&doctor);
 	expect(STATUS_WARNING, "nothing keeps it right", "timedatectl set-ntp true");
 }
 
@@ -179,7 +188,7 @@ Test(doctor_clock, of_another_age_is_a_warning, .init = setup, .fini = teardown)
 {
 	doctor.clock = old_clock;
 	check_clock(&doctor);
-	expect(STATUS_WARNING, "1970", "timedatectl set-ntp true");
+	expect(STATUS_WARNING, "1970", "let chrony or another NTP client run");
 }
 
 Test(doctor_clock, unreadable_is_skipped, .init = setup, .fini = teardown)
@@ -267,6 +276,47 @@ Test(doctor_process, finds_who_listens, .init = setup, .fini = teardown)
 	cr_expect_eq(tcp_listener_of(&doctor, &endpoint), 0);
 }
 
+// ---- reserved ports ----------------------------------------------------------------------------
+
+static const struct {
+	const char *reserved;
+	int holder;
+	bool is_managed;
+	const char *fix; // NULL: nothing to say
+} leavings[] = {
+	{"33768-61000\n", -ENOENT, true, ""},
+	{"22,8080,30000-65000\n", -ENOENT, true, "22,8080,30000-33767,61001-65000"},
+	{"33768-50000,50001-61001,62000\n", -ENOENT, true, "61001,62000"},
+	{"33768-60999\n", -ENOENT, true, NULL},
+	{"\n", -ENOENT, true, NULL},
+	{"33768-61000\n", 4242, true, NULL},
+	{"33768-61000\n", -ENOENT, false, NULL},
+};
+
+Test(doctor_ports, those_that_were_left_reserved_are_a_note, .init = setup, .fini = teardown)
+{
+	char fix[PATH_ROOM];
+	struct config packets = {
+		.mode = MODE_PASSTHROUGH,
+		.passthrough = {.nat_port_min = 33768, .nat_port_max = 61000},
+	};
+	doctor.config = &packets;
+	put("/proc/net/tcp", "head\n");
+	for (size_t i = 0; i < sizeof(leavings) / sizeof(leavings[0]); i++) {
+		packets.firewall_manage = leavings[i].is_managed;
+		doctor.holder = leavings[i].holder;
+		put("/proc/sys/net/ipv4/ip_local_reserved_ports", leavings[i].reserved);
+		check_nat_ports(&doctor);
+		const struct finding *first = &doctor.findings.list[0];
+		cr_expect_eq(doctor.findings.n, leavings[i].fix ? 2 : 1, "case %zu", i);
+		cr_expect_eq(first->status, leavings[i].fix ? STATUS_NOTE : STATUS_OK);
+		snprintf(fix, sizeof(fix), "sysctl -w net.ipv4.ip_local_reserved_ports=%s",
+			 leavings[i].fix ? leavings[i].fix : "");
+		cr_expect_str_eq(first->fix, leavings[i].fix ? fix : "");
+		findings_fini(&doctor.findings);
+	}
+}
+
 // ---- the report --------------------------------------------------------------------------------
 
 static char *printed(struct findings_style style)
@@ -277,6 +327,27 @@ static char *printed(struct findings_style style)
 	findings_print(&doctor.findings, style, out);
 	fclose(out);
 	return text;
+}
+
+Test(doctor_findings, what_says_the_same_shares_a_line, .init = setup, .fini = teardown)
+{
+	doctor_say(&doctor, STATUS_OK, "a", "connected in 6.4 ms");
+	doctor_say(&doctor, STATUS_NOTE, "b", "not checked");
+	doctor_say(&doctor, STATUS_OK, "c", "connected in 10 ms");
+	doctor_say(&doctor, STATUS_NOTE, "d", "not checked");
+	doctor_say(&doctor, STATUS_OK, "e", "answered in 10 ms");
+	doctor_say(&doctor, STATUS_NOTE, "f", "not checked");
+	doctor_fix(&doctor, "mend f");
+	char *text = printed((struct findings_style){0});
+	cr_expect_str_eq(text,
+			 "ok       check           a: connected in 6.4 ms (and 1 more)\n"
+			 "note     check           b: not checked (and 1 more)\n"
+			 "ok       check           e: answered in 10 ms\n"
+			 "note     check           f: not checked\n"
+			 "           -> mend f\n"
+			 "0 errors, 0 warnings, 3 notes\n",
+			 "%s", text);
+	free(text);
 }
 
 Test(doctor_findings, what_is_ok_shares_a_line, .init = setup, .fini = teardown)

@@ -29,7 +29,10 @@ class Report:
 
     def faults(self):
         return [finding for finding in self.findings
-                if finding.status != "ok" and finding.name != "clock"]
+                if finding.status not in ("ok", "note") and finding.name != "clock"]
+
+    def notes(self):
+        return [finding for finding in self.findings if finding.status == "note"]
 
     def named(self, name):
         return [finding for finding in self.findings if finding.name == name]
