@@ -127,7 +127,7 @@ static const struct command_option options[] = {
 
 const struct command drops_command = {
 	.name = "drops",
-	.arguments = "[FILE.pcap]",
+	.arguments = "[--sample=REASON FILE.pcap]",
 	.max_arguments = 1,
 	.summary = "packets dropped and why; a capture of them",
 	.help = "What became of the packets: forwarded, passed to the kernel, or dropped and why. "

@@ -101,26 +101,39 @@ static void print_disruption(const struct ctl *ctl, const json_t *plan)
 	table_destroy(facts);
 }
 
-static void print_needs_restart(const json_t *plan)
+static bool is_among(const json_t *errors, const char *message)
+{
+	size_t i;
+	json_t *error;
+	json_array_foreach(errors, i, error)
+	{
+		if (strcmp(field_text_or(error, "message", ""), message) == 0)
+			return true;
+	}
+	return false;
+}
+
+// The message may begin with the key, or stand among the errors that are told anyway.
+static void print_needs_restart(const json_t *plan, const json_t *errors)
 {
 	size_t i;
 	json_t *need;
+	const char *heading = "\nOnly a restart can change:\n";
 	json_array_foreach(field_list(plan, "needs_restart"), i, need)
 	{
-		char *key = paint_clean(field_text_or(need, "key", "?"));
-		char *message = paint_clean(field_text_or(need, "message", ""));
-		printf("%s  %s: %s\n", i == 0 ? "\nOnly a restart can change:\n" : "",
-		       key ? key : "?", message ? message : "");
+		const char *name = field_text_or(need, "key", "?");
+		const char *text = field_text_or(need, "message", "");
+		if (is_among(errors, text))
+			continue;
+		bool has_name = strncmp(text, name, strlen(name)) == 0;
+		char *key = paint_clean(has_name ? "" : name);
+		char *message = paint_clean(text);
+		printf("%s  %s%s%s\n", heading, key ? key : "?", has_name ? "" : ": ",
+		       message ? message : "");
+		heading = "";
 		free(message);
 		free(key);
 	}
-}
-
-static void print_plan(const struct ctl *ctl, const json_t *plan)
-{
-	print_changes(ctl, plan);
-	print_disruption(ctl, plan);
-	print_needs_restart(plan);
 }
 
 static int show_result(const struct ctl *ctl, const json_t *answer)
@@ -133,8 +146,11 @@ static int show_result(const struct ctl *ctl, const json_t *answer)
 		return CTL_OK;
 	}
 	puts(strcmp(result, "planned") == 0 ? "A reload would change:\n" : "Reloaded:\n");
-	if (plan)
-		print_plan(ctl, plan);
+	if (!plan)
+		return CTL_OK;
+	print_changes(ctl, plan);
+	print_disruption(ctl, plan);
+	print_needs_restart(plan, NULL);
 	return CTL_OK;
 }
 
@@ -160,11 +176,15 @@ static int show_refusal(const struct ctl *ctl, long status, const json_t *answer
 	int code = ask_refusal(ctl, status, answer);
 	if (ctl->is_json || code == CTL_UNREACHABLE)
 		return code;
-	json_array_foreach(field_list(answer, "errors"), i, error) print_error(error);
-	if (field_at(answer, "plan")) {
+	const json_t *errors = field_list(answer, "errors");
+	const json_t *plan = field_at(answer, "plan");
+	json_array_foreach(errors, i, error) print_error(error);
+	if (json_array_size(field_list(plan, "changes")) > 0) {
 		puts("It would have changed:\n");
-		print_plan(ctl, field_at(answer, "plan"));
+		print_changes(ctl, plan);
+		print_disruption(ctl, plan);
 	}
+	print_needs_restart(plan, errors);
 	return code;
 }
 
@@ -238,7 +258,7 @@ static const struct command_option options[] = {
 
 const struct command reload_command = {
 	.name = "reload",
-	.arguments = "[FILE]",
+	.arguments = "[--plan [FILE]]",
 	.max_arguments = 1,
 	.summary = "take the configuration file over",
 	.help = "Take the configuration file over, as it is now. A file with an error changes "

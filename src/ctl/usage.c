@@ -17,7 +17,7 @@ enum {
 	OPTION_NO_COLOR,
 	OPTION_OF_COMMAND, // this and those above it, by their places
 	HELP_INDENT = 26,
-	COMMAND_INDENT = 32,
+	COMMAND_INDENT = 37,
 	MAX_TIMEOUT_S = 3600,
 	MS_PER_S = 1000,
 	PROGRAM_MAX = 64,

@@ -22,7 +22,8 @@ def environment(fake_api):
 
 def bash(fake_api, *words):
     """What bash would offer after these words, the last of them unfinished."""
-    script = (f"source {FOLDER}/culvertctl.bash; compopt() {{ :; }}; "
+    script = (f"source {FOLDER}/culvertctl.bash; "
+              "compopt() { if [[ $2 == default ]]; then COMPREPLY+=(FILES); fi; }; "
               f"COMP_WORDS=({' '.join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1}; "
               "_culvertctl; printf '%s\\n' \"${COMPREPLY[@]}\"")
     result = subprocess.run(["bash", "-uc", script], capture_output=True, text=True, check=True,
@@ -50,6 +51,14 @@ def test_bash_knows_servers(fake_api):
     assert bash(fake_api, "culvertctl", "flows", "--server", "=") == names
     assert bash(fake_api, "culvertctl", "drops", "--sample", "=", "fl") == {"flow_table_full"}
     assert bash(fake_api, "culvertctl", "check", "--mode", "=", "") == {"proxy", "passthrough", "dsr"}
+
+
+def test_bash_offers_files_where_one_is_wanted(fake_api):
+    assert bash(fake_api, "culvertctl", "check", "") == {"FILES"}
+    assert bash(fake_api, "culvertctl", "reload", "") == set()
+    assert bash(fake_api, "culvertctl", "reload", "--plan", "") == {"FILES"}
+    assert bash(fake_api, "culvertctl", "drops", "") == set()
+    assert bash(fake_api, "culvertctl", "drops", "--sample", "=", "no_flow", "") == {"FILES"}
 
 
 def test_bash_asks_at_the_socket_of_the_line(fake_api, tmp_path):

@@ -69,7 +69,9 @@ _culvertctl_offer_argument() { # TYPED COMMAND
 		fi
 		;;
 	servers) _culvertctl_offer "$1" < <(_culvertctl_ask servers --names | sed 's|/.*||' | sort -u) ;;
-	check | drops | reload) compopt -o default ;;
+	check) compopt -o default ;;
+	drops) if [[ " ${COMP_WORDS[*]} " == *' --sample '* ]]; then compopt -o default; fi ;;
+	reload) if [[ " ${COMP_WORDS[*]} " == *' --plan '* ]]; then compopt -o default; fi ;;
 	esac
 }
 
