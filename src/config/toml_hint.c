@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A parser that meets an address without quotes takes it for a number, or for a time of day, and
 // says what it misses in one: nobody finds the quotes by that. What stands there is looked at
-// again, as what it was meant to be.
+// again, as what it was meant to be. So it is with a string that nobody has closed.
 #include "config/toml_hint.h"
 
 #include <ctype.h>
@@ -49,6 +49,31 @@ static const char *find_line(const char *text, const char *end, unsigned number,
 	const char *newline = memchr(text, '\n', (size_t)(end - text));
 	*stop = newline ? newline : end;
 	return text;
+}
+
+static bool has_control_character(const char *line, const char *stop)
+{
+	for (; line < stop; line++) {
+		bool is_line_end = *line == '\r' && line + 1 == stop;
+		if (((unsigned char)*line < ' ' && *line != '\t' && !is_line_end) || *line == 0x7f)
+			return true;
+	}
+	return false;
+}
+
+// What ends within a string: the file, or the line, whose end the parser takes for a character that
+// a string cannot have; NULL: something else is wrong.
+static const char *find_unclosed(const char *text, size_t length, const struct err *err)
+{
+	const char *stop;
+	if (!strstr(err->message, "string: "))
+		return NULL;
+	if (strstr(err->message, "end-of-file"))
+		return "file";
+	const char *line = find_line(text, text + length, err->line, &stop);
+	bool is_line_end = line && strstr(err->message, "control characters") &&
+			   !has_control_character(line, stop);
+	return is_line_end ? "line" : NULL;
 }
 
 // Is the word at `start` the beginning of a value?
@@ -186,6 +211,12 @@ void toml_hint(const char *text, size_t length, struct err *err)
 	if (secret) {
 		err_set(err, 0, "token: this is no token; write " TOKEN_ADVICE ", between quotes");
 		err->column = (unsigned)(secret - word.line) + 1;
+		return;
+	}
+	const char *unclosed = find_unclosed(text, length, err);
+	if (unclosed) {
+		err_set(err, 0, "the %s ends within a string; is a closing quote missing?",
+			unclosed);
 		return;
 	}
 	if (!find_word(text, length, err, &word))

@@ -189,6 +189,23 @@ Test(config_errors, what_lacks_quotes_or_has_a_unit_is_told_so)
 		assert_refused(&files[i], SYNTAX_TOML);
 }
 
+Test(config_errors, a_string_that_nobody_closes_is_told_so)
+{
+#define LINE_ENDS "the line ends within a string; is a closing quote missing?"
+	static const struct bad_file files[] = {
+		{"[a]\nx = \"10.0.0.1:80\ny = 1\n", 2, 17, LINE_ENDS},
+		{"[a]\nx = '10.0.0.1:80 # why\r\ny = 1\n", 2, 23, LINE_ENDS},
+		{"[a]\nx = [\"b\", \"c]\n", 2, 14, LINE_ENDS},
+		{"[a]\nx = \"b", 2, 7,
+		 "the file ends within a string; is a closing quote missing?"},
+		{"[a]\nx = \"b\001\"\n", 2, 7,
+		 "Error while parsing string: unescaped control characters other than TAB (U+0009) "
+		 "are explicitly prohibited"},
+	};
+	for (size_t i = 0; i < N_OF(files); i++)
+		assert_refused(&files[i], SYNTAX_TOML);
+}
+
 // Messages go into the log and into the status that the API tells.
 Test(config_errors, what_the_parser_says_of_a_secret_does_not_quote_it)
 {
