@@ -30,6 +30,7 @@ struct config_watch {
 	struct event *settling;  // owned; pending since first_ns
 	uint64_t first_ns;
 	struct stat seen; // of what was at `path` when on_change was called, or at the start
+	bool is_gone;     // nothing was there when it was looked for last
 };
 
 // Not the time alone: a swapped link may lead to an older file.
@@ -39,14 +40,30 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
+// Between two names it is nowhere for a moment, shorter than this waits.
+static void log_gone(const struct config_watch *watch, bool is_gone)
+{
+	if (is_gone)
+		log_warn(
+			"reload",
+			"%s is gone: culvert goes on with the configuration that it has, and could "
+			"not start again",
+			watch->path);
+	else
+		log_info("reload", "%s is there again", watch->path);
+}
+
 static void on_settled(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
 	struct config_watch *watch = arg;
 	struct stat now;
-	// Between two names it is nowhere: the next event comes with it.
-	if (stat(watch->path, &now) || is_same_file(&now, &watch->seen))
+	bool is_gone = stat(watch->path, &now) != 0;
+	if (is_gone != watch->is_gone)
+		log_gone(watch, is_gone);
+	watch->is_gone = is_gone;
+	if (is_gone || is_same_file(&now, &watch->seen))
 		return;
 	watch->seen = now;
 	watch->on_change(watch->arg);
@@ -101,8 +118,8 @@ static int watch_directory(struct config_watch *watch, struct err *err)
 		return err_set(err, -ENOMEM, "not enough memory to watch a file");
 	const char *directory = dirname(copy);
 	int code = inotify_add_watch(watch->fd, directory,
-				     IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_ATTRIB |
-					     IN_MODIFY | IN_ONLYDIR);
+				     IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE |
+					     IN_DELETE | IN_ATTRIB | IN_MODIFY | IN_ONLYDIR);
 	code = code < 0 ? err_sys(err, -errno, "cannot watch %s", directory) : 0;
 	free(copy);
 	return code;

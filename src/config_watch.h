@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Notices that the configuration file is another one: written in place, renamed into place as
 // editors do, or reached by a symbolic link that was swapped, as Kubernetes does with mounted
-// ConfigMaps. Its directory is watched, for a watch of the file would stay with the old one.
+// ConfigMaps. Its directory is watched, for a watch of the file would stay with the old one. That
+// it is gone, or there again, is logged.
 // Called by: control.
 #pragma once
 

@@ -66,10 +66,20 @@ static void refuse_for(struct reload_result *result, const struct err *err)
 {
 	if (err->line)
 		add_error(result, err);
-	refuse(result, err->message);
+	refuse(result, err->line ? "the file cannot be taken over here" : err->message);
 }
 
 // ---- steps -------------------------------------------------------------------------------------
+
+// `code` is that of the step which failed; files that are wrong are -EINVAL.
+static const char *why_not_loaded(const struct reload_result *result, int code)
+{
+	if (result->errors.count == 0)
+		return "not enough memory";
+	if (code == -ENOENT || code == -ENOTDIR)
+		return "the file is not there";
+	return code == -EINVAL ? "the file has errors" : "the file cannot be read";
+}
 
 // NULL with the result refused.
 static struct config *load(struct reload *reload, const struct reload_request *request,
@@ -89,7 +99,7 @@ static struct config *load(struct reload *reload, const struct reload_request *r
 	if (!code)
 		return config;
 	config_unref(config);
-	refuse(result, result->errors.count ? "the file has errors" : "not enough memory");
+	refuse(result, why_not_loaded(result, code));
 	return NULL;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What clients of the API may ask of a culvert in any mode.
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "culvert/base/log.h"
 #include "flow_writer.h"
@@ -20,10 +21,18 @@ static int gather(void *arg, struct stats *stats)
 	return service->hooks->gather(service->arg, stats);
 }
 
+// A path that this user may not follow says nothing.
+static bool is_missing(const char *path)
+{
+	struct stat found;
+	return stat(path, &found) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 static void get_status(void *arg, struct api_status *status)
 {
 	const struct service *service = arg;
 	service->hooks->status(service->arg, status);
+	status->is_file_missing = is_missing(service->config->path);
 	if (!service->reload)
 		return;
 	status->loaded_ms = reload_loaded_ms(service->reload);

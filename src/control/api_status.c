@@ -101,8 +101,9 @@ static json_t *config_to_status(const struct api_source *source, const struct ap
 {
 	int64_t loaded_ms = status->loaded_ms ? status->loaded_ms : source->started_ms;
 	json_t *last = status->last_reload ? status->last_reload : json_null();
-	return json_pack("{s:o, s:o, s:I, s:o}", "path", api_text_to_json(api_config(source)->path),
-			 "loaded", time_to_json(loaded_ms), "generation",
+	return json_pack("{s:o, s:b, s:o, s:I, s:o}", "path",
+			 api_text_to_json(api_config(source)->path), "is_missing",
+			 status->is_file_missing, "loaded", time_to_json(loaded_ms), "generation",
 			 (json_int_t)registry_generation(source->registry), "last_reload", last);
 }
 

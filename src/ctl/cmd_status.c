@@ -105,7 +105,10 @@ static void add_load(struct table *facts, const json_t *status, const char *memb
 static void add_config(struct table *facts, const json_t *status)
 {
 	char when[UNITS_TEXT_MAX];
-	facts_add(facts, "Config", PAINT_NONE, "%s", field_text_or(status, "config.path", "?"));
+	bool is_missing = field_is_true(status, "config.is_missing");
+	facts_add(facts, "Config", is_missing ? PAINT_WARN : PAINT_NONE, "%s%s",
+		  field_text_or(status, "config.path", "?"),
+		  is_missing ? ", which is not there any more" : "");
 	facts_add(facts, "", PAINT_NONE, "generation %.0f, in force since %s",
 		  field_number_or(status, "config.generation", 0),
 		  units_time(field_text_or(status, "config.loaded", "?"), when));

@@ -117,6 +117,12 @@ def test_status_says_what_is_wrong(fake_api):
     assert "/etc/culvert/culvert.toml:3:1: bad" in result.stdout
 
 
+def test_status_says_that_the_configuration_file_is_gone(fake_api):
+    assert "not there" not in fake_api.run("status").stdout
+    fake_api.answers["GET /api/v1/status"] = {**STATUS, "config": {**STATUS["config"], "is_missing": True}}
+    assert "/etc/culvert/culvert.toml, which is not there any more\n" in fake_api.run("status").stdout
+
+
 def test_status_shows_sessions_in_proxy_mode_and_no_backends_that_are_well(fake_api):
     status = {**STATUS, "mode": "proxy", "sessions": {"current": 7, "max": 0},
               "backends": {"total": 3, "up": 3, "down": 0}}
@@ -454,6 +460,18 @@ def test_a_plan_above_the_budget_is_shown_and_refused(fake_api):
     assert json.loads(as_json.stdout)["plan"] == plan
 
 
+def test_what_needs_a_restart_is_told_once(fake_api):
+    message = "passthrough.workers cannot change from 1 to 2 while culvert runs; restart it, or put 1 back"
+    fake_api.answers["POST /api/v1/reload"] = error(
+        422, "the file changes what only a restart can change",
+        plan={**PLAN, "changes": [], "needs_restart": [{"key": "passthrough.workers", "message": message}]},
+        errors=[{"file": "/etc/culvert/culvert.toml", "line": 0, "column": 0, "message": message}])
+    result = fake_api.run("reload", "--plan")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == ("culvertctl: the file changes what only a restart can change\n"
+                             f"/etc/culvert/culvert.toml: {message}\n")
+
+
 def test_one_reload_at_a_time(fake_api):
     fake_api.answers["POST /api/v1/reload"] = error(409, "a reload is under way")
     result = fake_api.run("reload")
@@ -529,6 +547,14 @@ def test_a_bad_command_line_is_2_and_asks_nothing(fake_api, arguments):
 def test_a_command_that_there_is_not_is_told_the_near_one(fake_api, word, meant):
     text = fake_api.run(word).stderr
     assert (f'did you mean "{meant}"?' in text) if meant else ("did you mean" not in text), text
+
+
+def test_help_says_what_a_file_goes_with(fake_api):
+    overview = fake_api.run("--help").stdout
+    assert "\n  reload [--plan [FILE]]  " in overview
+    assert "\n  drops [--sample=REASON FILE.pcap]  " in overview
+    assert fake_api.run("reload", "--help").stdout.startswith(
+        "Usage: culvertctl reload [OPTION...] [--plan [FILE]]\n")
 
 
 def test_every_command_has_help(fake_api):

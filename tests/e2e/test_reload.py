@@ -300,6 +300,7 @@ def test_an_address_that_is_not_here_is_refused_by_line(mode_lab, make_culvert, 
     changed["frontends"]["far"] = {"listen_addr": "192.0.2.77:80", "backend": "web"}
     reload(culvert, changed, outcome="refused")
     assert re.search(r"culvert\.toml:\d+:\d+: frontend far: no interface", culvert.log())
+    assert culvert.log().count("frontend far: no interface") == 1, "once is enough"
     changed = copy.deepcopy(full)
     changed["backends"]["web"]["servers"]["self"] = {"addr": f"{lab.backend_facing_addr()}:80"}
     reload(culvert, changed, outcome="refused")

@@ -82,6 +82,38 @@ Test(config_watch, pieces_of_one_write_are_one_change)
 	bench_fini(&bench);
 }
 
+static void await_log(struct bench *bench, const char *text, char *said)
+{
+	said[0] = '\0';
+	for (int i = 0; i < 500 && !strstr(said, text); i++) {
+		take_events(bench, said);
+		usleep(10000);
+	}
+	cr_expect(strstr(said, text), "%s", text);
+}
+
+Test(config_watch, a_file_that_goes_and_comes_is_told_once_each)
+{
+	char said[READ_MAX];
+	char kept[PATH_MAX_BYTES + 16];
+	struct bench bench;
+	bench_init(&bench);
+	snprintf(kept, sizeof(kept), "%s/kept", bench.directory);
+	cr_assert_eq(rename(bench.path, kept), 0);
+	await_log(&bench, "culvert.toml is gone", said);
+	write_file(kept, "two two");
+	for (int i = 0; i < 40; i++) { // the directory changes, and comes to rest
+		take_events(&bench, said);
+		cr_expect_null(strstr(said, "gone"), "once is enough: %s", said);
+		usleep(10000);
+	}
+	cr_expect_eq(bench.n_changes, 0);
+	cr_assert_eq(rename(kept, bench.path), 0);
+	await_log(&bench, "culvert.toml is there again", said);
+	cr_expect_eq(bench.n_changes, 1);
+	bench_fini(&bench);
+}
+
 // Whoever removes a directory has mostly just been at work in it.
 Test(config_watch, a_directory_that_goes_is_told_of_whatever_came_before)
 {

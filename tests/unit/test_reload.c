@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "reload_queue.h"
@@ -166,6 +167,27 @@ Test(reload, takes_over_what_has_changed_and_nothing_else)
 	cr_expect_eq(n_backends(&bench), 2);
 	cr_expect_eq(ask(&bench, "nonsense"), RELOAD_REFUSED);
 	cr_expect_eq(n_backends(&bench), 2);
+	end(&bench);
+}
+
+Test(reload, a_file_that_is_not_there_is_said_to_be_that)
+{
+	struct bench bench;
+	const struct reload_request request = {.cause = RELOAD_BY_API, .max_disruption = -1};
+	struct reload_result result;
+	begin(&bench, one_server);
+	cr_expect_eq(ask(&bench, "nonsense"), RELOAD_REFUSED);
+	cr_expect_str_eq(reload_last(bench.service.reload)->summary, "the file has errors");
+	unlink(bench.path);
+	reload_run(bench.service.reload, &request, &result);
+	cr_expect_eq(result.outcome, RELOAD_REFUSED);
+	cr_expect_str_eq(result.summary, "the file is not there");
+	reload_result_fini(&result);
+	cr_assert_eq(mkdir(bench.path, 0700), 0);
+	reload_run(bench.service.reload, &request, &result);
+	cr_expect_str_eq(result.summary, "the file cannot be read");
+	reload_result_fini(&result);
+	cr_assert_eq(rmdir(bench.path), 0);
 	end(&bench);
 }
 

@@ -49,6 +49,7 @@ struct api_status {
 	uint32_t n_threads;    // of the data path
 	uint64_t max_sessions; // proxy mode
 	int64_t loaded_ms;     // when it was taken over, since the epoch; 0: at the start
+	bool is_file_missing;  // of the configuration
 	json_t *last_reload;   // owned by whoever asked; NULL: there was none
 };
 
