@@ -14,6 +14,12 @@ ROTATEDIR   := $(SYSCONFDIR)/logrotate.d
 
 conf_file := $(DESTDIR)$(CONFDIR)/culvert.toml
 
+# What install may have made: below PREFIX those that no system has of its own, and for packagers all.
+made_dirs := libexec share/doc share/bash-completion/completions share/zsh/site-functions \
+	lib/systemd/system lib/sysusers.d
+staged_dirs := $(patsubst /%,%,$(SBINDIR) $(MANDIR)/man5 $(MANDIR)/man8 $(made_dirs:%=$(PREFIX)/%) \
+	$(ROTATEDIR))
+
 .PHONY: install uninstall
 install: all ## install below PREFIX (/usr/local); DESTDIR= for packagers
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
@@ -26,8 +32,10 @@ install: all ## install below PREFIX (/usr/local); DESTDIR= for packagers
 	$Q install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 man/culvert.toml.5
 	$Q install -D -m 644 tools/completion/culvertctl.bash $(DESTDIR)$(BASHDIR)/culvertctl
 	$Q install -D -m 644 -t $(DESTDIR)$(ZSHDIR) tools/completion/_culvertctl
-	$Q install -D -m 644 -t $(DESTDIR)$(DOCDIR) config.example.toml README.md LICENSE
-	$Q install -D -m 644 -t $(DESTDIR)$(DOCDIR)/docs docs/api.md docs/openapi.yaml
+	$Q install -D -m 644 -t $(DESTDIR)$(DOCDIR) config.example.toml LICENSE $(wildcard *.md)
+	$Q install -D -m 644 -t $(DESTDIR)$(DOCDIR)/docs $(wildcard docs/*.*)
+	$Q install -D -m 644 -t $(DESTDIR)$(DOCDIR)/docs/decisions $(wildcard docs/decisions/*.md)
+	$Q install -D -m 644 -t $(DESTDIR)$(DOCDIR)/tc tc/README.md
 	$Q install -D -m 644 systemd/culvert.sysusers $(DESTDIR)$(SYSUSERSDIR)/culvert.conf
 	$Q install -D -m 644 systemd/culvert.logrotate $(DESTDIR)$(ROTATEDIR)/culvert
 	$Q install -d $(DESTDIR)$(UNITDIR)
@@ -50,3 +58,7 @@ uninstall: ## remove what install has put there
 	$Q if cmp -s systemd/culvert.toml $(conf_file); then rm $(conf_file); \
 		elif [[ -e $(conf_file) ]]; then echo '  KEEP    $(conf_file): it was edited'; fi
 	$Q rmdir $(DESTDIR)$(CONFDIR) 2>/dev/null || true
+	$Q cd $(or $(DESTDIR),$(PREFIX)) 2>/dev/null || exit 0; \
+		for dir in $(if $(DESTDIR),$(staged_dirs),$(made_dirs)); do \
+			while [[ $$dir != . ]] && rmdir "$$dir" 2>/dev/null; do dir=$$(dirname "$$dir"); done; \
+		done

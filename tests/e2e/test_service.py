@@ -187,6 +187,17 @@ def test_rules_change_after_privileges_are_gone(make_lab, make):
     assert set(http.short_connections(lab, 60)) == set(lab.backend_names())
 
 
+def test_what_dsr_mode_has_left_is_removed_before_privileges_are_gone(lab, make):
+    culvert, settings = make(lab, "dsr")
+    culvert.start(settings)
+    culvert.kill()
+    assert lab.nft_tables() == ["table netdev culvert_restart"]
+    culvert, settings = make(lab, "proxy")
+    culvert.start(settings, f"--user={USER}")
+    assert lab.nft_tables() == []
+    assert set(http.short_connections(lab, 60)) == set(lab.backend_names())
+
+
 def test_the_socket_is_the_users_and_goes_with_it(lab, make):
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
@@ -270,7 +281,7 @@ def test_uninstall_leaves_nothing_of_install(tmp_path, variables):
                               tmp_path / etc / "culvert/culvert.toml"], check=False, timeout=30)
     assert checked.returncode == 0
     make_target("uninstall", tmp_path, **variables)
-    assert files_below(tmp_path) == set()
+    assert list(tmp_path.iterdir()) == [], "nor directories"
 
 
 def test_a_configuration_that_is_there_is_kept(tmp_path):
@@ -281,6 +292,17 @@ def test_a_configuration_that_is_there_is_kept(tmp_path):
     assert own.read_text() == "# mine\n"
     make_target("uninstall", tmp_path)
     assert files_below(tmp_path) == {"etc/culvert/culvert.toml"}
+
+
+def test_what_the_installed_readme_points_to_is_installed(tmp_path):
+    make_target("install", tmp_path)
+    folder = tmp_path / "usr/local/share/doc/culvert"
+    text = (folder / "README.md").read_text()
+    targets = re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", text)
+    named = [link or source for link, source in targets if "://" not in link + source]
+    assert "CHANGELOG.md" in named and "docs/decisions/" in named
+    assert [name for name in named if not (folder / name).exists()] == []
+    assert any((folder / "docs/decisions").iterdir())
 
 
 def needs(program):
