@@ -88,6 +88,19 @@ static void fill_servers(struct top_rows *rows, const json_t *list, const json_t
 	}
 }
 
+// As GET /stats counts them: of the configuration, and up, also when an operator has it drained.
+static bool is_removed(const json_t *server)
+{
+	return strcmp(field_text_or(server, "state", ""), "removed") == 0;
+}
+
+static bool is_up(const json_t *server)
+{
+	const char *health = field_text_or(server, "health", "");
+	return (strcmp(health, "up") == 0 || strcmp(health, "unchecked") == 0) &&
+	       strcmp(field_text_or(server, "state", ""), "maint") != 0;
+}
+
 static void fill_pools(struct top_rows *pools, const json_t *list, const struct top_rows *servers)
 {
 	size_t i;
@@ -107,9 +120,10 @@ static void fill_pools(struct top_rows *pools, const json_t *list, const struct 
 			if (strcmp(server->pool, name) != 0)
 				continue;
 			add(&pool->numbers, &server->numbers);
+			if (is_removed(server->object))
+				continue;
 			pool->n_servers++;
-			pool->n_up +=
-				strcmp(field_text_or(server->object, "health", ""), "up") == 0;
+			pool->n_up += is_up(server->object);
 		}
 	}
 }

@@ -21,7 +21,7 @@ struct top_row {
 	const char *pool;     // of a server; a pool's own name
 	const json_t *object; // what the API says of it; NULL: nothing more
 	struct top_numbers numbers;
-	size_t n_up; // of a pool: its servers that are up
+	size_t n_up; // of a pool: its servers that are up, removed ones left out
 	size_t n_servers;
 };
 

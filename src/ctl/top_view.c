@@ -373,7 +373,10 @@ static void draw_foot(const struct top_view *view, const struct top_row *chosen)
 	char note[LINE_MAX_BYTES] = "";
 	if (chosen && view->is_servers) {
 		server_note(chosen->object, note, sizeof(note));
-		put_line(LINES - 2, PAINT_WARN, "%s%s%s", chosen->name, *note ? ": " : "", note);
+		if (*note)
+			put_line(LINES - 2, PAINT_WARN, "selected: %s: %s", chosen->name, note);
+		else
+			put_line(LINES - 2, PAINT_DIM, "selected: %s", chosen->name);
 	} else if (chosen && field_is_true(chosen->object, "in_panic")) {
 		put_line(LINES - 2, PAINT_BAD, "%s: in panic, all of its servers are used",
 			 chosen->name);

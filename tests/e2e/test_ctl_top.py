@@ -65,7 +65,7 @@ def test_a_pool_is_entered_and_left(top):
     text = terminal.text()
     assert "web/b1" in text and "mail/m1" not in text
     terminal.type("j")
-    terminal.await_text("web/b2: connection refused")
+    terminal.await_text("selected: web/b2: connection refused")
     assert "drain" in terminal.line("web/b3")
     terminal.type(ESCAPE)
     terminal.await_text("2 of 3")

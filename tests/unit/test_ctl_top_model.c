@@ -104,6 +104,32 @@ Test(ctl_top_model, pools_are_the_sums_of_their_servers)
 	top_model_fini(&model);
 }
 
+Test(ctl_top_model, pools_count_the_servers_they_have_and_can_use)
+{
+	static const struct {
+		const char *state;
+		const char *health;
+		size_t n_up;
+		size_t n_servers;
+	} cases[] = {
+		{"ready", "up", 2, 2},     {"ready", "unchecked", 2, 2}, {"ready", "unknown", 1, 2},
+		{"drain", "up", 2, 2},     {"maint", "up", 1, 2},        {"removed", "up", 1, 1},
+		{"removed", "down", 1, 1},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct top_model model = {0};
+		json_t *other = backend("web", "web/b", cases[i].health, 2, 20);
+		json_object_set_new(other, "state", json_string(cases[i].state));
+		update(&model, answers(backend("web", "web/a", "up", 1, 10), other, 30), 5);
+		const struct top_row *web = &model.pools.list[0];
+		cr_expect_eq(web->n_up, cases[i].n_up, "%s, %s: %zu", cases[i].state,
+			     cases[i].health, web->n_up);
+		cr_expect_eq(web->n_servers, cases[i].n_servers);
+		cr_expect_float_eq(web->numbers.now, 3, 0.001, "what drains is of the pool still");
+		top_model_fini(&model);
+	}
+}
+
 Test(ctl_top_model, answers_of_another_shape_are_empty)
 {
 	struct top_model model = {0};
