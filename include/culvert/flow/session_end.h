@@ -8,11 +8,11 @@
 	X(COMPLETED, "completed", "both sides have said their end")                            \
 	X(CLIENT_RESET, "client_reset", "the client reset it, or was lost")                    \
 	X(BACKEND_RESET, "backend_reset", "the backend reset it, or was lost")                 \
-	X(BACKEND_DOWN, "backend_down", "the backend was found dead")                          \
+	X(BACKEND_DOWN, "backend_down", "the backend was found dead, or put into maintenance") \
 	X(DRAIN_TIMEOUT, "drain_timeout", "of what was removed, when drain_timeout was over")  \
 	X(IDLE, "idle_timeout", "nothing moved for idle_timeout")                              \
 	X(CLIENT_TIMEOUT, "client_timeout", "the client did not take or say what it had to")   \
-	X(NO_BACKEND, "no_backend", "no backend was up")                                       \
+	X(NO_BACKEND, "no_backend", "no backend took new connections")                         \
 	X(CONNECT_FAILED, "connect_failed", "no backend that was tried could be connected to") \
 	X(HEADER_INVALID, "header_invalid", "the client's PROXY header was wrong")             \
 	X(HEADER_TIMEOUT, "header_timeout", "the client's PROXY header did not come in time")  \

@@ -27,7 +27,8 @@
 	X(DROP_BAD_ICMP_CHECKSUM, "bad_icmp_checksum", "an ICMP error whose checksum is wrong") \
 	X(DROP_NO_FLOW, "no_flow", "TCP in mid-connection, and no flow for it")                 \
 	X(DROP_BACKEND_DOWN, "backend_down", "of a flow whose backend went down")               \
-	X(DROP_NO_BACKEND, "no_backend", "no backend is up; the client got a reset")            \
+	X(DROP_NO_BACKEND, "no_backend",                                                        \
+	  "no backend takes new connections; the client got a reset")                           \
 	X(DROP_NO_NAT_PORT, "no_nat_port", "every NAT port towards the backend is in use")      \
 	X(DROP_FLOW_TABLE_FULL, "flow_table_full", "connection_tracker_capacity reached")       \
 	X(DROP_NEIGHBOUR_UNRESOLVED, "neighbour_unresolved", "next hop's MAC is not known yet") \
