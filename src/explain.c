@@ -130,7 +130,7 @@ static void tell_hash(struct account *account)
 	char backend[CONFIG_BACKEND_LABEL_MAX];
 	if (choice->place < 0)
 		return;
-	say(account, "%s hash to 0x%08x, place %d of %u in the Maglev table, which is of %s.", what,
+	say(account, "%s hash to 0x%08x, slot %d of %u in the Maglev table, which is of %s.", what,
 	    choice->hash, choice->place,
 	    account->params->snapshot->pools[frontend->pool].table->size,
 	    label(account, choice->backend, backend));
@@ -161,6 +161,22 @@ static bool is_too_early(const struct account *account)
 	       (snapshot->pools[frontend->pool].n_unknown || frontend->gate == GATE_AWAITED);
 }
 
+// Why nobody is left: because of the frontend, whoever is in the pool, or because of the pool.
+static void tell_refusal(struct account *account)
+{
+	const char *who = account->frontend->gate != GATE_OPEN ? "The frontend" : "No backend";
+	const char *what = account->frontend->gate != GATE_OPEN ? "takes no" : "takes";
+	if (account->frontend->state != SLOT_ACTIVE)
+		say(account, "The frontend is being removed, so it takes no new connections: the "
+			     "client is refused.");
+	else if (is_too_early(account))
+		say(account,
+		    "%s %s new connections yet: the packet is dropped, and the client tries again.",
+		    who, what);
+	else
+		say(account, "%s %s new connections: the client is refused.", who, what);
+}
+
 static void tell_choice(struct account *account)
 {
 	tell_skipped(account);
@@ -169,10 +185,7 @@ static void tell_choice(struct account *account)
 	else
 		tell_turns(account);
 	if (account->choice.backend == EXPLAIN_NOBODY)
-		say(account, "No backend takes new connections%s.",
-		    is_too_early(account)
-			    ? " yet: the packet is dropped, and the client tries again"
-			    : ": the client is refused");
+		tell_refusal(account);
 }
 
 // ---- the way out -------------------------------------------------------------------------------

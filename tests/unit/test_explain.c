@@ -231,6 +231,43 @@ Test(explain, a_flow_whose_backend_has_been_given_back_is_none)
 	config_unref(next.config);
 }
 
+static bool has_step(const json_t *said, const char *part)
+{
+	size_t i;
+	json_t *step;
+	json_array_foreach(json_object_get(said, "steps"), i, step)
+	{
+		if (strstr(json_string_value(step), part))
+			return true;
+	}
+	return false;
+}
+
+Test(explain, names_what_refuses_the_client)
+{
+	struct scene scene;
+	struct rig rig;
+	start(&rig, &scene, WORKERS_INLINE, HASH_5_TUPLE);
+	json_t *said = explain_client(&rig, CLIENT, 1000, "10.1.0.100:80");
+	cr_expect(has_step(said, ", slot "));
+	json_decref(said);
+	cr_assert(registry_set_gate(scene.registry, 0, GATE_SHUT));
+	rig_publish(&rig);
+	said = explain_client(&rig, CLIENT, 1000, "10.1.0.100:80");
+	cr_expect(has_step(said, "The frontend takes no new connections yet"));
+	cr_expect_not(has_step(said, "No backend takes"));
+	json_decref(said);
+	registry_set_gate(scene.registry, 0, GATE_OPEN);
+	for (uint32_t i = 0; i < N_BACKENDS; i++)
+		registry_set_admin(scene.registry, i, ADMIN_DRAIN);
+	rig_publish(&rig);
+	said = explain_client(&rig, CLIENT, 1000, "10.1.0.100:80");
+	cr_expect(has_step(said, "No backend takes new connections"));
+	json_decref(said);
+	cr_expect_null(rig_stop(&rig));
+	scene_fini(&scene);
+}
+
 static json_t *explain_removed(struct rig *rig, const struct flow_row *flow)
 {
 	struct explain_params params = {
@@ -265,6 +302,8 @@ Test(explain, a_frontend_that_has_been_left_out_goes_on_and_begins_nothing)
 	json_t *said = explain_removed(&rig, NULL);
 	const json_t *step = json_array_get(json_object_get(said, "steps"), 0);
 	cr_expect(strstr(json_string_value(step), "nothing new begins"));
+	cr_expect(has_step(said, "The frontend is being removed"));
+	cr_expect_not(has_step(said, "No backend takes"));
 	cr_expect_str_eq(text_of(said, "verdict"), "no_backend");
 	cr_expect(json_is_null(json_object_get(said, "backend")));
 	json_decref(said);
