@@ -388,7 +388,8 @@ static void log_ready(const struct packet_mode *self)
 	uint32_t workers = engine_n_workers(self->engine);
 	service_log_frontends(&self->service);
 	if (workers)
-		log_info("culvert", "ready: %s, %u worker threads", mode, workers);
+		log_info("culvert", "ready: %s, %u worker thread%s", mode, workers,
+			 workers == 1 ? "" : "s");
 	else
 		log_info("culvert", "ready: %s, one thread for all stages", mode);
 }

@@ -154,7 +154,7 @@ static int check_disruption(struct reload_result *result)
 	if (disruption <= result->max_disruption)
 		return 0;
 	err_set(&err, -EDQUOT,
-		"%.1f %% of the slots would move, and max_disruption allows %.1f %%; change fewer "
+		"%.1f%% of the slots would move, and max_disruption allows %.1f%%; change fewer "
 		"backends at a time, or raise max_disruption",
 		100 * disruption, 100 * result->max_disruption);
 	refuse_for(result, &err);

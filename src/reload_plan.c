@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "culvert/base/digits.h"
 #include "culvert/config/compare.h"
 #include "reload_slots.h"
 
@@ -311,6 +312,9 @@ static size_t count_changes(const struct reload_plan *plan, int subject, int kin
 const char *reload_plan_summary(const struct reload_plan *plan, char *text, size_t size)
 {
 	size_t used = 0;
+	char moved[DIGITS_TEXT_MAX];
+	char total[DIGITS_TEXT_MAX];
+	char flows[DIGITS_TEXT_MAX];
 	text[0] = '\0';
 	for (int subject = RELOAD_SETTING; subject <= RELOAD_BACKEND; subject++) {
 		for (int kind = RELOAD_ADDED; kind <= RELOAD_MOVED; kind++) {
@@ -323,8 +327,9 @@ const char *reload_plan_summary(const struct reload_plan *plan, char *text, size
 		}
 	}
 	if (used < size)
-		snprintf(text + used, size - used, "%llu of %llu slots move, %llu flows drain",
-			 (unsigned long long)plan->slots_moved,
-			 (unsigned long long)plan->slots_total, (unsigned long long)plan->n_flows);
+		snprintf(text + used, size - used, "%s of %s slots move, %s %s",
+			 digits_group(plan->slots_moved, moved),
+			 digits_group(plan->slots_total, total), digits_group(plan->n_flows, flows),
+			 plan->n_flows == 1 ? "flow drains" : "flows drain");
 	return text;
 }

@@ -333,7 +333,8 @@ int service_run(struct service *service, struct err *err)
 	events_add(service->events, EVENT_START, LOG_INFO, "",
 		   "culvert " CULVERT_VERSION " is ready, in %s mode, with %s",
 		   mode_name(config->mode), config->path);
-	notify_ready("%s mode, %zu frontends", mode_name(config->mode), config->n_frontends);
+	notify_ready("%s mode, %zu frontend%s", mode_name(config->mode), config->n_frontends,
+		     config->n_frontends == 1 ? "" : "s");
 	int code = event_base_dispatch(service->base);
 	notify_stopping();
 	if (code == 0)

@@ -45,7 +45,7 @@ static void tell(const struct registry *registry, const struct snapshot_pool *po
 	const char *name = pool->config->name;
 	if (pool->is_in_panic)
 		snprintf(text, sizeof(text),
-			 "panics: %u of %u backends up are fewer than %u %%, so all are used "
+			 "panics: %u of %u backends up are fewer than %u%%, so all are used "
 			 "(panic_threshold)",
 			 n_well, n, pool->config->panic_threshold);
 	else

@@ -77,7 +77,7 @@ static void add_slots(struct table *facts, const json_t *plan)
 		return;
 	facts_add(facts, "Maglev slots moved", PAINT_NONE, "%s of %s (%s)",
 		  units_whole(n_moved, moved), units_whole(n_total, total),
-		  units_share(n_moved / n_total, share));
+		  units_percent(n_moved / n_total, share));
 }
 
 static void print_disruption(const struct ctl *ctl, const json_t *plan)
@@ -94,8 +94,8 @@ static void print_disruption(const struct ctl *ctl, const json_t *plan)
 	if (field_number(plan, "disruption", &disruption)) {
 		double max = field_number_or(plan, "max_disruption", 1);
 		facts_add(facts, "Disruption", disruption > max ? PAINT_BAD : PAINT_NONE,
-			  "%s, of %s allowed", units_share(disruption, text),
-			  units_share(max, most));
+			  "%s, of %s allowed", units_percent(disruption, text),
+			  units_percent(max, most));
 	}
 	table_print(facts, stdout, ctl->has_color);
 	table_destroy(facts);

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <time.h>
 
-enum { MINUTE_S = 60, HOUR_S = 60 * MINUTE_S, DAY_S = 24 * HOUR_S, DIGITS_GROUP = 3 };
+#include "culvert/base/digits.h"
+
+enum { MINUTE_S = 60, HOUR_S = 60 * MINUTE_S, DAY_S = 24 * HOUR_S };
 
 static const char *unknown(char *text)
 {
@@ -19,18 +21,11 @@ static const char *unknown(char *text)
 
 const char *units_count(int64_t count, char *text)
 {
-	char digits[UNITS_TEXT_MAX];
-	int length = snprintf(digits, sizeof(digits), "%" PRIu64,
-			      count < 0 ? 0 - (uint64_t)count : (uint64_t)count);
-	char *end = text;
-	if (count < 0)
-		*end++ = '-';
-	for (int i = 0; i < length; i++) {
-		if (i > 0 && (length - i) % DIGITS_GROUP == 0)
-			*end++ = ',';
-		*end++ = digits[i];
-	}
-	*end = '\0';
+	bool is_negative = count < 0;
+	_Static_assert((int)UNITS_TEXT_MAX > (int)DIGITS_TEXT_MAX, "there is room for a sign");
+	if (is_negative)
+		*text = '-';
+	digits_group(is_negative ? 0 - (uint64_t)count : (uint64_t)count, text + is_negative);
 	return text;
 }
 
@@ -92,6 +87,14 @@ const char *units_share(double share, char *text)
 		percent = floor(percent * 10) / 10;
 	bool has_decimal = percent > 0 && percent < 100 && (percent < 9.95 || percent > 99);
 	snprintf(text, UNITS_TEXT_MAX, "%.*f%%", has_decimal, percent);
+	return text;
+}
+
+const char *units_percent(double share, char *text)
+{
+	if (!isfinite(share))
+		return unknown(text);
+	snprintf(text, UNITS_TEXT_MAX, "%.1f%%", share * 100);
 	return text;
 }
 

@@ -393,7 +393,7 @@ def test_reload_says_what_it_has_changed(fake_api):
     assert fake_api.requests[0][3] == {"plan": False, "max_disruption": 0.5}
     assert result.stdout.startswith("Reloaded:\n\n  + added    backend   web/b4  10.0.0.104:80\n"
                                     "  - removed  backend   web/b1\n  ~ changed  frontend  web ")
-    assert "Maglev slots moved  32,768 of 65,537 (50%)\n" in result.stdout
+    assert "Maglev slots moved  32,768 of 65,537 (50.0%)\n" in result.stdout
     assert "Live flows touched  1,204\n" in result.stdout
 
 
@@ -453,7 +453,7 @@ def test_a_plan_above_the_budget_is_shown_and_refused(fake_api):
     result = fake_api.run("reload")
     assert result.returncode == 1
     assert result.stdout.startswith("It would have changed:\n")
-    assert "Disruption          50%, of 10% allowed\n" in result.stdout
+    assert "Disruption          50.0%, of 10.0% allowed\n" in result.stdout
     assert "passthrough.workers: threads are made at the start" in result.stdout
     as_json = fake_api.run("reload", "--json")
     assert as_json.returncode == 1 and as_json.stderr == ""

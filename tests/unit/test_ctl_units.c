@@ -30,6 +30,7 @@ Test(ctl_units, numbers_that_are_none_are_dashes)
 	check(units_rate(NAN, text), "-");
 	check(units_bytes(INFINITY, text), "-");
 	check(units_share(NAN, text), "-");
+	check(units_percent(NAN, text), "-");
 	check(units_duration(NAN, text), "-");
 }
 
@@ -68,6 +69,8 @@ Test(ctl_units, a_share_is_all_only_when_it_is_all)
 	check(units_share(0, text), "0%");
 	check(units_share(0.0004, text), "<0.1%");
 	check(units_share(0.0123, text), "1.2%");
+	check(units_percent(0.53312, text), "53.3%");
+	check(units_percent(1, text), "100.0%");
 	check(units_share(0.333, text), "33%");
 	check(units_share(0.9954, text), "99.5%");
 	check(units_share(0.99999, text), "99.9%");

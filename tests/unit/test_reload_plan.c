@@ -102,6 +102,23 @@ Test(reload_plan, names_what_changes)
 	}
 }
 
+Test(reload_plan, its_summary_counts_as_people_do)
+{
+	static const struct {
+		struct reload_plan plan;
+		const char *summary;
+	} cases[] = {
+		{{.slots_moved = 34952, .slots_total = 65537},
+		 "34,952 of 65,537 slots move, 0 flows drain"},
+		{{.slots_total = 251, .n_flows = 1}, "0 of 251 slots move, 1 flow drains"},
+		{{.n_flows = 1234567}, "0 of 0 slots move, 1,234,567 flows drain"},
+	};
+	char text[256];
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		cr_expect_str_eq(reload_plan_summary(&cases[i].plan, text, sizeof(text)),
+				 cases[i].summary, "%s", text);
+}
+
 Test(reload_plan, a_frontend_of_the_same_name_moves)
 {
 	struct bench bench;
