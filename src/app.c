@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "check_backends.h"
+#include "culvert/base/log.h"
 #include "packet_mode.h"
 #include "privileges.h"
 #include "proxy_mode.h"
@@ -89,9 +90,10 @@ static int run_mode(struct config *config)
 		proxy_mode_clear_way(config);
 	if (enter_privileges(config))
 		return EXIT_CODE_FAILED;
-	if (config->mode == MODE_PROXY)
-		return proxy_mode_run(config) ? EXIT_CODE_FAILED : EXIT_CODE_OK;
-	return packet_mode_run(config) ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+	if (config->mode == MODE_PROXY ? proxy_mode_run(config) : packet_mode_run(config))
+		return EXIT_CODE_FAILED;
+	log_info("culvert", "stopped");
+	return EXIT_CODE_OK;
 }
 
 static int check_backends(const struct config *config)

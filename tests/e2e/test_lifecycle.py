@@ -25,6 +25,7 @@ def test_a_signal_stops_it_under_traffic(lab, culvert, number, workers):
         process.kill()
         traffic.stop()
     culvert.assert_log_clean()
+    assert culvert.log_lines("stopping") and culvert.log().endswith("culvert: stopped\n"), culvert.log()
     assert lab.nft_tables() == []
     assert lab.reserved_ports() == ""
 

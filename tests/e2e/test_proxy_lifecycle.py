@@ -103,7 +103,7 @@ def test_a_second_signal_ends_it_at_once(lab, proxy):
         with pytest.raises(ConnectionResetError):
             sock.recv(1)
     await_clean_exit(proxy, within=SECONDS_AT_ONCE)
-    assert proxy.log_lines("again"), proxy.log()
+    assert proxy.log_lines("again") and proxy.log().endswith("culvert: stopped\n"), proxy.log()
 
 
 def test_without_drain_timeout_the_first_signal_ends_it(lab, proxy):
