@@ -127,10 +127,10 @@ static void forget_frontend(void *arg, uint32_t frontend)
 	engine_forget_frontend(self->engine, frontend);
 }
 
-static void forget_backend(void *arg, uint32_t backend)
+static void forget_backend(void *arg, uint32_t backend, struct traffic *counted)
 {
 	struct packet_mode *self = arg;
-	engine_forget_backend(self->engine, backend);
+	engine_forget_backend(self->engine, backend, counted);
 	topology_forget(&self->topology, backend);
 	if (self->news)
 		network_news_forget(self->news, backend);

@@ -129,10 +129,10 @@ static void forget_frontend(void *arg, uint32_t frontend)
 	proxy_forget_frontend(self->proxy, frontend);
 }
 
-static void forget_backend(void *arg, uint32_t backend)
+static void forget_backend(void *arg, uint32_t backend, struct traffic *counted)
 {
 	const struct proxy_mode *self = arg;
-	proxy_forget_backend(self->proxy, backend);
+	proxy_forget_backend(self->proxy, backend, counted);
 }
 
 static void get_status(void *arg, struct api_status *status)

@@ -30,9 +30,10 @@ struct service_hooks {
 	// What refers to the slot of a frontend or backend: flows, or sessions.
 	uint64_t (*frontend_users)(void *arg, uint32_t frontend);
 	uint64_t (*backend_users)(void *arg, uint32_t backend);
-	// Nothing does any more, and another may have it: count from 0.
+	// Nothing does any more, and another may have it: count from 0. And say what a backend had
+	// counted.
 	void (*forget_frontend)(void *arg, uint32_t frontend);
-	void (*forget_backend)(void *arg, uint32_t backend);
+	void (*forget_backend)(void *arg, uint32_t backend, struct traffic *counted);
 	// Could the mode run with this configuration from now on? Nothing changes. 0, or -errno
 	// with what is in the way, and where in the file if it is known.
 	int (*check_config)(void *arg, const struct config *config, struct err *err);

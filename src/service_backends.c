@@ -176,10 +176,12 @@ static void release_backend(struct service *service, uint32_t slot)
 {
 	char text[CONFIG_BACKEND_LABEL_MAX];
 	char subject[EVENT_SUBJECT_MAX];
+	struct traffic counted;
 	const struct snapshot_backend *b = registry_backend(service->registry, slot);
 	if (b->state < SLOT_REMOVED || service->hooks->backend_users(service->arg, slot))
 		return;
-	service->hooks->forget_backend(service->arg, slot);
+	service->hooks->forget_backend(service->arg, slot, &counted);
+	registry_add_past(service->registry, slot, &counted);
 	events_add(service->events, EVENT_RELOAD, LOG_INFO, service_subject(b, subject),
 		   "drained, and gone");
 	log_info("reload", "backend %s has %s and is gone",

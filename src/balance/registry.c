@@ -79,6 +79,7 @@ void registry_destroy(struct registry *registry)
 	snapshot_maps_unref(registry->maps);
 	endpoint_ids_fini(&registry->ids);
 	registry_free_notes(registry);
+	registry_free_pasts(registry);
 	free(registry->pools);
 	free(registry->controls);
 	free(registry->backends);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the registry share: registry.c has what changes while a configuration is in
 // force, registry_apply.c takes over another, registry_admin.c keeps what operators say,
+// registry_past.c what backends had counted that are gone,
 // registry_panic.c uses all of a pool when few of it are up,
 // registry_snapshot.c makes snapshots.
 #pragma once
@@ -26,6 +27,12 @@ struct admin_note {
 	int32_t weight;
 };
 
+// What has been counted for a pool by backends that are gone.
+struct pool_past {
+	char *pool; // owned
+	struct traffic traffic;
+};
+
 struct registry {
 	uint64_t secret;
 	uint32_t n_threads;
@@ -44,6 +51,8 @@ struct registry {
 	struct endpoint_ids ids;
 	struct admin_note *notes; // owned
 	size_t n_notes;
+	struct pool_past *pasts; // owned
+	size_t n_pasts;
 	uint32_t n_links;
 	uint32_t n_snats;
 	uint32_t n_fixed_snats; // the first ones, which are configured
@@ -66,3 +75,4 @@ bool registry_judge_pool(struct registry *registry, uint32_t pool);
 // What has been said of the backend's name, or NULL.
 const struct admin_note *registry_find_note(const struct registry *registry, uint32_t backend);
 void registry_free_notes(struct registry *registry);
+void registry_free_pasts(struct registry *registry);

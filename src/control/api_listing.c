@@ -149,7 +149,7 @@ static struct pool_view *gather_pools(const struct api_source *source)
 	uint32_t n = api_n_pools(source);
 	struct pool_view *pools = calloc(n + 1, sizeof(*pools));
 	if (pools)
-		api_view_pools(source, pools);
+		api_view_pools(source, NULL, pools);
 	return pools;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET /metrics, for Prometheus. What counts since the start is a counter and ends in _total; times
-// are seconds, sizes bytes. What the configuration no longer has is in the totals only: its name
-// may be somebody else's already.
+// are seconds, sizes bytes. What the configuration no longer has is listed until it has drained,
+// unless its name is somebody else's already; what pools have counted goes on without it.
 #include "control/api_metrics.h"
 
 #include <dirent.h>

@@ -11,7 +11,7 @@
 
 enum { FAMILY_MAX = 96, LABELS_MAX = 4 };
 
-// A frontend or a backend, as far as both are alike.
+// A frontend, a backend or a pool, as far as they are alike.
 struct object {
 	struct metric_label labels[LABELS_MAX];
 	char *name; // owned; NULL: borrowed by the label
@@ -19,18 +19,19 @@ struct object {
 	struct backend_view backend;
 	const struct traffic *traffic;
 	double share; // backends: of their pool
+	bool is_removed;
 };
 
 struct objects {
 	struct object *list; // owned
 	size_t n;
-	bool are_backends;
+	const char *prefix; // of names, "culvert_backend_"
 	enum mode mode;
 };
 
 // Of every connection, bytes and packets, with their place in struct traffic.
 struct traffic_family {
-	const char *name; // behind "culvert_frontend_" or "culvert_backend_"
+	const char *name; // behind the prefix
 	enum metric_type type;
 	size_t offset;
 	bool is_of_packets;
@@ -53,16 +54,11 @@ static const struct traffic_family traffic_families[] = {
 	 "Packets that came from backends."},
 };
 
-static const char *prefix_of(const struct objects *objects)
-{
-	return objects->are_backends ? "culvert_backend_" : "culvert_frontend_";
-}
-
 static void put_traffic(FILE *out, const struct objects *objects,
 			const struct traffic_family *family)
 {
 	char name[FAMILY_MAX];
-	snprintf(name, sizeof(name), "%s%s", prefix_of(objects), family->name);
+	snprintf(name, sizeof(name), "%s%s", objects->prefix, family->name);
 	metrics_family(out, name, family->type, family->help);
 	for (size_t i = 0; i < objects->n; i++) {
 		const struct object *object = &objects->list[i];
@@ -91,24 +87,45 @@ static void objects_fini(struct objects *objects)
 	free(objects->list);
 }
 
-static bool gather_frontends(struct objects *objects, const struct api_source *source,
-			     const struct stats *stats)
+static bool has_name(const struct objects *objects, const char *name)
 {
-	uint32_t n = api_n_frontends(source);
-	*objects = (struct objects){.mode = stats->mode};
-	objects->list = calloc(n + 1, sizeof(*objects->list));
-	for (uint32_t i = 0; objects->list && i < n; i++) {
+	for (size_t i = 0; i < objects->n; i++) {
+		if (strcmp(objects->list[i].labels[0].value, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void add_frontends(struct objects *objects, const struct api_source *source,
+			  const struct stats *stats, bool are_removed)
+{
+	for (uint32_t i = 0; i < api_n_frontends(source); i++) {
 		struct object *object = &objects->list[objects->n];
 		if (!api_view_frontend(source, stats, i, &object->frontend) ||
-		    object->frontend.is_removed)
+		    object->frontend.is_removed != are_removed ||
+		    (are_removed && has_name(objects, object->frontend.config->name)))
 			continue;
+		object->is_removed = are_removed;
 		object->traffic = object->frontend.traffic;
 		object->labels[0] =
 			(struct metric_label){"frontend", object->frontend.config->name};
 		object->labels[1] = (struct metric_label){"pool", object->frontend.pool};
 		objects->n++;
 	}
-	return objects->list != NULL;
+}
+
+// What has been removed goes on counting until it is gone, unless its name is somebody else's by
+// now: a name has one series.
+static bool gather_frontends(struct objects *objects, const struct api_source *source,
+			     const struct stats *stats)
+{
+	*objects = (struct objects){.prefix = "culvert_frontend_", .mode = stats->mode};
+	objects->list = calloc(api_n_frontends(source) + 1, sizeof(*objects->list));
+	if (!objects->list)
+		return false;
+	add_frontends(objects, source, stats, false);
+	add_frontends(objects, source, stats, true);
+	return true;
 }
 
 static bool gather_backend(struct object *object, const struct api_source *source,
@@ -118,6 +135,7 @@ static bool gather_backend(struct object *object, const struct api_source *sourc
 	object->name = api_backend_name(view);
 	if (!object->name)
 		return false;
+	object->is_removed = view->is_removed;
 	object->traffic = view->traffic;
 	object->labels[0] = (struct metric_label){"backend", object->name};
 	object->labels[1] = (struct metric_label){"pool", view->pool->name};
@@ -125,19 +143,41 @@ static bool gather_backend(struct object *object, const struct api_source *sourc
 	return true;
 }
 
-static bool gather_backends(struct objects *objects, const struct api_source *source,
-			    const struct stats *stats, const struct pool_view *pools)
+static bool add_backends(struct objects *objects, const struct api_source *source,
+			 const struct stats *stats, const struct pool_view *pools, bool are_removed)
 {
-	uint32_t n = api_n_backends(source);
-	*objects = (struct objects){.mode = stats->mode, .are_backends = true};
-	objects->list = calloc(n + 1, sizeof(*objects->list));
-	for (uint32_t i = 0; objects->list && i < n; i++) {
+	for (uint32_t i = 0; i < api_n_backends(source); i++) {
 		struct object *object = &objects->list[objects->n];
 		if (!api_view_backend(source, stats, i, &object->backend) ||
-		    object->backend.is_removed)
+		    object->backend.is_removed != are_removed)
 			continue;
 		if (!gather_backend(object, source, pools))
 			return false;
+		if (are_removed && has_name(objects, object->name))
+			free(object->name);
+		else
+			objects->n++;
+	}
+	return true;
+}
+
+static bool gather_backends(struct objects *objects, const struct api_source *source,
+			    const struct stats *stats, const struct pool_view *pools)
+{
+	*objects = (struct objects){.prefix = "culvert_backend_", .mode = stats->mode};
+	objects->list = calloc(api_n_backends(source) + 1, sizeof(*objects->list));
+	return objects->list && add_backends(objects, source, stats, pools, false) &&
+	       add_backends(objects, source, stats, pools, true);
+}
+
+static bool gather_pools(struct objects *objects, const struct stats *stats,
+			 const struct pool_view *pools, uint32_t n)
+{
+	*objects = (struct objects){.prefix = "culvert_pool_", .mode = stats->mode};
+	objects->list = calloc(n + 1, sizeof(*objects->list));
+	for (uint32_t i = 0; objects->list && i < n; i++) {
+		objects->list[i].labels[0] = (struct metric_label){"pool", pools[i].config->name};
+		objects->list[i].traffic = &pools[i].traffic;
 		objects->n++;
 	}
 	return objects->list != NULL;
@@ -231,13 +271,24 @@ static const struct {
 	 "Its share of the pool's new connections, by weight."},
 };
 
+static void put_removal(FILE *out, const struct objects *objects)
+{
+	static const char name[] = "culvert_backend_removed";
+	metrics_family(out, name, METRIC_GAUGE, "1: a reload has left it out, and it drains.");
+	for (size_t i = 0; i < objects->n; i++)
+		metrics_count(out, name, objects->list[i].labels, objects->list[i].is_removed);
+}
+
+// Of what has been removed nothing is expected, so whether it is up is nothing to be alarmed by.
 static void put_gauges(FILE *out, const struct objects *objects)
 {
 	for (size_t g = 0; g < sizeof(backend_gauges) / sizeof(backend_gauges[0]); g++) {
 		metrics_family(out, backend_gauges[g].name, METRIC_GAUGE, backend_gauges[g].help);
-		for (size_t i = 0; i < objects->n; i++)
-			metrics_real(out, backend_gauges[g].name, objects->list[i].labels,
-				     backend_gauges[g].get(&objects->list[i]));
+		for (size_t i = 0; i < objects->n; i++) {
+			if (!objects->list[i].is_removed)
+				metrics_real(out, backend_gauges[g].name, objects->list[i].labels,
+					     backend_gauges[g].get(&objects->list[i]));
+		}
 	}
 }
 
@@ -267,6 +318,7 @@ static void put_connects(FILE *out, const struct objects *objects)
 static void put_backends(FILE *out, const struct objects *objects)
 {
 	put_gauges(out, objects);
+	put_removal(out, objects);
 	put_all_traffic(out, objects);
 	if (objects->mode == MODE_PROXY)
 		put_connects(out, objects);
@@ -274,7 +326,8 @@ static void put_backends(FILE *out, const struct objects *objects)
 
 // ---- pools, and what the configuration has left out --------------------------------------------
 
-static void put_pools(FILE *out, const struct pool_view *pools, uint32_t n)
+static void put_pools(FILE *out, const struct pool_view *pools, uint32_t n,
+		      const struct objects *objects)
 {
 	static const char *const names[] = {"culvert_pool_backends", "culvert_pool_up_backends",
 					    "culvert_pool_in_panic"};
@@ -291,6 +344,7 @@ static void put_pools(FILE *out, const struct pool_view *pools, uint32_t n)
 			metrics_count(out, names[f], labels, values[f]);
 		}
 	}
+	put_all_traffic(out, objects);
 }
 
 static void put_removed(FILE *out, const struct api_source *source, const struct stats *stats)
@@ -317,19 +371,22 @@ bool metrics_put_objects(FILE *out, const struct api_source *source, const struc
 	uint32_t n_pools = api_n_pools(source);
 	struct objects frontends = {0};
 	struct objects backends = {0};
+	struct objects sums = {0};
 	struct pool_view *pools = calloc(n_pools + 1, sizeof(*pools));
 	if (pools)
-		api_view_pools(source, pools);
+		api_view_pools(source, stats, pools);
 	bool is_whole = pools && gather_frontends(&frontends, source, stats) &&
-			gather_backends(&backends, source, stats, pools);
+			gather_backends(&backends, source, stats, pools) &&
+			gather_pools(&sums, stats, pools, n_pools);
 	if (is_whole) {
 		put_frontends(out, &frontends);
 		put_backends(out, &backends);
-		put_pools(out, pools, n_pools);
+		put_pools(out, pools, n_pools, &sums);
 		put_removed(out, source, stats);
 	}
 	objects_fini(&frontends);
 	objects_fini(&backends);
+	objects_fini(&sums);
 	free(pools);
 	return is_whole;
 }

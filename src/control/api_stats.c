@@ -4,8 +4,11 @@
 // "frontends"; what else is in it is ours.
 #include "control/api_stats.h"
 
+#include <stdlib.h>
+
 #include "control/api_request.h"
 #include "control/api_server.h"
+#include "control/api_view.h"
 #include "culvert/balance/registry.h"
 
 static const struct traffic no_traffic;
@@ -28,23 +31,6 @@ bool stats_put_traffic(json_t *object, const struct traffic *traffic)
 	       stats_put_count(object, "bytes_rx", traffic->bytes_rx);
 }
 
-static void add_traffic(struct traffic *sum, const struct traffic *part)
-{
-	sum->total_connections += part->total_connections;
-	sum->current_connections += part->current_connections;
-	sum->bytes_tx += part->bytes_tx;
-	sum->bytes_rx += part->bytes_rx;
-}
-
-static const struct traffic *backend_traffic(const struct stats *stats, size_t backend)
-{
-	if (stats->mode == MODE_PROXY && backend < stats->sessions.n_backends)
-		return &stats->sessions.backends[backend].traffic;
-	if (stats->mode != MODE_PROXY && backend < stats->packets.n_backends)
-		return &stats->packets.backends[backend];
-	return &no_traffic;
-}
-
 static const struct traffic *frontend_traffic(const struct stats *stats, size_t frontend)
 {
 	if (stats->mode == MODE_PROXY && frontend < stats->sessions.n_frontends)
@@ -55,22 +41,21 @@ static const struct traffic *frontend_traffic(const struct stats *stats, size_t 
 }
 
 static bool put_server(json_t *servers, const struct config_backend *config,
-		       const struct stats *stats, size_t number)
+		       const struct stats *stats, uint32_t number)
 {
 	char name[CONFIG_BACKEND_TEXT_MAX];
 	json_t *object = json_object();
 	bool is_good =
 		stats_put(object, "addr", json_string(config_backend_format(config, name))) &&
-		stats_put_traffic(object, backend_traffic(stats, number));
+		stats_put_traffic(object, api_backend_traffic(stats, number));
 	if (stats->mode == MODE_PROXY && number < stats->sessions.n_backends)
 		is_good = is_good && stats_put_connects(object, &stats->sessions.backends[number]);
 	return stats_put(servers, config->name, object) && is_good;
 }
 
 static bool put_pool(json_t *pools, const struct registry *registry, const struct stats *stats,
-		     const struct snapshot_pool *pool)
+		     const struct snapshot_pool *pool, const struct pool_view *view)
 {
-	struct traffic sum = {0};
 	json_t *object = json_object();
 	json_t *servers = json_object();
 	json_t *server_stats = json_object();
@@ -84,21 +69,26 @@ static bool put_pool(json_t *pools, const struct registry *registry, const struc
 		bool is_up = backend->is_up && registry_is_healthy(registry, slot);
 		is_good = is_good && stats_put(servers, name, json_boolean(is_up)) &&
 			  put_server(server_stats, backend->config, stats, slot);
-		add_traffic(&sum, backend_traffic(stats, slot));
 	}
-	is_good = is_good && stats_put_traffic(object, &sum);
+	is_good = is_good && stats_put_traffic(object, &view->traffic);
 	// All hand-overs happen whatever came before.
 	bool has_servers = stats_put(object, "servers", servers);
 	bool has_stats = stats_put(object, "server_stats", server_stats);
 	return stats_put(pools, pool->config->name, object) && has_servers && has_stats && is_good;
 }
 
-static bool put_pools(json_t *root, const struct registry *registry, const struct stats *stats)
+static bool put_pools(json_t *root, const struct api_source *source, const struct stats *stats)
 {
+	const struct registry *registry = source->registry;
+	uint32_t n = api_n_pools(source);
 	json_t *pools = json_object();
-	bool is_good = true;
-	for (uint32_t i = 0; i < registry_n_pools(registry); i++)
-		is_good = is_good && put_pool(pools, registry, stats, registry_pool(registry, i));
+	struct pool_view *views = calloc(n + 1, sizeof(*views));
+	if (views)
+		api_view_pools(source, stats, views);
+	bool is_good = views != NULL;
+	for (uint32_t i = 0; i < n && is_good; i++)
+		is_good = put_pool(pools, registry, stats, registry_pool(registry, i), &views[i]);
+	free(views);
 	return stats_put(root, "backends", pools) && is_good;
 }
 
@@ -121,10 +111,23 @@ static bool put_frontends(json_t *root, const struct registry *registry, const s
 	return stats_put(root, "frontends", frontends) && is_good;
 }
 
+// With it the frontends sum to the totals, whatever has been reloaded.
+static bool put_removed_frontends(json_t *root, const struct registry *registry,
+				  const struct stats *stats)
+{
+	struct traffic rest = *api_total_traffic(stats);
+	json_t *object = json_object();
+	for (uint32_t i = 0; i < registry_n_frontends(registry); i++) {
+		if (registry_frontend(registry, i)->state == SLOT_ACTIVE)
+			traffic_subtract(&rest, frontend_traffic(stats, i));
+	}
+	bool is_good = stats_put_traffic(object, &rest);
+	return stats_put(root, "removed_frontends", object) && is_good;
+}
+
 static bool put_totals(json_t *root, const struct stats *stats)
 {
-	const struct traffic *total =
-		stats->mode == MODE_PROXY ? &stats->sessions.total : &stats->packets.total;
+	const struct traffic *total = api_total_traffic(stats);
 	return stats_put_count(root, "total_connections", total->total_connections) &&
 	       stats_put_count(root, "current_connections", total->current_connections) &&
 	       stats_put_count(root, "total_bytes_tx", total->bytes_tx) &&
@@ -153,8 +156,9 @@ static bool put_flow_log(json_t *root, const struct flow_log_stats *stats)
 json_t *stats_to_json(const struct api_source *source, const struct stats *stats)
 {
 	json_t *root = json_object();
-	if (put_totals(root, stats) && put_pools(root, source->registry, stats) &&
-	    put_frontends(root, source->registry, stats) && put_mode(root, stats) &&
+	if (put_totals(root, stats) && put_pools(root, source, stats) &&
+	    put_frontends(root, source->registry, stats) &&
+	    put_removed_frontends(root, source->registry, stats) && put_mode(root, stats) &&
 	    put_flow_log(root, &stats->flow_log))
 		return root;
 	json_decref(root);

@@ -77,7 +77,7 @@ static json_t *panic_to_json(const struct api_source *source)
 	json_t *names = json_array();
 	struct pool_view *pools = calloc(n + 1, sizeof(*pools));
 	if (pools)
-		api_view_pools(source, pools);
+		api_view_pools(source, NULL, pools);
 	for (uint32_t i = 0; pools && i < n; i++) {
 		if (pools[i].is_in_panic)
 			json_array_append_new(names, json_string(pools[i].config->name));
@@ -191,7 +191,7 @@ static char *list_reasons(const struct api_source *source)
 	struct pool_view *pools = calloc(api_n_pools(source) + 1, sizeof(*pools));
 	FILE *file = pools ? open_memstream(&text, &size) : NULL;
 	if (file) {
-		api_view_pools(source, pools);
+		api_view_pools(source, NULL, pools);
 		source->ops->status(source->arg, &status);
 		json_decref(status.last_reload);
 		if (status.state == API_STARTING || status.state == API_DRAINING)

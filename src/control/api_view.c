@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "culvert/control/health.h"
 
@@ -90,6 +91,15 @@ static void describe_health(const struct api_source *source, uint32_t number,
 		view->reason = "healthy, but has not passed the readiness check";
 }
 
+const struct traffic *api_backend_traffic(const struct stats *stats, uint32_t number)
+{
+	if (stats->mode == MODE_PROXY && number < stats->sessions.n_backends)
+		return &stats->sessions.backends[number].traffic;
+	if (stats->mode != MODE_PROXY && number < stats->packets.n_backends)
+		return &stats->packets.backends[number];
+	return &no_traffic;
+}
+
 bool api_view_backend(const struct api_source *source, const struct stats *stats, uint32_t number,
 		      struct backend_view *view)
 {
@@ -100,18 +110,14 @@ bool api_view_backend(const struct api_source *source, const struct stats *stats
 		.config = state->config,
 		.pool = state->pool_config,
 		.state = state,
-		.traffic = &no_traffic,
+		.traffic = api_backend_traffic(stats, number),
 		.admin = admin_of(state),
 		.weight_set = registry_weight_set(source->registry, number),
 		.is_removed = is_removed(state->state),
 	};
 	describe_health(source, number, view);
-	if (stats->mode == MODE_PROXY && number < stats->sessions.n_backends) {
+	if (stats->mode == MODE_PROXY && number < stats->sessions.n_backends)
 		view->sessions = &stats->sessions.backends[number];
-		view->traffic = &view->sessions->traffic;
-	} else if (stats->mode != MODE_PROXY && number < stats->packets.n_backends) {
-		view->traffic = &stats->packets.backends[number];
-	}
 	return true;
 }
 
@@ -120,7 +126,38 @@ bool api_view_is_usable(const struct backend_view *view)
 	return !view->is_removed && snapshot_takes_new(view->state);
 }
 
-void api_view_pools(const struct api_source *source, struct pool_view *views)
+// NULL: the configuration has left it out as well.
+static struct pool_view *find_pool(struct pool_view *views, uint32_t n, const char *name)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (strcmp(views[i].config->name, name) == 0)
+			return &views[i];
+	}
+	return NULL;
+}
+
+// What goes through a pool is the same whatever becomes of its backends, so sums never go back.
+static void sum_traffic(const struct api_source *source, const struct stats *stats,
+			struct pool_view *views)
+{
+	const struct registry *registry = source->registry;
+	uint32_t n_pools = api_n_pools(source);
+	for (uint32_t i = 0; i < n_pools; i++)
+		views[i].traffic = *registry_past(registry, views[i].config->name);
+	for (uint32_t i = 0; i < api_n_backends(source); i++) {
+		const struct snapshot_backend *state = registry_backend(registry, i);
+		struct pool_view *view = NULL;
+		if (state->config && is_removed(state->state))
+			view = find_pool(views, n_pools, state->pool_config->name);
+		else if (state->config)
+			view = &views[state->pool];
+		if (view)
+			traffic_add(&view->traffic, api_backend_traffic(stats, i));
+	}
+}
+
+void api_view_pools(const struct api_source *source, const struct stats *stats,
+		    struct pool_view *views)
 {
 	for (uint32_t i = 0; i < api_n_pools(source); i++) {
 		const struct snapshot_pool *pool = registry_pool(source->registry, i);
@@ -134,6 +171,8 @@ void api_view_pools(const struct api_source *source, struct pool_view *views)
 			views[i].weight += snapshot_share(state);
 		}
 	}
+	if (stats)
+		sum_traffic(source, stats, views);
 }
 
 double api_view_share(const struct api_source *source, const struct pool_view *pools,

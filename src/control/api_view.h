@@ -34,9 +34,10 @@ struct backend_view {
 struct pool_view {
 	const struct config_pool *config;
 	uint32_t n_total;
-	uint32_t n_up;    // that take new connections, but for their weight
-	uint64_t weight;  // of those, in sum
-	bool is_in_panic; // too few are up, so all are used
+	uint32_t n_up;          // that take new connections, but for their weight
+	uint64_t weight;        // of those, in sum
+	struct traffic traffic; // of all that it has ever had, removed ones and those that are gone
+	bool is_in_panic;       // too few are up, so all are used
 };
 
 const struct config *api_config(const struct api_source *source); // in force
@@ -51,8 +52,11 @@ bool api_view_frontend(const struct api_source *source, const struct stats *stat
 		       struct frontend_view *view);
 bool api_view_backend(const struct api_source *source, const struct stats *stats, uint32_t number,
 		      struct backend_view *view);
-// Of all pools, by number; `views` has room for api_n_pools().
-void api_view_pools(const struct api_source *source, struct pool_view *views);
+// Of all pools, by number; `views` has room for api_n_pools(). Without `stats` there is no traffic.
+void api_view_pools(const struct api_source *source, const struct stats *stats,
+		    struct pool_view *views);
+// Of a slot; nothing where none has been counted.
+const struct traffic *api_backend_traffic(const struct stats *stats, uint32_t number);
 
 // May it be given a new connection now?
 bool api_view_is_usable(const struct backend_view *view);

@@ -57,6 +57,7 @@ struct section {
 	const struct table_column *columns;
 	size_t n_columns;
 	bool has_servers;
+	const char *removed; // key of what reloads have left out; NULL: the others have it
 };
 
 static int print_section(const struct ctl *ctl, const json_t *stats, const struct section *section)
@@ -71,6 +72,11 @@ static int print_section(const struct ctl *ctl, const json_t *stats, const struc
 		add_traffic(table, name, object, sees_answers(stats));
 		if (section->has_servers)
 			add_up(table, object);
+		table_end_row(table);
+	}
+	const json_t *removed = section->removed ? field_at(stats, section->removed) : NULL;
+	if (field_number_or(removed, "total_connections", 0) > 0) {
+		add_traffic(table, "(removed)", removed, sees_answers(stats));
 		table_end_row(table);
 	}
 	putchar('\n');
@@ -118,8 +124,8 @@ static void print_totals(const struct ctl *ctl, const json_t *stats, struct tabl
 static int show(const struct ctl *ctl, const json_t *stats)
 {
 	static const struct section frontends = {"frontends", frontend_columns, N_FRONTEND_COLUMNS,
-						 false};
-	static const struct section pools = {"backends", pool_columns, N_POOL_COLUMNS, true};
+						 false, "removed_frontends"};
+	static const struct section pools = {"backends", pool_columns, N_POOL_COLUMNS, true, NULL};
 	struct table *facts = facts_create();
 	if (!facts)
 		return CTL_NO;

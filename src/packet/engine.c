@@ -288,8 +288,11 @@ static void add_worker(struct packet_stats *stats, const struct worker *worker)
 {
 	const struct flow_table *flows = worker->flows;
 	for (size_t i = 0; i < stats->n_frontends; i++) {
-		traffic_gather(&stats->frontends[i], &flows->frontends[i]);
-		traffic_gather(&stats->total, &flows->frontends[i]);
+		// Read once: the total is the sum of the frontends also while they count.
+		struct traffic part = {0};
+		traffic_gather(&part, &flows->frontends[i]);
+		traffic_add(&stats->frontends[i], &part);
+		traffic_add(&stats->total, &part);
 	}
 	for (size_t i = 0; i < stats->n_backends; i++)
 		traffic_gather(&stats->backends[i], &flows->backends[i]);
@@ -340,12 +343,14 @@ void engine_forget_frontend(struct engine *engine, uint32_t frontend)
 			       &engine->workers[i].worker.flows->frontends[frontend]);
 }
 
-void engine_forget_backend(struct engine *engine, uint32_t backend)
+void engine_forget_backend(struct engine *engine, uint32_t backend, struct traffic *counted)
 {
-	engine->before.backends[backend] = (struct traffic){0};
+	struct traffic all = {0};
 	for (uint32_t i = 0; i < engine->n_workers; i++)
-		traffic_gather(&engine->before.backends[backend],
-			       &engine->workers[i].worker.flows->backends[backend]);
+		traffic_gather(&all, &engine->workers[i].worker.flows->backends[backend]);
+	*counted = all;
+	traffic_subtract(counted, &engine->before.backends[backend]);
+	engine->before.backends[backend] = all;
 }
 
 int engine_stats(struct engine *engine, struct packet_stats *stats)

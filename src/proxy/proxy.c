@@ -304,12 +304,17 @@ int32_t proxy_take_suspect(struct proxy *proxy)
 	return -1;
 }
 
-static void add_frontend(struct proxy_frontend_stats *to, const struct frontend_counters *from)
+// Returns its traffic, read once: the total is the sum of the frontends also while they count.
+static struct traffic add_frontend(struct proxy_frontend_stats *to,
+				   const struct frontend_counters *from)
 {
-	traffic_gather(&to->traffic, &from->traffic);
+	struct traffic part = {0};
+	traffic_gather(&part, &from->traffic);
+	traffic_add(&to->traffic, &part);
 	histogram_gather(&to->session_time, &from->session_time);
 	for (unsigned k = 0; k < N_SESSION_ENDS; k++)
 		to->ends[k] += counter_read(&from->ends[k]);
+	return part;
 }
 
 static void add_backend(struct proxy_backend_stats *to, const struct backend_counters *from)
@@ -326,8 +331,8 @@ static void add_thread(struct proxy_stats *stats, const struct proxy_thread *thr
 	stats->accept_pauses += counter_read(&thread->accept_pauses);
 	for (size_t i = 0; i < stats->n_frontends; i++) {
 		const struct frontend_counters *from = &thread->frontends[i];
-		add_frontend(&stats->frontends[i], from);
-		traffic_gather(&stats->total, &from->traffic);
+		struct traffic part = add_frontend(&stats->frontends[i], from);
+		traffic_add(&stats->total, &part);
 		for (unsigned k = 0; k < N_SESSION_ENDS; k++)
 			stats->ends[k] += counter_read(&from->ends[k]);
 	}
@@ -376,11 +381,13 @@ void proxy_forget_frontend(struct proxy *proxy, uint32_t frontend)
 	proxy->before.frontends[frontend] = sum;
 }
 
-void proxy_forget_backend(struct proxy *proxy, uint32_t backend)
+void proxy_forget_backend(struct proxy *proxy, uint32_t backend, struct traffic *counted)
 {
 	struct proxy_backend_stats sum = {0};
 	for (uint32_t i = 0; i < proxy->n_threads; i++)
 		add_backend(&sum, &proxy->threads[i].backends[backend]);
+	*counted = sum.traffic;
+	traffic_subtract(counted, &proxy->before.backends[backend].traffic);
 	proxy->before.backends[backend] = sum;
 	// Who had the slot before is not to be held against who has it now.
 	atomic_store_explicit(&proxy->n_failures[backend], 0, memory_order_relaxed);

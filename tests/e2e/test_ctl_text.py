@@ -213,6 +213,15 @@ def test_stats_counts_what_is_up(fake_api):
     assert "200 dropped (culvertctl drops says why)" in result.stdout
 
 
+def test_stats_has_a_line_for_what_reloads_have_left_out(fake_api):
+    stats = fake_api.answers["GET /stats"]
+    removed = {"total_connections": 7, "current_connections": 1, "bytes_tx": 100, "bytes_rx": 100}
+    fake_api.answers["GET /stats"] = {**stats, "removed_frontends": removed}
+    assert ["(removed)", "1", "7", "100", "B", "100", "B"] in lines(fake_api.run("stats"))
+    fake_api.answers["GET /stats"] = {**stats, "removed_frontends": dict.fromkeys(removed, 0)}
+    assert "removed" not in fake_api.run("stats").stdout
+
+
 def test_what_backends_answer_past_culvert_is_not_called_nothing(fake_api):
     stats = fake_api.answers["GET /stats"]
     fake_api.answers["GET /stats"] = {**stats, "mode": "dsr"}

@@ -46,6 +46,61 @@ Test(api_metrics, packet_modes_have_packets_flows_and_backends, .timeout = 120)
 	api_rig_close(&rig);
 }
 
+static void expect_no_part(const char *text, const char *part)
+{
+	cr_expect_null(strstr(text, part), "\"%s\" in:\n%s", part, text);
+}
+
+// web/s1 and a frontend are taken out. web/s2 gets another address: the name is the new one's.
+Test(api_metrics, what_has_been_removed_counts_until_it_is_gone, .timeout = 120)
+{
+	static const char s1[] =
+		"culvert_backend_connections_total{backend=\"web/s1\",pool=\"web\"} 1";
+	static const char *const always[] = {
+		"culvert_backend_connections_total{backend=\"web/s2\",pool=\"web\"} 0",
+		"culvert_backend_removed{backend=\"web/s2\",pool=\"web\"} 0",
+		"culvert_pool_connections_total{pool=\"web\"} 3",
+		"culvert_pool_transmitted_bytes_total{pool=\"web\"} 300",
+		"culvert_pool_backends{pool=\"web\"} 1",
+		"culvert_frontend_connections_total{frontend=\"secure\",pool=\"db\"} 5",
+	};
+	const struct traffic counted = {.total_connections = 1, .bytes_tx = 100};
+	struct api_rig rig;
+	struct config next;
+	struct config_pool pools[2];
+	struct config_backend moved;
+	api_rig_init(&rig);
+	memcpy(pools, rig.pools, sizeof(pools));
+	moved = rig.backends[1];
+	cr_assert(endpoint_parse("10.0.0.9:80", &moved.endpoint));
+	pools[0].backends = &moved;
+	pools[0].n_backends = 1;
+	next = rig.config;
+	next.n_refs = 0;
+	next.pools = pools;
+	next.n_frontends = 1;
+	api_rig_start(&rig);
+	cr_assert_eq(registry_apply(rig.registry, &next, 1, NULL), 0);
+	for (int is_gone = 0; is_gone < 2; is_gone++) {
+		const char *text = api_rig_body(api_rig_ask(&rig, request));
+		for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+			expect_line(text, always[i]);
+		expect_no_part(text, "culvert_backend_up{backend=\"web/s1\"");
+		if (is_gone) {
+			expect_no_part(text, "web/s1");
+		} else {
+			expect_line(text, s1);
+			expect_line(text,
+				    "culvert_backend_removed{backend=\"web/s1\",pool=\"web\"} 1");
+		}
+		if (is_gone)
+			break;
+		registry_add_past(rig.registry, 0, &counted);
+		registry_give_back_backend(rig.registry, 0);
+	}
+	api_rig_close(&rig);
+}
+
 Test(api_metrics, proxy_mode_has_sessions_and_histograms, .timeout = 120)
 {
 	static const char *const lines[] = {

@@ -31,6 +31,8 @@ static const char expected_json[] =
 	"   'bytes_tx': 0, 'bytes_rx': 0},"
 	"  'secure': {'total_connections': 5, 'current_connections': 0,"
 	"   'bytes_tx': 0, 'bytes_rx': 6}},"
+	" 'removed_frontends': {'total_connections': 995, 'current_connections': 10,"
+	"  'bytes_tx': 1099511627776, 'bytes_rx': 71},"
 	" 'mode': 'passthrough', 'packets': {'received': 60, 'forwarded': 40, 'passed': 5, "
 	"'dropped': 15,"
 	"  'held': 6, 'generated': 3, 'suppressed': 4, 'kernel_dropped': 2},"
@@ -103,6 +105,47 @@ static json_int_t number_at(json_t *root, const char *path)
 		root = json_object_get(root, key);
 	cr_assert(json_is_integer(root), "%s", path);
 	return json_integer_value(root);
+}
+
+// web/s1 and a frontend are taken out, and the former is gone after a while.
+Test(stats, sums_of_a_pool_go_on_without_a_server)
+{
+	struct api_rig rig;
+	struct config next;
+	struct stats stats = {0};
+	struct config_pool pools[2];
+	api_rig_init(&rig);
+	api_rig_gather(&rig, &stats);
+	memcpy(pools, rig.pools, sizeof(pools));
+	pools[0].backends++;
+	pools[0].n_backends = 1;
+	next = rig.config;
+	next.n_refs = 0;
+	next.pools = pools;
+	next.n_frontends = 1;
+	cr_assert_eq(registry_apply(rig.registry, &next, 1, NULL), 0);
+	for (int is_gone = 0; is_gone < 2; is_gone++) {
+		json_t *root = stats_to_json(&rig.source, &stats);
+		cr_assert(root);
+		cr_expect_eq(number_at(root, "backends/web/total_connections"), 3);
+		cr_expect_eq(number_at(root, "backends/web/current_connections"), 30);
+		cr_expect_eq(number_at(root, "backends/web/bytes_rx"), 3000);
+		cr_expect_eq(number_at(root, "backends/db/total_connections"), 3);
+		cr_expect_eq(json_object_size(json_object_get(root, "frontends")), 1);
+		cr_expect_eq(number_at(root, "removed_frontends/total_connections"), 1000);
+		cr_expect_null(json_object_get(
+			json_object_get(json_object_get(json_object_get(root, "backends"), "web"),
+					"server_stats"),
+			"s1"));
+		json_decref(root);
+		if (is_gone)
+			break;
+		registry_add_past(rig.registry, 0, &stats.packets.backends[0]);
+		stats.packets.backends[0] = (struct traffic){0};
+		registry_give_back_backend(rig.registry, 0);
+	}
+	stats_fini(&stats);
+	api_rig_fini(&rig);
 }
 
 Test(stats, json_of_proxy_mode_tells_sessions_and_connects)

@@ -182,8 +182,12 @@ Test(engine_reload, when_its_time_is_over_its_clients_are_reset, .timeout = 120)
 		cr_expect_gt(n_live, 0);
 		await_count(&bench, has_generated, 0, true); // the thread that sends counts
 		// Another gets the slot, and begins to count.
-		cr_expect_gt(backend_traffic(&bench, 0).total_connections, 0);
-		engine_forget_backend(bench.rig.engine, 0);
+		uint64_t n_opened = backend_traffic(&bench, 0).total_connections;
+		struct traffic counted;
+		cr_expect_gt(n_opened, 0);
+		engine_forget_backend(bench.rig.engine, 0, &counted);
+		cr_expect_eq(counted.total_connections, n_opened);
+		cr_expect_eq(counted.current_connections + counted.held_connections, 0);
 		registry_give_back_backend(registry, 0);
 		reload(&bench, "web=b:10.2.0.22,n:10.2.0.24 @10.1.0.1>web");
 		cr_expect_str_eq(registry_backend(registry, 0)->config->name, "n");
@@ -282,11 +286,12 @@ static const char *choose_words(unsigned *seed, char *words, size_t size)
 static unsigned give_back_drained(struct bench *bench)
 {
 	struct registry *registry = bench->scene.registry;
+	struct traffic counted;
 	unsigned n = 0;
 	for (uint32_t i = 0; i < registry_n_backends(registry); i++) {
 		if (registry_backend(registry, i)->state < SLOT_REMOVED || users_of(bench, i))
 			continue;
-		engine_forget_backend(bench->rig.engine, i);
+		engine_forget_backend(bench->rig.engine, i, &counted);
 		registry_give_back_backend(registry, i);
 		n++;
 	}

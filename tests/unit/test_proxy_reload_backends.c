@@ -65,12 +65,16 @@ Test(proxy_reload_backends, a_backend_that_was_down_when_its_time_was_over_is_le
 Test(proxy_reload_backends, a_slot_that_another_backend_gets_counts_from_0)
 {
 	int server;
+	struct traffic counted;
 	reload_lab_start_with_two(&lab, 1);
 	int client = reload_lab_open_at_first(&lab, &server);
 	reload_lab_take(&lab, reload_lab_without_first(&lab, 0));
 	reload_lab_close(client, server);
 	cr_assert(reload_lab_await_users(&lab, proxy_backend_users, 0, 0));
-	proxy_forget_backend(lab.bench.proxy, 0);
+	proxy_forget_backend(lab.bench.proxy, 0, &counted);
+	cr_expect_eq(counted.total_connections, 1);
+	proxy_forget_backend(lab.bench.proxy, 0, &counted);
+	cr_expect_eq(counted.total_connections, 0, "it has been told");
 	registry_give_back_backend(lab.bench.registry, 0);
 	lab.bench.has_forgotten = true;
 	struct config *config = reload_lab_variant(&lab, 1);

@@ -208,6 +208,25 @@ Test(registry_apply, a_drain_ends_when_its_time_is_over)
 	close_bench(&bench);
 }
 
+Test(registry_apply, a_pool_keeps_what_backends_that_are_gone_had_counted)
+{
+	struct bench bench;
+	const struct traffic once = {.total_connections = 3, .bytes_tx = 40, .packets_rx = 5};
+	open(&bench, "web=a:10.2.0.1,b:10.2.0.2 api=c:10.2.0.3");
+	for (uint64_t times = 1; times <= 2; times++) {
+		cr_assert_eq(apply(&bench, "web=b:10.2.0.2 api=c:10.2.0.3"), 0);
+		registry_add_past(bench.registry, 0, &once);
+		registry_give_back_backend(bench.registry, 0);
+		const struct traffic *past = registry_past(bench.registry, "web");
+		cr_expect_eq(past->total_connections, 3 * times);
+		cr_expect_eq(past->bytes_tx, 40 * times);
+		cr_expect_eq(past->packets_rx, 5 * times);
+		cr_expect_eq(registry_past(bench.registry, "api")->total_connections, 0);
+		cr_assert_eq(apply(&bench, "api=c:10.2.0.3 web=a:10.2.0.1,b:10.2.0.2"), 0);
+	}
+	close_bench(&bench);
+}
+
 Test(registry_apply, who_comes_back_takes_its_slot_again)
 {
 	struct bench bench;

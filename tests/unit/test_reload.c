@@ -54,6 +54,13 @@ static uint64_t no_users(void *arg, uint32_t slot)
 	return 0;
 }
 
+static void forget_traffic(void *arg, uint32_t slot, struct traffic *counted)
+{
+	(void)arg;
+	(void)slot;
+	*counted = (struct traffic){0};
+}
+
 static void forget(void *arg, uint32_t slot)
 {
 	(void)arg;
@@ -94,7 +101,7 @@ static const struct service_hooks hooks = {
 	.frontend_users = no_users,
 	.backend_users = no_users,
 	.forget_frontend = forget,
-	.forget_backend = forget,
+	.forget_backend = forget_traffic,
 	.check_config = check_config,
 	.is_settled = is_settled,
 	.follow_config = follow_config,

@@ -10,6 +10,7 @@
 
 #include "culvert/balance/generation.h"
 #include "culvert/balance/snapshot.h"
+#include "culvert/flow/traffic.h"
 
 struct registry;
 
@@ -50,6 +51,10 @@ bool registry_end_drains(struct registry *registry, uint64_t now_ns);
 // Nothing refers to a slot that was removed any more: it is free for others.
 void registry_give_back_frontend(struct registry *registry, uint32_t frontend);
 void registry_give_back_backend(struct registry *registry, uint32_t backend);
+// What a backend had counted that is about to be given back is its pool's from now on: of all pools
+// of that name. What memory is short for is lost. And: all of that, {0} if there is none; borrowed.
+void registry_add_past(struct registry *registry, uint32_t backend, const struct traffic *counted);
+const struct traffic *registry_past(const struct registry *registry, const char *pool);
 bool registry_is_draining(const struct registry *registry); // is any slot removed, or over?
 
 const struct config *registry_config(const struct registry *registry); // in force

@@ -19,11 +19,14 @@ struct traffic_counters { // w: its thread, r: any
 struct traffic {
 	uint64_t total_connections; // ever made
 	uint64_t current_connections;
+	uint64_t held_connections; // finished ones as well; packet modes only
 	uint64_t bytes_tx;
 	uint64_t bytes_rx;
 	uint64_t packets_tx; // packet modes only
 	uint64_t packets_rx;
 };
+
+void traffic_add(struct traffic *sum, const struct traffic *part);
 
 // Take away what was there before; the sum is no less in any of its parts.
 void traffic_subtract(struct traffic *sum, const struct traffic *before);

@@ -56,9 +56,10 @@ bool engine_is_finished(const struct engine *engine);
 // that a frontend or backend was removed, their number only falls.
 uint64_t engine_frontend_users(const struct engine *engine, uint32_t frontend);
 uint64_t engine_backend_users(const struct engine *engine, uint32_t backend);
-// The slot has no users and is to be another's: its counters begin at 0.
+// The slot has no users and is to be another's: its counters begin at 0. `counted` is what a
+// backend had counted until now.
 void engine_forget_frontend(struct engine *engine, uint32_t frontend);
-void engine_forget_backend(struct engine *engine, uint32_t backend);
+void engine_forget_backend(struct engine *engine, uint32_t backend, struct traffic *counted);
 
 // Sums over all threads, for packet_stats_fini(). 0 or -ENOMEM.
 int engine_stats(struct engine *engine, struct packet_stats *stats);

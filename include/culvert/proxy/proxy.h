@@ -65,9 +65,10 @@ int32_t proxy_take_suspect(struct proxy *proxy);
 // listeners, and what is left when the slot is over is reset.
 uint64_t proxy_frontend_users(const struct proxy *proxy, uint32_t frontend);
 uint64_t proxy_backend_users(const struct proxy *proxy, uint32_t backend);
-// The slot has no users and is to be another's: its counters begin at 0.
+// The slot has no users and is to be another's: its counters begin at 0. `counted` is what a
+// backend had counted until now.
 void proxy_forget_frontend(struct proxy *proxy, uint32_t frontend);
-void proxy_forget_backend(struct proxy *proxy, uint32_t backend);
+void proxy_forget_backend(struct proxy *proxy, uint32_t backend, struct traffic *counted);
 
 // Sums over all threads, for proxy_stats_fini(). 0 or -ENOMEM.
 int proxy_stats(const struct proxy *proxy, struct proxy_stats *stats);

@@ -94,13 +94,15 @@ def assert_balanced(stats, is_whole=True):
     for pool in stats["backends"].values():
         servers = pool["server_stats"].values()
         for key in ("total_connections", "current_connections", "bytes_tx", "bytes_rx"):
-            assert sum(server[key] for server in servers) == pool[key], f"{key}: {stats}"
+            assert is_sum(sum(server[key] for server in servers), pool[key]), f"{key}: {stats}"
         for server in servers:
             assert server["connects"]["connected"] == server["total_connections"], server
             assert server["connect_time"]["count"] == server["total_connections"], server
             assert sum(server["connect_time"]["buckets_ms"].values()) == \
                 server["total_connections"], server
     for side in ("tx", "rx"):
-        for parts in ("frontends", "backends"):
-            total = sum(part[f"bytes_{side}"] for part in stats[parts].values())
-            assert is_sum(total, stats[f"total_bytes_{side}"]), stats
+        through = {parts: sum(part[f"bytes_{side}"] for part in stats[parts].values())
+                   for parts in ("frontends", "backends")}
+        total = stats[f"total_bytes_{side}"]
+        assert through["frontends"] + stats["removed_frontends"][f"bytes_{side}"] == total, stats
+        assert is_sum(through["backends"], total), stats

@@ -17,6 +17,8 @@
 
 #include "culvert/balance/registry.h"
 
+enum { MAX_BACKENDS = 8 }; // some may be added
+
 // What a test rests on is there, or the test ends here.
 static void must(bool is_so, const char *what)
 {
@@ -141,6 +143,8 @@ void api_rig_init(struct api_rig *rig)
 					     .fall = 1};
 	rig->frontends[0] = (struct config_frontend){.name = plain};
 	rig->frontends[1] = (struct config_frontend){.name = secure, .pool = 1};
+	must(endpoint_parse("10.1.0.1:80", &rig->frontends[0].endpoint), "memory");
+	must(endpoint_parse("10.1.0.1:443", &rig->frontends[1].endpoint), "memory");
 	rig->config = (struct config){.path = file,
 				      .mode = MODE_PASSTHROUGH,
 				      .passthrough.maglev_table_size = 11,
@@ -151,8 +155,11 @@ void api_rig_init(struct api_rig *rig)
 	signal(SIGPIPE, SIG_IGN); // as main() has it
 	rig->base = event_base_new();
 	must(rig->base, "memory");
-	must(health_start(&rig->health, rig->base, &rig->config, on_change, NULL, NULL) == 0,
+	must(health_create(&rig->health, rig->base, MAX_BACKENDS, on_change, NULL, NULL) == 0,
 	     "health");
+	for (size_t i = 0; i < 3; i++)
+		must(health_add(rig->health, i, &rig->pools[i / 2], &rig->backends[i], NULL) == 0,
+		     "health");
 	must(registry_create(&rig->registry, &rig->config, 1, 1, NULL) == 0, "registry");
 	registry_set_up(rig->registry, 0, true);
 	registry_set_up(rig->registry, 1, true);
