@@ -30,13 +30,14 @@ static void add_row(struct table *table, const json_t *backend)
 {
 	char note[NOTE_MAX];
 	char age[UNITS_TEXT_MAX];
+	char weight[UNITS_TEXT_MAX];
 	double age_s = units_age(field_text_or(backend, "health_since", ""), (double)time(NULL));
 	table_text(table, PAINT_BOLD, field_text(backend, "name"));
 	table_text(table, PAINT_NONE, field_text(backend, "address"));
 	table_word(table, field_text(backend, "state"));
 	table_word(table, field_text(backend, "health"));
 	table_text(table, PAINT_NONE, age_s < 0 ? NULL : units_duration(age_s, age));
-	table_count(table, backend, "weight.effective");
+	table_text(table, PAINT_NONE, units_weight(server_weight(backend), weight));
 	table_share(table, backend, "share");
 	table_count(table, backend, "connections.current");
 	table_count(table, backend, "connections.total");
@@ -155,7 +156,8 @@ const struct command servers_command = {
 	.summary = "every server: state, health, weight, traffic",
 	.help = "Every server, or those of a pool: what the operator says (STATE), what the checks "
 		"say\n"
-		"(HEALTH, and for how long), its weight and share of the pool's new connections,\n"
+		"(HEALTH, and for how long), its weight and its share now of the pool's new "
+		"connections,\n"
 		"connections now and in total, bytes from clients (IN) and back to them (OUT).",
 	.options = options,
 	.n_options = sizeof(options) / sizeof(*options),

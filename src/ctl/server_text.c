@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ctl/server_text.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,14 @@ __attribute__((format(printf, 3, 4))) static void append(char *text, size_t room
 	va_start(args, format);
 	vsnprintf(text + length, room - length, format, args);
 	va_end(args);
+}
+
+double server_weight(const json_t *backend)
+{
+	double configured = field_number_or(backend, "weight.configured", NAN);
+	if (strcmp(field_text_or(backend, "state", "ready"), "ready") == 0)
+		return field_number_or(backend, "weight.effective", NAN);
+	return field_number_or(backend, "weight.set", configured);
 }
 
 const char *server_note(const json_t *backend, char *text, size_t room)

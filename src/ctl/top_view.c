@@ -320,8 +320,7 @@ static void draw_cell(const struct column *column, int width, const struct top_r
 		put(paint_of_word(health_of(row)), width, TABLE_LEFT, health_of(row));
 		break;
 	case WEIGHT:
-		put_number(column, field_number_or(row->object, "weight.effective", NAN),
-			   units_weight);
+		put_number(column, server_weight(row->object), units_weight);
 		break;
 	case SHARE:
 		put_number(column, field_number_or(row->object, "share", NAN), units_share);

@@ -165,6 +165,18 @@ def test_servers_is_a_table(fake_api):
     assert len({line.index("ready") for line in text if " ready " in line}) == 1, "columns are aligned"
 
 
+@pytest.mark.parametrize("state, weight, shown", [
+    ("ready", {"configured": 3, "set": None, "effective": 3}, "3"),
+    ("ready", {"configured": 3, "set": None, "effective": 0.9}, "0.9"),
+    ("drain", {"configured": 3, "set": None, "effective": 0}, "3"),
+    ("maint", {"configured": 3, "set": 5, "effective": 0}, "5"),
+    ("removed", {"configured": 3, "set": None, "effective": 0}, "3")])
+def test_servers_that_are_kept_out_have_their_weight_and_no_share(fake_api, state, weight, shown):
+    fake_api.answers["GET /api/v1/backends"] = {"backends": [backend("b1", state=state, weight=weight, share=0)]}
+    rows = lines(fake_api.run("servers"))
+    assert f" {shown} 0% 12 " in " ".join(rows[1]), rows
+
+
 def test_servers_of_one_pool(fake_api):
     result = fake_api.run("servers", "mail")
     assert [row[0] for row in lines(result)] == ["SERVER", "mail/m1"]

@@ -24,6 +24,11 @@ function weightText({ configured, set, effective }: Backend["weight"]): string {
 	return effective === configured ? `${configured}` : `${effective} of ${configured}`;
 }
 
+// Its share says that one which is kept out gets nothing.
+function shownWeight({ state, weight }: Backend): number {
+	return state === "ready" ? weight.effective : (weight.set ?? weight.configured);
+}
+
 let serial = 0;
 
 export class BackendRow {
@@ -75,7 +80,7 @@ export class BackendRow {
 		setText(this.#cells.address!, backend.address);
 		this.#button.title = backend.server;
 		this.#cells.address!.title = backend.address;
-		setText(this.#cells.weight!, `${backend.weight.effective}${backend.weight.set === null ? "" : " set"}`);
+		setText(this.#cells.weight!, `${shownWeight(backend)}${backend.weight.set === null ? "" : " set"}`);
 		this.#fillDetails();
 	}
 
