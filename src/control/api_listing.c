@@ -20,9 +20,14 @@ static bool put(json_t *object, const char *key, json_t *value)
 
 static bool put_traffic(json_t *object, const struct traffic *traffic, enum mode mode)
 {
+	// Both are counted while they are read: there may be a moment with fewer held than live.
+	uint64_t n_finished = traffic->held_connections > traffic->current_connections
+				      ? traffic->held_connections - traffic->current_connections
+				      : 0;
 	json_t *connections =
-		json_pack("{s:I, s:I}", "current", (json_int_t)traffic->current_connections,
-			  "total", (json_int_t)traffic->total_connections);
+		json_pack("{s:I, s:I, s:I}", "current", (json_int_t)traffic->current_connections,
+			  "total", (json_int_t)traffic->total_connections, "finished",
+			  (json_int_t)n_finished);
 	if (!put(object, "connections", connections) ||
 	    !put(object, "bytes", api_pair_to_json(mode, traffic->bytes_rx, traffic->bytes_tx)))
 		return false;

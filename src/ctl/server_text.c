@@ -38,7 +38,9 @@ const char *server_note(const json_t *backend, char *text, size_t room)
 	const char *hop = field_text_or(backend, "hop.state", "ready");
 	char set_text[UNITS_TEXT_MAX];
 	char configured_text[UNITS_TEXT_MAX];
+	char finished_text[UNITS_TEXT_MAX];
 	double configured;
+	double finished;
 	double set;
 	double effective;
 	*text = '\0';
@@ -48,6 +50,10 @@ const char *server_note(const json_t *backend, char *text, size_t room)
 		append(text, room, "no route to it");
 	else if (strcmp(hop, "ready") != 0)
 		append(text, room, "its neighbour does not answer");
+	if (strcmp(field_text_or(backend, "state", ""), "removed") == 0 &&
+	    field_number(backend, "connections.finished", &finished) && finished > 0)
+		append(text, room, "%s finished flow%s", units_whole(finished, finished_text),
+		       finished > 1 ? "s linger" : " lingers");
 	if (!field_number(backend, "weight.configured", &configured))
 		return text;
 	if (field_number(backend, "weight.set", &set))

@@ -177,6 +177,16 @@ def test_servers_that_are_kept_out_have_their_weight_and_no_share(fake_api, stat
     assert f" {shown} 0% 12 " in " ".join(rows[1]), rows
 
 
+@pytest.mark.parametrize("state, finished, note", [
+    ("removed", 25, "25 finished flows linger"), ("removed", 1, "1 finished flow lingers"), ("removed", 0, ""),
+    ("ready", 25, "")])
+def test_servers_say_what_keeps_one_that_is_removed(fake_api, state, finished, note):
+    fake_api.answers["GET /api/v1/backends"] = {"backends": [
+        backend("b1", state=state, connections={"current": 0, "total": 40, "finished": finished})]}
+    result = fake_api.run("servers")
+    assert note in result.stdout and ("finished" in result.stdout) == bool(note), result
+
+
 def test_servers_of_one_pool(fake_api):
     result = fake_api.run("servers", "mail")
     assert [row[0] for row in lines(result)] == ["SERVER", "mail/m1"]
