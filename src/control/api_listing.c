@@ -124,7 +124,10 @@ static json_t *weight_to_json(const struct backend_view *view)
 static bool put_state(json_t *object, const struct backend_view *view)
 {
 	char since[CLOCK_WALL_TEXT_MAX];
+	bool is_kept = view->pool->on_backend_down == ON_DOWN_KEEP;
 	return put(object, "state", json_string(view->admin)) &&
+	       put(object, "state_set", json_string(view->set)) &&
+	       put(object, "on_backend_down", json_string(is_kept ? "keep" : "reset")) &&
 	       put(object, "health", json_string(view->health)) &&
 	       put(object, "health_reason", json_string(view->reason)) &&
 	       put(object, "health_since", json_string(clock_wall_format(view->since_ms, since))) &&

@@ -63,7 +63,7 @@ static const char *admin_of(const struct snapshot_backend *state)
 		[ADMIN_DRAIN] = "drain",
 		[ADMIN_MAINT] = "maint",
 	};
-	return is_removed(state->state) ? "removed" : names[state->admin];
+	return names[state->admin];
 }
 
 // As health found it, whatever an operator has said. What it has found up, the data path may not
@@ -111,7 +111,8 @@ bool api_view_backend(const struct api_source *source, const struct stats *stats
 		.pool = state->pool_config,
 		.state = state,
 		.traffic = api_backend_traffic(stats, number),
-		.admin = admin_of(state),
+		.admin = is_removed(state->state) ? "removed" : admin_of(state),
+		.set = admin_of(state),
 		.weight_set = registry_weight_set(source->registry, number),
 		.is_removed = is_removed(state->state),
 	};

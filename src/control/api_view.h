@@ -23,6 +23,7 @@ struct backend_view {
 	const struct traffic *traffic;
 	const struct proxy_backend_stats *sessions; // NULL in the packet modes
 	const char *admin;                          // "ready", "drain", "maint", "removed"
+	const char *set;                            // the same by hand, of a removed one too
 	const char *health;                         // "up", "down", "unknown", "unchecked"
 	const char *reason;
 	int64_t since_ms;

@@ -13,17 +13,21 @@
 
 enum { PATH_MAX_BYTES = 1024, MAX_WEIGHT = 1000 };
 
-static void print_connections(const json_t *backend)
+// `fate` is what becomes of them, NULL: nothing.
+static void print_connections(const json_t *backend, const char *fate)
 {
 	char count[UNITS_TEXT_MAX];
 	double current;
 	if (!field_number(backend, "connections.current", &current))
 		return;
 	units_whole(current, count);
+	bool is_one = strcmp(count, "1") == 0;
 	if (strcmp(count, "0") == 0)
 		printf(", no connections on it");
+	else if (fate)
+		printf(", %s connection%s %s", count, is_one ? " is" : "s are", fate);
 	else
-		printf(", %s connection%s on it", count, strcmp(count, "1") == 0 ? "" : "s");
+		printf(", %s connection%s on it", count, is_one ? "" : "s");
 }
 
 static void print_weight(const json_t *backend)
@@ -55,19 +59,47 @@ static void print_state(const struct ctl *ctl, const json_t *backend, const char
 	print_weight(backend);
 }
 
-static int show(const struct ctl *ctl, const json_t *backend)
+static int show(const struct ctl *ctl, const json_t *backend, const char *fate)
 {
 	char *name = paint_clean(field_text_or(backend, "name", "?"));
 	char *state = paint_clean(field_text_or(backend, "state", "?"));
 	if (name && state) {
 		printf("%s: ", name);
 		print_state(ctl, backend, state);
-		print_connections(backend);
+		print_connections(backend, fate);
 		putchar('\n');
 	}
 	free(state);
 	free(name);
 	return CTL_OK;
+}
+
+// What a server that is removed has been told counts when it comes back.
+static void print_later(const json_t *backend)
+{
+	const char *set = field_text_or(backend, "state_set", "ready");
+	if (strcmp(field_text_or(backend, "state", ""), "removed") != 0)
+		return;
+	if (strcmp(set, "drain") == 0)
+		puts("It is drained when a reload brings it back, until it is made ready.");
+	else if (strcmp(set, "maint") == 0)
+		puts("It is in maintenance when a reload brings it back, until it is made ready.");
+}
+
+static int show_state(const struct ctl *ctl, const json_t *backend)
+{
+	int code = show(ctl, backend, NULL);
+	print_later(backend);
+	return code;
+}
+
+// The answer has the connections that there were.
+static int show_maint(const struct ctl *ctl, const json_t *backend)
+{
+	bool is_kept = strcmp(field_text_or(backend, "on_backend_down", "reset"), "keep") == 0;
+	int code = show(ctl, backend, is_kept ? "kept" : "reset");
+	print_later(backend);
+	return code;
 }
 
 // A weight that is set while the server is out counts when it comes back.
@@ -76,9 +108,11 @@ static int show_weight(const struct ctl *ctl, const json_t *backend)
 	const char *state = field_text_or(backend, "state", "ready");
 	char text[UNITS_TEXT_MAX];
 	double weight;
-	int code = show(ctl, backend);
+	int code = show(ctl, backend, NULL);
 	if (strcmp(state, "ready") != 0 && field_number(backend, "weight.set", &weight))
-		printf("Its weight is %s once it is ready.\n", units_whole(weight, text));
+		printf("Its weight is %s %s.\n", units_whole(weight, text),
+		       strcmp(state, "removed") == 0 ? "when a reload brings it back"
+						     : "once it is ready");
 	return code;
 }
 
@@ -100,17 +134,20 @@ static int post(const struct ctl *ctl, const char *server, const char *what, jso
 
 static int run_drain(const struct ctl *ctl, const struct command_args *args)
 {
-	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "drain"), show);
+	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "drain"),
+		    show_state);
 }
 
 static int run_maint(const struct ctl *ctl, const struct command_args *args)
 {
-	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "maint"), show);
+	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "maint"),
+		    show_maint);
 }
 
 static int run_ready(const struct ctl *ctl, const struct command_args *args)
 {
-	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "ready"), show);
+	return post(ctl, args->arguments[0], "state", json_pack("{s:s}", "state", "ready"),
+		    show_state);
 }
 
 static int run_weight(const struct ctl *ctl, const struct command_args *args)
@@ -128,7 +165,7 @@ static int run_weight(const struct ctl *ctl, const struct command_args *args)
 
 #define SERVER_NAMES                                                                         \
 	"SERVER is POOL/SERVER, or the server's name alone where there is only one of it.\n" \
-	"It stays so across reloads, until said otherwise."
+	"It stays so across reloads, until said otherwise or until culvert ends."
 
 const struct command drain_command = {
 	.name = "drain",

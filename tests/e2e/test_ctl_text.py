@@ -380,7 +380,8 @@ def test_orders_post_a_state(fake_api, command, body):
     result = fake_api.run(*command, "web/b1")
     assert result.returncode == 0, result
     assert fake_api.requests == [("POST", "/api/v1/servers/web%2Fb1/state", {}, body)]
-    assert result.stdout == "web/b1: drain, no new connections, 12 connections on it\n"
+    fate = "12 connections are reset" if command == ["maint"] else "12 connections on it"
+    assert result.stdout == f"web/b1: drain, no new connections, {fate}\n"
 
 
 @pytest.mark.parametrize("text, weight", [("7", 7), ("0", 0), ("1000", 1000), ("default", None)])
@@ -391,12 +392,38 @@ def test_weights(fake_api, text, weight):
                              "12 connections on it\n")
 
 
+@pytest.mark.parametrize("count, on_down, fate", [
+    (0, "reset", "no connections on it"), (1, "reset", "1 connection is reset"),
+    (1204, "reset", "1,204 connections are reset"), (1, "keep", "1 connection is kept"),
+    (12, "keep", "12 connections are kept")])
+def test_maintenance_says_what_becomes_of_connections(fake_api, count, on_down, fate):
+    fake_api.answers["POST /api/v1/servers/web%2Fb1/state"] = backend(
+        "b1", state="maint", state_set="maint", share=0, on_backend_down=on_down,
+        connections={"current": count, "total": 2000})
+    assert fake_api.run("maint", "web/b1").stdout == f"web/b1: maint, no new connections, {fate}\n"
+
+
+@pytest.mark.parametrize("command, fate, later", [
+    ("drain", "1 connection on it", "It is drained when a reload brings it back, until it is made ready.\n"),
+    ("maint", "1 connection is reset", "It is in maintenance when a reload brings it back, until it is made ready.\n"),
+    ("ready", "1 connection on it", "")])
+def test_orders_to_a_removed_server_say_what_they_mean(fake_api, command, fate, later):
+    fake_api.answers["POST /api/v1/servers/web%2Fb1/state"] = backend(
+        "b1", state="removed", state_set=command, share=0, connections={"current": 1, "total": 9})
+    assert fake_api.run(command, "web/b1").stdout == f"web/b1: removed, no new connections, {fate}\n{later}"
+
+
 def test_a_weight_of_a_server_that_is_out_counts_later(fake_api):
     fake_api.answers["POST /api/v1/servers/web%2Fb1/weight"] = backend(
         "b1", state="maint", share=0, weight={"configured": 1, "set": 7, "effective": 0},
         connections={"current": 1, "total": 9})
     assert fake_api.run("weight", "web/b1", "7").stdout == (
         "web/b1: maint, no new connections, 1 connection on it\nIts weight is 7 once it is ready.\n")
+    fake_api.answers["POST /api/v1/servers/web%2Fb1/weight"] = backend(
+        "b1", state="removed", share=0, weight={"configured": 1, "set": 7, "effective": 0},
+        connections={"current": 0, "total": 9})
+    assert fake_api.run("weight", "web/b1", "7").stdout == (
+        "web/b1: removed, no new connections, no connections on it\nIts weight is 7 when a reload brings it back.\n")
 
 
 @pytest.mark.parametrize("name, path", [

@@ -145,9 +145,37 @@ Test(api_lists, backends_have_state_health_weight_and_share, .timeout = 120)
 	cr_expect_float_eq(json_real_value(at(root, "backends/1/share")), 0.75, 1e-9);
 	cr_expect_float_eq(json_real_value(at(root, "backends/2/share")), 0, 1e-9);
 	cr_expect_eq(number_at(root, "backends/1/connections/current"), 20);
+	cr_expect_eq(number_at(root, "backends/1/connections/finished"), 4);
 	cr_expect_eq(number_at(root, "pools/0/up"), 2);
 	cr_expect_eq(number_at(root, "pools/1/total"), 1);
 	cr_expect_str_eq(text_at(root, "pools/1/frontends/0"), "secure");
+	json_decref(root);
+	api_rig_close(&rig);
+}
+
+Test(api_lists, what_has_been_said_of_a_removed_backend_is_told, .timeout = 120)
+{
+	struct api_rig rig;
+	struct config next;
+	struct config_pool pools[2];
+	json_t *root;
+	api_rig_init(&rig);
+	rig.pools[0].on_backend_down = ON_DOWN_KEEP;
+	memcpy(pools, rig.pools, sizeof(pools));
+	pools[0].backends++;
+	pools[0].n_backends = 1;
+	next = rig.config;
+	next.n_refs = 0;
+	next.pools = pools;
+	api_rig_start(&rig);
+	cr_assert_eq(registry_apply(rig.registry, &next, 1, NULL), 0);
+	cr_assert_eq(registry_set_admin(rig.registry, 0, ADMIN_MAINT), 0);
+	cr_assert_eq(api_rig_get(&rig, "/api/v1/backends", &root), 200);
+	cr_expect_str_eq(text_at(root, "backends/0/state"), "removed");
+	cr_expect_str_eq(text_at(root, "backends/0/state_set"), "maint");
+	cr_expect_str_eq(text_at(root, "backends/0/on_backend_down"), "keep");
+	cr_expect_str_eq(text_at(root, "backends/1/state_set"), "ready");
+	cr_expect_str_eq(text_at(root, "backends/2/on_backend_down"), "reset");
 	json_decref(root);
 	api_rig_close(&rig);
 }

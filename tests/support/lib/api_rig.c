@@ -84,6 +84,7 @@ int api_rig_gather(void *arg, struct stats *all)
 	for (size_t i = 0; i < 3; i++)
 		stats->backends[i] = (struct traffic){.total_connections = 1 + i,
 						      .current_connections = 10 * (1 + i),
+						      .held_connections = 12 * (1 + i),
 						      .bytes_tx = 100 * (1 + i),
 						      .bytes_rx = 1000 * (1 + i)};
 	stats->received = 60;
