@@ -254,6 +254,17 @@ static const char *opening(enum reload_outcome outcome)
 					 : outcome_names[outcome];
 }
 
+// An order of long ago is easily forgotten.
+static void tell_orders(const struct reload *reload, const struct reload_change *change)
+{
+	if (!change->by_hand)
+		return;
+	log_info("reload", "backend %s is still as it was set by hand: %s", change->name,
+		 change->by_hand);
+	events_add(reload->service->events, EVENT_ADMIN, LOG_INFO, change->name,
+		   "still as it was set by hand: %s", change->by_hand);
+}
+
 static void tell(const struct reload *reload, enum reload_cause cause,
 		 const struct reload_result *result)
 {
@@ -276,6 +287,7 @@ static void tell(const struct reload *reload, enum reload_cause cause,
 		const struct reload_change *change = &result->plan.changes[i];
 		log_debug("reload", "%s %s %s: %s", reload_subject_name(change->subject),
 			  change->name, reload_change_name(change->kind), change->detail);
+		tell_orders(reload, change);
 	}
 }
 

@@ -10,7 +10,7 @@
 #include "culvert/config/compare.h"
 #include "reload_slots.h"
 
-enum { NAME_MAX_BYTES = 512, DETAIL_MAX = 640 };
+enum { NAME_MAX_BYTES = 512, DETAIL_MAX = 640, ORDERS_MAX = 64 };
 
 struct making {
 	struct reload_plan *plan;
@@ -34,7 +34,7 @@ static void add_change(struct making *making, enum reload_change_kind kind,
 		return;
 	plan->changes = grown;
 	struct reload_change *change = &grown[plan->n_changes++];
-	*change = (struct reload_change){kind, subject, strdup(name), strdup(detail)};
+	*change = (struct reload_change){kind, subject, strdup(name), strdup(detail), NULL};
 	making->is_out_of_memory |= !change->name || !change->detail;
 }
 
@@ -150,6 +150,43 @@ static void plan_frontends(struct making *making)
 
 // ---- backends ----------------------------------------------------------------------------------
 
+// "drain, weight 5"; "" when nobody has said anything of that name.
+static void describe_orders(const struct registry *registry, const char *pool, const char *server,
+			    char text[ORDERS_MAX])
+{
+	static const char *const names[] = {
+		[ADMIN_READY] = "",
+		[ADMIN_DRAIN] = "drain",
+		[ADMIN_MAINT] = "maint",
+	};
+	enum admin_state admin;
+	int32_t weight;
+	registry_said(registry, pool, server, &admin, &weight);
+	int length = snprintf(text, ORDERS_MAX, "%s", names[admin]);
+	if (weight != REGISTRY_WEIGHT_CONFIGURED)
+		snprintf(text + length, ORDERS_MAX - (size_t)length, "%sweight %d",
+			 length ? ", " : "", weight);
+}
+
+// The backend is new or comes back; its name may have been given orders before.
+static void plan_new_backend(struct making *making, const struct config_pool *pool,
+			     const struct config_backend *backend, const char *name)
+{
+	struct reload_plan *plan = making->plan;
+	char addr[CONFIG_BACKEND_TEXT_MAX];
+	char orders[ORDERS_MAX];
+	char detail[DETAIL_MAX];
+	size_t n_before = plan->n_changes;
+	describe_orders(making->registry, pool->name, backend->name, orders);
+	snprintf(detail, sizeof(detail), "%s%s%s", config_backend_format(backend, addr),
+		 *orders ? ", still set by hand: " : "", orders);
+	add_change(making, RELOAD_ADDED, RELOAD_BACKEND, name, detail);
+	if (!*orders || plan->n_changes == n_before)
+		return;
+	plan->changes[n_before].by_hand = strdup(orders);
+	making->is_out_of_memory |= !plan->changes[n_before].by_hand;
+}
+
 static void plan_backend(struct making *making, const struct config_pool *pool,
 			 const struct config_backend *backend, int32_t slot)
 {
@@ -159,8 +196,7 @@ static void plan_backend(struct making *making, const struct config_pool *pool,
 		slot == REGISTRY_NEW ? NULL : registry_backend(making->registry, (uint32_t)slot);
 	snprintf(name, sizeof(name), "%s/%s", pool->name, backend->name);
 	if (!old || old->state != SLOT_ACTIVE) {
-		add_change(making, RELOAD_ADDED, RELOAD_BACKEND, name,
-			   config_backend_format(backend, detail));
+		plan_new_backend(making, pool, backend, name);
 		return;
 	}
 	config_compare_backends(old->config, backend, detail);
@@ -262,6 +298,7 @@ void reload_plan_fini(struct reload_plan *plan)
 	for (size_t i = 0; i < plan->n_changes; i++) {
 		free(plan->changes[i].name);
 		free(plan->changes[i].detail);
+		free(plan->changes[i].by_hand);
 	}
 	for (size_t i = 0; i < plan->n_obstacles; i++) {
 		free(plan->obstacles[i].key);

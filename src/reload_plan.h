@@ -13,6 +13,9 @@ struct reload_change {
 	enum reload_subject subject;
 	char *name;   // owned; a backend's is POOL/SERVER
 	char *detail; // owned; may be empty
+	// Of a backend that is added: what an operator has said of its name, "maint, weight 5".
+	// Owned; NULL: nothing.
+	char *by_hand;
 };
 
 // What only a restart can change.
@@ -38,7 +41,7 @@ int reload_plan_make(struct reload_plan *plan, const struct registry *registry,
 void reload_plan_fini(struct reload_plan *plan);
 
 double reload_plan_disruption(const struct reload_plan *plan); // 0 to 1
-// "1 backend added, 2 changed, 37 of 65,537 slots move, 1 flow drains": for the log. Returns `text`.
+// "1 backend added, 37 of 65,537 slots move, 1 flow drains": for the log. Returns `text`.
 const char *reload_plan_summary(const struct reload_plan *plan, char *text, size_t size);
 const char *reload_change_name(enum reload_change_kind kind); // "added", ...
 const char *reload_subject_name(enum reload_subject subject); // "backend", ...

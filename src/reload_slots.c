@@ -42,22 +42,26 @@ static int build_before(const struct tables *tables, uint32_t number, struct err
 
 // What a backend will count for. One that comes back from draining has its health, not its weight;
 // an operator's word stands.
-static struct maglev_backend coming(const struct tables *tables,
-				    const struct config_backend *backend, int32_t slot, uint32_t k)
+static struct maglev_backend coming(const struct tables *tables, const struct config_pool *pool,
+				    uint32_t k, int32_t slot)
 {
+	const struct config_backend *backend = &pool->backends[k];
+	enum admin_state admin;
+	int32_t set;
+	registry_said(tables->registry, pool->name, backend->name, &admin, &set);
 	struct maglev_backend member = {
 		.endpoint = registry_identity(backend),
 		.weight = backend->weight,
 		.id = (uint16_t)(CONFIG_MAX_BACKENDS + k), // nobody's now
 	};
-	if (slot == REGISTRY_NEW)
-		return member;
-	const struct snapshot_backend *old = registry_backend(tables->registry, (uint32_t)slot);
-	int32_t set = registry_weight_set(tables->registry, (uint32_t)slot);
-	member.id = (uint16_t)slot;
 	if (set != REGISTRY_WEIGHT_CONFIGURED)
 		member.weight = (uint32_t)set;
-	if (!old->is_up || old->admin != ADMIN_READY)
+	if (admin != ADMIN_READY)
+		member.weight = 0;
+	if (slot == REGISTRY_NEW)
+		return member;
+	member.id = (uint16_t)slot;
+	if (!registry_backend(tables->registry, (uint32_t)slot)->is_up)
 		member.weight = 0;
 	return member;
 }
@@ -72,7 +76,7 @@ static int build_after(const struct tables *tables, size_t number, struct err *e
 	if (!members)
 		return err_set(err, -ENOMEM, "not enough memory to compare Maglev tables");
 	for (size_t k = 0; k < pool->n_backends; k++)
-		members[k] = coming(tables, &pool->backends[k], slots[k], (uint32_t)k);
+		members[k] = coming(tables, pool, (uint32_t)k, slots[k]);
 	int code =
 		maglev_build(&tables->after[number], members, pool->n_backends, tables->size, err);
 	free(members);

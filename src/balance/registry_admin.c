@@ -7,16 +7,21 @@
 
 #include "balance/registry_private.h"
 
-static struct admin_note *find(const struct registry *registry, uint32_t backend)
+static struct admin_note *find_by_name(const struct registry *registry, const char *pool,
+				       const char *server)
 {
-	const struct snapshot_backend *b = &registry->backends[backend];
 	for (size_t i = 0; i < registry->n_notes; i++) {
 		struct admin_note *note = &registry->notes[i];
-		if (strcmp(note->server, b->config->name) == 0 &&
-		    strcmp(note->pool, b->pool_config->name) == 0)
+		if (strcmp(note->server, server) == 0 && strcmp(note->pool, pool) == 0)
 			return note;
 	}
 	return NULL;
+}
+
+static struct admin_note *find(const struct registry *registry, uint32_t backend)
+{
+	const struct snapshot_backend *b = &registry->backends[backend];
+	return find_by_name(registry, b->pool_config->name, b->config->name);
 }
 
 const struct admin_note *registry_find_note(const struct registry *registry, uint32_t backend)
@@ -85,6 +90,14 @@ int registry_set_weight(struct registry *registry, uint32_t backend, int32_t wei
 	note->weight = weight;
 	follow(registry, note);
 	return 0;
+}
+
+void registry_said(const struct registry *registry, const char *pool, const char *server,
+		   enum admin_state *admin, int32_t *weight)
+{
+	const struct admin_note *note = find_by_name(registry, pool, server);
+	*admin = note ? note->admin : ADMIN_READY;
+	*weight = note ? note->weight : REGISTRY_WEIGHT_CONFIGURED;
 }
 
 int32_t registry_weight_set(const struct registry *registry, uint32_t backend)

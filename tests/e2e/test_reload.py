@@ -101,10 +101,36 @@ def test_connections_of_a_removed_backend_are_reset_after_drain_timeout(mode_lab
             assert http.request(sock) == name
     await_condition(lambda: culvert.log_lines("is gone"), "its slot is given back", 30)
     assert "b2" not in culvert.stats()["backends"]["web"]["server_stats"]
-    # Whoever gets the slot has counters of its own, and so has the old one when it comes back.
+    # Whoever gets the slot has counters of its own, and so has the old one when it comes back; the
+    # pool's go on.
     reload(culvert, full)
     culvert.await_all_up()
     assert culvert.stats()["backends"]["web"]["server_stats"]["b2"]["total_connections"] == 0
+    stats = culvert.stats()
+    assert stats["backends"]["web"]["total_connections"] == stats["frontends"]["web"]["total_connections"] == 30
+
+
+def test_an_order_to_a_removed_backend_counts_when_it_is_back(mode_lab, make_culvert, mode):
+    lab, culvert = mode_lab, make_culvert(mode_lab)
+    full = wanted(lab, mode)
+    culvert.start(full)
+    culvert.await_all_up()
+    kept = {}
+    while "b2" not in kept:
+        sock = http.connect(lab)
+        kept[http.request(sock)] = sock
+    reload(culvert, without(full, "b2"))
+    answer = api.post(culvert, "/api/v1/servers/web/b2/state", {"state": "drain"})
+    assert (answer["state"], answer["state_set"], answer["connections"]["current"]) == ("removed", "drain", 1)
+    assert http.request(kept["b2"]) == "b2"
+    api.post(culvert, "/api/v1/servers/web/b2/state", {"state": "maint"})
+    kept["b2"].settimeout(20)
+    with pytest.raises(ConnectionResetError):
+        kept["b2"].recv(1)
+    reload(culvert, full)
+    assert api.backend(culvert, "web/b2")["state"] == "maint"
+    assert culvert.log_lines("backend web/b2 is still as it was set by hand: maint"), culvert.log()
+    assert set(http.short_connections(lab, 60)) == {"b1", "b3"}
 
 
 def test_an_added_backend_joins_after_its_first_good_check(mode_lab, make_culvert, mode):

@@ -184,6 +184,51 @@ Test(reload_plan, an_operators_word_counts)
 	end(&bench);
 }
 
+// web/b has been left out with an order, and the next file has it again.
+Test(reload_plan, who_comes_back_is_as_it_was_set_by_hand)
+{
+	static const struct {
+		enum admin_state admin;
+		int32_t weight;
+		const char *by_hand; // NULL: nothing
+		const char *changes;
+	} cases[] = {
+		{ADMIN_READY, REGISTRY_WEIGHT_CONFIGURED, NULL,
+		 "added backend web/b (10.2.0.2:80)"},
+		{ADMIN_MAINT, REGISTRY_WEIGHT_CONFIGURED, "maint",
+		 "added backend web/b (10.2.0.2:80, still set by hand: maint)"},
+		{ADMIN_DRAIN, 5, "drain, weight 5",
+		 "added backend web/b (10.2.0.2:80, still set by hand: drain, weight 5)"},
+		{ADMIN_READY, 0, "weight 0",
+		 "added backend web/b (10.2.0.2:80, still set by hand: weight 0)"},
+	};
+	const char *two = "web=a:10.2.0.1,b:10.2.0.2 @10.1.0.1>web";
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+		struct bench bench;
+		struct scene without;
+		char text[1024];
+		bool is_gone = i % 2;
+		scene_init(&without, "10.2.0.254");
+		scene_add_words(&without, "web=a:10.2.0.1 @10.1.0.1>web");
+		begin(&bench, two, two);
+		struct registry *registry = bench.before.registry;
+		registry_set_admin(registry, 1, cases[i / 2].admin);
+		registry_set_weight(registry, 1, cases[i / 2].weight);
+		cr_assert_eq(registry_apply(registry, without.config, 1, NULL), 0);
+		if (is_gone)
+			registry_give_back_backend(registry, 1);
+		make(&bench);
+		cr_expect_str_eq(describe(&bench, text), cases[i / 2].changes, "%s", text);
+		const char *by_hand = bench.plan.changes[0].by_hand;
+		cr_expect_str_eq(by_hand ? by_hand : "-",
+				 cases[i / 2].by_hand ? cases[i / 2].by_hand : "-");
+		bool takes_none = cases[i / 2].admin != ADMIN_READY || cases[i / 2].weight == 0;
+		cr_expect_eq(bench.plan.slots_moved == 0, takes_none, "%zu", i);
+		end(&bench);
+		config_unref(without.config);
+	}
+}
+
 // ---- what only a restart can change ------------------------------------------------------------
 
 // All settings but these are laid down at the start.

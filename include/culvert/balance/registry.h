@@ -103,6 +103,9 @@ bool registry_set_gate(struct registry *registry, uint32_t frontend, enum fronte
 // REGISTRY_WEIGHT_CONFIGURED. 0 or -ENOMEM.
 int registry_set_admin(struct registry *registry, uint32_t backend, enum admin_state admin);
 int registry_set_weight(struct registry *registry, uint32_t backend, int32_t weight);
+// What has been said of a name, which the configuration may lack now.
+void registry_said(const struct registry *registry, const char *pool, const char *server,
+		   enum admin_state *admin, int32_t *weight);
 int32_t registry_weight_set(const struct registry *registry, uint32_t backend);
 bool registry_is_healthy(const struct registry *registry, uint32_t backend); // registry_set_up()
 
