@@ -264,7 +264,7 @@ def listen(one_arm):
     def start(addr, port):
         processes.append(one_arm.spawn("lb", "/usr/bin/python3", "-m", "http.server", "--bind", addr,
                                        port, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        await_condition(lambda: f":{port} " in one_arm.run("lb", "ss", "-Hltn").stdout, "it listens")
+        await_condition(lambda: f":{port} " in one_arm.run("lb", "ss", "-Hltn").stdout, "it listens", 60)
         return processes[-1]
 
     yield start
