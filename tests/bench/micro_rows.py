@@ -82,6 +82,9 @@ def measure_instructions(program, flows, packets, row=None):
             name, per = result["row"], result["operations"]
             if name in WITHOUT_INSTRUCTIONS:
                 continue
+            if name not in dumps:
+                raise SystemExit(f"bench: {program} was built before valgrind was installed, so nothing is counted; "
+                                 f"remove {program}* and build it again")
             counts[name, result["flows"]] = (dumps[name] / per, dumps.get(f"{name} generator", 0) / per)
     return counts
 
