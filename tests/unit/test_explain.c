@@ -254,7 +254,7 @@ Test(explain, names_what_refuses_the_client)
 	cr_assert(registry_set_gate(scene.registry, 0, GATE_SHUT));
 	rig_publish(&rig);
 	said = explain_client(&rig, CLIENT, 1000, "10.1.0.100:80");
-	cr_expect(has_step(said, "The frontend takes no new connections yet"));
+	cr_expect(has_step(said, "The frontend takes no new connections:"));
 	cr_expect_not(has_step(said, "No backend takes"));
 	json_decref(said);
 	registry_set_gate(scene.registry, 0, GATE_OPEN);
