@@ -2,7 +2,7 @@
 // The XDP program of `io = "xdp"`, on each link that culvert captures on: plain packets of TCP and
 // UDP that are surely culvert's go to the AF_XDP socket of their queue. All others take the
 // kernel's way, where packet sockets see what else is culvert's: fragments, ICMP errors, headers
-// with options, frames with tags, frames too long for a chunk.
+// with options, frames with tags, frames too long for a chunk, and super-frames.
 //
 // Surely culvert's is what its firewall rules drop: from a client to a VIP, and from a backend to
 // an address of ours and a NAT port.
@@ -21,7 +21,12 @@
 
 #include "packet/xdp_parties.h"
 
-enum { FRAGMENT_V4 = 0x3fff, MAPPED_V4 = 0xffff };
+enum {
+	FRAGMENT_V4 = 0x3fff,
+	MAPPED_V4 = 0xffff,
+	TCP_CHECK = 16, // where the checksum is in the header
+	UDP_CHECK = 6,
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -60,6 +65,8 @@ struct ports {
 struct plain {
 	struct xdp_party src;
 	struct xdp_party dst;
+	void *l4;     // the transport header
+	__u16 l4_len; // with its payload, as the IP header says
 };
 
 static __always_inline bool is_known(struct xdp_party *party, enum xdp_role role)
@@ -76,6 +83,7 @@ static __always_inline bool read_ports(struct plain *plain, void *at, void *end,
 	plain->src.port_be = ports->src;
 	plain->dst.port_be = ports->dst;
 	plain->src.proto = plain->dst.proto = proto;
+	plain->l4 = at;
 	return true;
 }
 
@@ -87,6 +95,7 @@ static __always_inline bool read_v4(struct plain *plain, struct iphdr *ip, void 
 	plain->src.addr_be[2] = plain->dst.addr_be[2] = bpf_htonl(MAPPED_V4);
 	plain->src.addr_be[3] = ip->saddr;
 	plain->dst.addr_be[3] = ip->daddr;
+	plain->l4_len = bpf_ntohs(ip->tot_len) - sizeof(*ip);
 	return read_ports(plain, ip + 1, end, ip->protocol);
 }
 
@@ -96,6 +105,7 @@ static __always_inline bool read_v6(struct plain *plain, struct ipv6hdr *ip, voi
 		return false;
 	__builtin_memcpy(plain->src.addr_be, &ip->saddr, sizeof(ip->saddr));
 	__builtin_memcpy(plain->dst.addr_be, &ip->daddr, sizeof(ip->daddr));
+	plain->l4_len = bpf_ntohs(ip->payload_len);
 	return read_ports(plain, ip + 1, end, ip->nexthdr);
 }
 
@@ -138,7 +148,29 @@ static __always_inline bool has_lost_tag(struct xdp_md *ctx)
 #endif
 }
 
-static __always_inline int redirect_to_socket(struct xdp_md *ctx, __u32 frame_max)
+// The sum of the pseudo-header, as the place of a checksum has it that is left to hardware.
+static __always_inline __u16 sum_pseudo_header(const struct plain *plain)
+{
+	__u64 sum = (__u64)bpf_htons(plain->src.proto) + bpf_htons(plain->l4_len);
+	for (int i = 0; i < 4; i++)
+		sum += (__u64)plain->src.addr_be[i] + plain->dst.addr_be[i];
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+// Segments that were joined, or not cut yet, always have such a sum; so do others, which may take
+// the same way.
+static __always_inline bool may_be_super_frame(const struct plain *plain, void *end)
+{
+	bool is_tcp = plain->src.proto == IPPROTO_TCP;
+	__be16 *check = plain->l4 + (is_tcp ? TCP_CHECK : UDP_CHECK);
+	return (void *)(check + 1) <= end && *check == sum_pseudo_header(plain);
+}
+
+static __always_inline int redirect_to_socket(struct xdp_md *ctx, __u32 frame_max,
+					      bool are_super_frames)
 {
 	// The kernel makes pointers of these numbers.
 	void *data = (void *)(long)ctx->data;    // NOLINT(performance-no-int-to-ptr)
@@ -148,24 +180,37 @@ static __always_inline int redirect_to_socket(struct xdp_md *ctx, __u32 frame_ma
 		return XDP_PASS;
 	if (!is_reply(&plain) && !is_known(&plain.dst, XDP_ROLE_VIP))
 		return XDP_PASS;
-	if (has_lost_tag(ctx))
+	if (has_lost_tag(ctx) || (are_super_frames && may_be_super_frame(&plain, end)))
 		return XDP_PASS;
 	// Passed when the queue has no socket.
 	return (int)bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS);
 }
 
-// Two programs, of which one is loaded: to add a number that is not in the instruction to a pointer
-// of a packet wants CAP_PERFMON.
+// Of these programs one is loaded: to add a number that is not in the instruction to a pointer of a
+// packet wants CAP_PERFMON.
 SEC("xdp")
 int redirect(struct xdp_md *ctx)
 {
-	return redirect_to_socket(ctx, XDP_FRAME_MAX);
+	return redirect_to_socket(ctx, XDP_FRAME_MAX, false);
 }
 
 SEC("xdp")
 int redirect_long(struct xdp_md *ctx)
 {
-	return redirect_to_socket(ctx, XDP_LONG_FRAME_MAX);
+	return redirect_to_socket(ctx, XDP_LONG_FRAME_MAX, false);
+}
+
+// Where super-frames come as well, and a short one would pass for an ordinary frame.
+SEC("xdp")
+int redirect_cut(struct xdp_md *ctx)
+{
+	return redirect_to_socket(ctx, XDP_FRAME_MAX, true);
+}
+
+SEC("xdp")
+int redirect_cut_long(struct xdp_md *ctx)
+{
+	return redirect_to_socket(ctx, XDP_LONG_FRAME_MAX, true);
 }
 
 // The kernel lets programs under this licence alone ask drivers about tags.

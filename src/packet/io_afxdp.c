@@ -143,9 +143,12 @@ static int open_chunks(struct io *io, struct err *err)
 static int open_program(struct io *io, uint32_t i, const struct io_link *from, struct err *err)
 {
 	struct afxdp_link *link = &io->links[i];
-	bool are_long = io->chunks.bytes == XDP_LONG_CHUNK_BYTES;
-	const struct xdp_program *first = i ? &io->links[0].program : NULL;
-	int code = xdp_program_open(&link->program, from, are_long, first, err);
+	const struct xdp_program_params params = {
+		.are_chunks_long = io->chunks.bytes == XDP_LONG_CHUNK_BYTES,
+		.are_super_frames = link->device.is_tap,
+		.first = i ? &io->links[0].program : NULL,
+	};
+	int code = xdp_program_open(&link->program, from, &params, err);
 	if (!code)
 		xdp_device_keep_tags(&link->device);
 	return code;

@@ -6,6 +6,7 @@
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,6 +43,12 @@ static uint32_t count_queues(const char *name)
 	return n < XDP_QUEUES_MAX ? n : (uint32_t)XDP_QUEUES_MAX;
 }
 
+static bool is_tap(const char *name)
+{
+	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
+	return ask_ethtool(name, &info) == 0 && strcmp(info.driver, "tun") == 0;
+}
+
 int xdp_device_open(struct xdp_device *device, const char *name, struct err *err)
 {
 	struct ifreq ifr = {0};
@@ -52,6 +59,7 @@ int xdp_device_open(struct xdp_device *device, const char *name, struct err *err
 		.name = name,
 		.n_queues = count_queues(name),
 		.mtu = (uint32_t)ifr.ifr_mtu,
+		.is_tap = is_tap(name),
 	};
 	return 0;
 }

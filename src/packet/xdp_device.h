@@ -14,6 +14,7 @@ struct xdp_device {
 	const char *name;  // borrowed
 	uint32_t n_queues; // that it receives by
 	uint32_t mtu;      // bytes of IP packet
+	bool is_tap;       // whose driver lets super-frames come to XDP programs
 	bool is_changed;   // to be put back
 };
 

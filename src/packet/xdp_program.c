@@ -57,7 +57,7 @@ static int share_map(const struct xdp_program *program, const char *name, int fd
 struct wanted {
 	const char *start;
 	const char *end;
-	const char *name;                // of the program; there is another one in the object
+	const char *name;                // of the program; there are others in the object
 	unsigned ifindex;                // of the only device that it is for; 0: any
 	const struct xdp_program *first; // shares its scope; NULL: nobody
 };
@@ -127,15 +127,17 @@ static int load(struct xdp_program *program, const struct wanted *wanted)
 	return code;
 }
 
-static const char *name_of(bool are_chunks_long)
+static const char *name_of(const struct xdp_program_params *params)
 {
-	return are_chunks_long ? "redirect_long" : "redirect";
+	if (params->are_super_frames)
+		return params->are_chunks_long ? "redirect_cut_long" : "redirect_cut";
+	return params->are_chunks_long ? "redirect_long" : "redirect";
 }
 
-int xdp_program_load(struct xdp_program *program, bool are_chunks_long,
-		     const struct xdp_program *first, struct err *err)
+int xdp_program_load(struct xdp_program *program, const struct xdp_program_params *params,
+		     struct err *err)
 {
-	struct wanted wanted = {xdp_plain_start, xdp_plain_end, name_of(are_chunks_long), 0, first};
+	struct wanted wanted = {xdp_plain_start, xdp_plain_end, name_of(params), 0, params->first};
 	int code = load(program, &wanted);
 	return code ? load_failed(code, err) : 0;
 }
@@ -169,10 +171,10 @@ static int attach_failed(int code, const char *name, struct err *err)
 
 // Some drivers tell of tags that are not in the frame any more, if the kernel knows to ask them.
 static int open_seeing_tags(struct xdp_program *program, const struct io_link *link,
-			    bool are_chunks_long, const struct xdp_program *first)
+			    const struct xdp_program_params *params)
 {
-	struct wanted wanted = {xdp_tags_start, xdp_tags_end, name_of(are_chunks_long),
-				link->ifindex, first};
+	struct wanted wanted = {xdp_tags_start, xdp_tags_end, name_of(params), link->ifindex,
+				params->first};
 	int code = load(program, &wanted);
 	if (code)
 		return code;
@@ -182,41 +184,49 @@ static int open_seeing_tags(struct xdp_program *program, const struct io_link *l
 	return code;
 }
 
-static int open_plain(struct xdp_program *program, const struct io_link *link, bool are_chunks_long,
-		      const struct xdp_program *first, struct err *err)
+static int open_plain(struct xdp_program *program, const struct io_link *link,
+		      const struct xdp_program_params *params, uint32_t flags, struct err *err)
 {
-	int code = xdp_program_load(program, are_chunks_long, first, err);
+	int code = xdp_program_load(program, params, err);
 	if (code)
 		return code;
-	int native = attach(program, link->ifindex, XDP_FLAGS_DRV_MODE);
-	program->is_native = native == 0;
-	code = native;
-	if (native && !is_taken(native))
-		code = attach(program, link->ifindex, XDP_FLAGS_SKB_MODE);
+	code = attach(program, link->ifindex, flags);
 	if (code) {
 		xdp_program_close(program);
 		return attach_failed(code, link->name, err);
 	}
-	if (native)
+	return 0;
+}
+
+static int open_generic(struct xdp_program *program, const struct io_link *link,
+			const struct xdp_program_params *params, int native, struct err *err)
+{
+	struct xdp_program_params generic = *params;
+	generic.are_super_frames = true;
+	int code = open_plain(program, link, &generic, XDP_FLAGS_SKB_MODE, err);
+	if (!code)
 		log_warn("xdp",
 			 "%s: its driver cannot run the XDP program (%s), so the kernel does, "
 			 "generically; io = \"afpacket\" may be faster here",
 			 link->name, strerrordesc_np(-native));
-	return 0;
+	return code;
 }
 
-int xdp_program_open(struct xdp_program *program, const struct io_link *link, bool are_chunks_long,
-		     const struct xdp_program *first, struct err *err)
+int xdp_program_open(struct xdp_program *program, const struct io_link *link,
+		     const struct xdp_program_params *params, struct err *err)
 {
-	int code = open_seeing_tags(program, link, are_chunks_long, first);
+	int code = open_seeing_tags(program, link, params);
 	if (is_taken(code))
 		return attach_failed(code, link->name, err);
-	program->is_native = code == 0;
 	if (code)
-		code = open_plain(program, link, are_chunks_long, first, err);
-	if (!code && program->is_native)
-		log_info("xdp", "%s: by its driver", link->name);
-	return code;
+		code = open_plain(program, link, params, XDP_FLAGS_DRV_MODE, err);
+	if (is_taken(code) || code == -EPERM)
+		return code;
+	if (code)
+		return open_generic(program, link, params, code, err);
+	program->is_native = true;
+	log_info("xdp", "%s: by its driver", link->name);
+	return 0;
 }
 
 int xdp_program_add_socket(struct xdp_program *program, uint32_t queue, int socket_fd,

@@ -22,15 +22,21 @@ struct xdp_program {
 	bool is_native;
 };
 
+struct xdp_program_params {
+	bool are_chunks_long; // XDP_LONG_CHUNK_BYTES, else XDP_CHUNK_BYTES
+	// Even the driver lets super-frames come to the program. Where the kernel runs it, they do
+	// in any case.
+	bool are_super_frames;
+	const struct xdp_program *first; // shares its scope; NULL: there is none
+};
+
 // Loaded, attached to the link, and said in the log: by its driver if that has XDP, else by the
-// kernel in front of the rest of its stack. For chunks of XDP_CHUNK_BYTES, or of
-// XDP_LONG_CHUNK_BYTES. `first` (NULL: there is none) is a program that it shares its scope with. 0
-// or -errno.
-int xdp_program_open(struct xdp_program *program, const struct io_link *link, bool are_chunks_long,
-		     const struct xdp_program *first, struct err *err);
+// kernel in front of the rest of its stack. 0 or -errno.
+int xdp_program_open(struct xdp_program *program, const struct io_link *link,
+		     const struct xdp_program_params *params, struct err *err);
 // Loaded alone.
-int xdp_program_load(struct xdp_program *program, bool are_chunks_long,
-		     const struct xdp_program *first, struct err *err);
+int xdp_program_load(struct xdp_program *program, const struct xdp_program_params *params,
+		     struct err *err);
 // From now on `socket_fd` gets what comes in by a queue. 0 or -errno.
 int xdp_program_add_socket(struct xdp_program *program, uint32_t queue, int socket_fd,
 			   struct err *err);

@@ -6,6 +6,7 @@ import copy
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import tempfile
 
@@ -21,7 +22,7 @@ from test_bulk import big, files, make_file, sha256_of, test_a_small_file_both_w
 from test_connections import test_a_few_connections_in_each_plan  # noqa: F401
 from test_dsr import make_dsr, test_a_few_connections  # noqa: F401
 from test_failover import test_a_killed_backend_is_left_and_the_others_go_on  # noqa: F401
-from test_fragments import start_servers, test_other_services_of_the_address_get_theirs  # noqa: F401
+from test_fragments import start_servers, UDP_SEGMENT, test_other_services_of_the_address_get_theirs  # noqa: F401
 from test_ipv6 import test_both_families_beside_each_other  # noqa: F401
 from test_lifecycle import test_a_crash_leaves_no_rules_and_it_starts_again_at_once  # noqa: F401
 from test_reload import reload
@@ -157,10 +158,8 @@ def test_a_stop_puts_the_interface_back(lab, culvert):
     assert takes_tags_off(lab) and programs(lab) == []
 
 
-def test_where_the_driver_cannot_the_kernel_runs_the_program(make_lab, make_culvert, files):
-    """A bridge has no XDP of its own. Super-frames go by packet sockets, whole."""
-    lab = make_lab(files=files)
-    culvert = make_culvert(lab)
+def put_on_a_bridge(lab):
+    """The balancer is at br0 instead of eth0."""
     lab.run("lb", "sh", "-ec", """
         addrs=$(ip -o -4 address show dev eth0 | awk '{print $4}')
         mac=$(cat /sys/class/net/eth0/address)
@@ -171,6 +170,13 @@ def test_where_the_driver_cannot_the_kernel_runs_the_program(make_lab, make_culv
         ip link set eth0 master br0
         for addr in $addrs; do ip address add "$addr" dev br0; done
         """)
+
+
+def test_where_the_driver_cannot_the_kernel_runs_the_program(make_lab, make_culvert, files):
+    """A bridge has no XDP of its own. Super-frames go by packet sockets, whole."""
+    lab = make_lab(files=files)
+    culvert = make_culvert(lab)
+    put_on_a_bridge(lab)
     culvert.start(config.passthrough(lab, backends={"web": {"health_check_timeout": 2, "health_check_interval": 2}}))
     culvert.await_all_up()
     assert programs(lab, dev="br0") == ["xdpgeneric"]
@@ -180,6 +186,36 @@ def test_where_the_driver_cannot_the_kernel_runs_the_program(make_lab, make_culv
     assert http.download(lab, "/files/for-bridge") == (size, digest)
     http.upload(lab, "/files/by-bridge", files / "for-bridge")
     assert sha256_of(files / "by-bridge") == digest
+
+
+@pytest.mark.parametrize("dev", ["eth0", "br0"])
+def test_datagrams_sent_by_one_call_stay_datagrams(lab, culvert, echo_servers, dev):
+    """A short super-frame would fit a chunk, and leave as one datagram."""
+    echo_servers(lab)
+    if dev == "br0":
+        put_on_a_bridge(lab)
+    culvert.start(config.passthrough(lab, protocol="udp", port=UDP_PORT))
+    with lab.inside("client"):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sock:
+        sock.settimeout(10)
+        sock.connect((VIP, UDP_PORT))
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 400)
+        sock.send(bytes(900))
+        assert sorted(len(sock.recv(2000)) - 1 for _ in range(3)) == [100, 400, 400]
+
+
+@pytest.mark.parametrize("dev", ["eth0", "br0"])
+def test_a_request_of_two_segments_is_not_too_long(lab, culvert, dev):
+    """Both fit a chunk, but not the next link as one."""
+    if dev == "br0":
+        put_on_a_bridge(lab)
+    culvert.start(config.passthrough(lab))
+    culvert.await_all_up()
+    with http.connect(lab) as sock:
+        for _ in range(10):
+            assert http.request(sock, path="/?" + "p" * 1550) in lab.backend_names()
+    assert culvert.stats()["drops"]["too_big"] == 0
 
 
 def test_the_doctor_looks_for_what_it_needs(lab, culvert):

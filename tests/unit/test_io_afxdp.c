@@ -315,9 +315,10 @@ Test(io_afxdp, what_cannot_be_opened_is_said_and_leaves_nothing)
 {
 	struct xdp_bench bench = {.peer = xdp_bench_enter(XDP_BENCH_MTU), .link = "va"};
 	struct xdp_program other;
+	struct xdp_program_params params = {0};
 	struct io_link link = {.name = "va", .ifindex = if_nametoindex("va")};
 	struct err err = {0};
-	cr_assert_eq(xdp_program_open(&other, &link, false, NULL, &err), 0, "%s", err.message);
+	cr_assert_eq(xdp_program_open(&other, &link, &params, &err), 0, "%s", err.message);
 	cr_expect_lt(xdp_bench_open_driver(&bench, &err), 0);
 	cr_expect_not_null(strstr(err.message, "ip link set dev va xdp off"), "%s", err.message);
 	xdp_program_close(&other);

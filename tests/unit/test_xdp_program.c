@@ -93,7 +93,7 @@ static void open_program(void)
 	struct err err = {0};
 	if (!netns_enter())
 		cr_skip("needs root");
-	int code = xdp_program_load(&program, false, NULL, &err);
+	int code = xdp_program_load(&program, &(struct xdp_program_params){0}, &err);
 	cr_assert_eq(code, 0, "%s", err.message);
 	socket_fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 	cr_assert_geq(socket_fd, 0);
@@ -251,8 +251,9 @@ Test(xdp_program, those_that_share_a_scope_take_the_same)
 {
 	struct err err = {0};
 	struct xdp_program first = program;
+	struct xdp_program_params params = {.are_chunks_long = true, .first = &first};
 	struct frame_spec spec = request_v4();
-	cr_assert_eq(xdp_program_load(&program, true, &first, &err), 0, "%s", err.message);
+	cr_assert_eq(xdp_program_load(&program, &params, &err), 0, "%s", err.message);
 	cr_expect_not(takes(&spec), "sockets are its own");
 	cr_assert_eq(xdp_program_add_socket(&program, 0, socket_fd, &err), 0);
 	cr_expect(takes(&spec));
@@ -260,4 +261,28 @@ Test(xdp_program, those_that_share_a_scope_take_the_same)
 	cr_expect(takes(&spec), "its chunks are longer");
 	xdp_program_close(&first);
 	cr_expect(takes(&spec));
+}
+
+// A short one looks like an ordinary frame, but for the checksum that its sender has left open.
+Test(xdp_program, where_super_frames_come_what_may_be_one_is_left_to_packet_sockets)
+{
+	struct err err = {0};
+	struct xdp_program first = program;
+	struct xdp_program_params params = {.are_super_frames = true, .first = &first};
+	cr_assert_eq(xdp_program_load(&program, &params, &err), 0, "%s", err.message);
+	cr_assert_eq(xdp_program_add_socket(&program, 0, socket_fd, &err), 0, "%s", err.message);
+	struct frame_spec specs[] = {request_v4(), request_v6(), reply_v4(), reply_v6(),
+				     request_v4()};
+	specs[4].proto = IPPROTO_UDP;
+	specs[4].dst_port = 53;
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		for (specs[i].payload_len = 0; specs[i].payload_len < 1600;
+		     specs[i].payload_len += 37) {
+			specs[i].sum = SUM_RIGHT;
+			cr_expect(takes(&specs[i]), "%zu", i);
+			specs[i].sum = SUM_PARTIAL;
+			cr_expect_not(takes(&specs[i]), "%zu", i);
+		}
+	}
+	xdp_program_close(&first);
 }
