@@ -66,6 +66,26 @@ static _Atomic uint32_t *status_of(struct tpacket2_hdr *slot)
 	return (_Atomic uint32_t *)&slot->tp_status;
 }
 
+static bool is_ours(const struct afpacket_ring *ring, uint32_t i)
+{
+	// Pairs with the kernel's barrier before it marks the slot as ours.
+	return atomic_load_explicit(status_of(slot_at(ring, i)), memory_order_acquire) &
+	       TP_STATUS_USER;
+}
+
+// The first that the kernel fills, and the last before it comes back to that.
+bool afpacket_ring_is_empty(const struct afpacket_ring *ring)
+{
+	return !is_ours(ring, ring->next) && !is_ours(ring, ring->next + N_SLOTS - 1);
+}
+
+void afpacket_ring_give_up(struct afpacket_ring *ring, int fd)
+{
+	const struct tpacket_req none = {0};
+	afpacket_ring_close(ring);
+	(void)setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &none, sizeof(none));
+}
+
 // The virtio_net_hdr is in front of the frame. What neither fits nor could be queued is cut off.
 static void copy_out(const struct tpacket2_hdr *slot, struct packet *packet)
 {

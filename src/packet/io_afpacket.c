@@ -10,12 +10,18 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <net/if.h>
 #include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "culvert/base/clock.h"
+#include "culvert/base/counter.h"
+#include "culvert/base/log.h"
 #include "culvert/net/ipip.h"
 #include "culvert/packet/filter.h"
 #include "culvert/packet/io.h"
@@ -28,13 +34,23 @@ enum {
 	RECEIVE_BUFFER_BYTES = 64 << 20, // large frames that may queue while a burst is worked on
 	SEND_BUFFER_BYTES = 16 << 20,
 	FULL_WAIT_MS = 2, // how long a send waits for a full device before it drops
+	LOOK_MS = 500,    // between two looks whether the kernel still fills a ring
+	ERRORS_MAX = 8,   // of a socket, in the place of frames that are there
 };
 
 struct afpacket_link {
 	int rx_fd;
 	int tx_fd;
+	char name[IF_NAMESIZE];
 	struct afpacket_ring ring; // of rx_fd
-	uint64_t kernel_drops;     // w, r: control
+
+	uint64_t looked_ns;   // when it was last seen to that the ring is still filled; w: capture
+	uint32_t next_then;   // the slot whose turn it was; w: capture
+	counter_t unreadable; // w: capture, r: control
+	_Atomic bool is_ring_given_up; // w: capture, r: control; relaxed, it stands for itself
+	bool is_that_said;             // w: control
+	// Reading the socket's number resets it. w: capture, control; relaxed, it is a number
+	_Atomic uint64_t kernel_drops;
 };
 
 enum { VNET_PART, HEADER_PART, PIECE_PART, N_PARTS };
@@ -117,6 +133,7 @@ static int prepare_rx(struct afpacket_link *self, const struct io_link *link, st
 
 static int open_link(struct afpacket_link *link, const struct io_link *from, struct err *err)
 {
+	snprintf(link->name, sizeof(link->name), "%s", from->name);
 	link->rx_fd = open_socket(from->name, err);
 	if (link->rx_fd < 0)
 		return link->rx_fd;
@@ -215,20 +232,50 @@ static int afpacket_open(struct io **io, const struct io_link *links, uint32_t n
 }
 
 // A link that goes down has its socket report it, once, in the place of a frame; control hears of
-// it by other ways.
-static int receive_messages(struct io *io, int fd, uint32_t n)
+// it by other ways. A frame whose segmentation the kernel cannot describe is lost with EINVAL.
+static void count_unreadable(struct afpacket_link *link, int code)
 {
-	int received = recvmmsg(fd, io->rx.headers, n, MSG_DONTWAIT, NULL);
-	if (received < 0)
-		received = recvmmsg(fd, io->rx.headers, n, MSG_DONTWAIT, NULL);
-	return received;
+	if (code == EINVAL)
+		counter_add(&link->unreadable, 1);
 }
 
-// The frames that slots of the ring stand for, in their order.
-static void receive_queued(struct io *io, int fd, uint32_t n)
+// Frames that are known to be there, whatever is reported in between: one that was left would be
+// taken for the next.
+static uint32_t receive_all(struct io *io, struct afpacket_link *link, uint32_t n)
 {
-	int received = receive_messages(io, fd, n);
-	for (int i = 0; i < received; i++) {
+	uint32_t done = 0;
+	for (int errors = 0; done < n && errors < ERRORS_MAX;) {
+		int received =
+			recvmmsg(link->rx_fd, io->rx.headers + done, n - done, MSG_DONTWAIT, NULL);
+		if (received > 0) {
+			done += (uint32_t)received;
+			continue;
+		}
+		count_unreadable(link, errno);
+		errors++;
+	}
+	return done;
+}
+
+static uint32_t receive_some(struct io *io, struct afpacket_link *link, uint32_t n)
+{
+	int received = recvmmsg(link->rx_fd, io->rx.headers, n, MSG_DONTWAIT, NULL);
+	if (received >= 0)
+		return (uint32_t)received;
+	count_unreadable(link, errno);
+	return 0;
+}
+
+static void expect(struct io *io, uint32_t i, struct packet *packet)
+{
+	packet->len = PACKET_FRAME_MAX + 1; // until it is there whole
+	set_whole(&io->rx, i, packet, PACKET_FRAME_MAX);
+}
+
+// The first `n` that were expected are there.
+static void finish(struct io *io, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
 		const struct mmsghdr *header = &io->rx.headers[i];
 		struct packet *packet = io->rx.packets[i];
 		memcpy(&packet->vnet, packet->frame - sizeof(packet->vnet), sizeof(packet->vnet));
@@ -237,25 +284,68 @@ static void receive_queued(struct io *io, int fd, uint32_t n)
 	}
 }
 
+static uint32_t receive_without_ring(struct io *io, struct afpacket_link *link,
+				     struct packet *const *packets, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		expect(io, i, packets[i]);
+	uint32_t received = receive_some(io, link, n);
+	finish(io, received);
+	return received;
+}
+
+static uint32_t receive_by_ring(struct io *io, struct afpacket_link *link,
+				struct packet *const *packets, uint32_t n)
+{
+	uint32_t n_queued = 0;
+	uint32_t n_taken = 0;
+	for (; n_taken < n; n_taken++) {
+		enum afpacket_slot slot = afpacket_ring_take(&link->ring, packets[n_taken]);
+		if (slot == SLOT_EMPTY)
+			break;
+		if (slot == SLOT_QUEUED)
+			expect(io, n_queued++, packets[n_taken]);
+	}
+	if (n_queued)
+		finish(io, receive_all(io, link, n_queued));
+	return n_taken;
+}
+
+static uint64_t gather_drops(struct afpacket_link *link)
+{
+	struct tpacket_stats stats;
+	socklen_t len = sizeof(stats);
+	if (getsockopt(link->rx_fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len))
+		return 0;
+	atomic_fetch_add_explicit(&link->kernel_drops, stats.tp_drops, memory_order_relaxed);
+	return stats.tp_drops;
+}
+
+// Nothing has come for a while, and frames were dropped although there was room: afpacket_ring.h.
+static void look_after_ring(struct afpacket_link *link)
+{
+	uint64_t now_ns = clock_now_ns();
+	if (now_ns - link->looked_ns < LOOK_MS * UINT64_C(1000000))
+		return;
+	bool has_come = link->ring.next != link->next_then;
+	link->looked_ns = now_ns;
+	link->next_then = link->ring.next;
+	if (gather_drops(link) == 0 || has_come || !afpacket_ring_is_empty(&link->ring))
+		return;
+	afpacket_ring_give_up(&link->ring, link->rx_fd);
+	atomic_store_explicit(&link->is_ring_given_up, true, memory_order_relaxed);
+}
+
 static int afpacket_recv_burst(struct io *io, uint32_t number, struct packet *const *packets,
 			       uint32_t n)
 {
 	struct afpacket_link *link = &io->links[number];
-	uint32_t n_queued = 0;
-	uint32_t n_taken = 0;
-	for (; n_taken < n; n_taken++) {
-		struct packet *packet = packets[n_taken];
-		enum afpacket_slot slot = afpacket_ring_take(&link->ring, packet);
-		if (slot == SLOT_EMPTY)
-			break;
-		if (slot == SLOT_QUEUED) {
-			packet->len = PACKET_FRAME_MAX + 1; // until it is there whole
-			set_whole(&io->rx, n_queued++, packet, PACKET_FRAME_MAX);
-		}
-	}
-	if (n_queued)
-		receive_queued(io, link->rx_fd, n_queued);
-	return (int)n_taken;
+	if (!afpacket_ring_is_open(&link->ring))
+		return (int)receive_without_ring(io, link, packets, n);
+	uint32_t received = receive_by_ring(io, link, packets, n);
+	if (received == 0)
+		look_after_ring(link);
+	return (int)received;
 }
 
 struct pollfd io_afpacket_to_poll(const struct io *packet_sockets, uint32_t link)
@@ -272,13 +362,19 @@ void io_afpacket_polled(const struct pollfd *polled)
 		(void)getsockopt(polled->fd, SOL_SOCKET, SO_ERROR, &error, &len);
 }
 
+// A ring that is not filled any more wakes nobody.
+int io_afpacket_wait_ms(int timeout_ms)
+{
+	return timeout_ms < 0 || timeout_ms > LOOK_MS ? LOOK_MS : timeout_ms;
+}
+
 static void afpacket_wait(struct io *io, int wake_fd, int timeout_ms)
 {
 	struct pollfd fds[MAX_LINKS + 1];
 	for (uint32_t i = 0; i < io->n_links; i++)
 		fds[i] = io_afpacket_to_poll(io, i);
 	fds[io->n_links] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
-	if (poll(fds, io->n_links + 1, timeout_ms) <= 0)
+	if (poll(fds, io->n_links + 1, io_afpacket_wait_ms(timeout_ms)) <= 0)
 		return;
 	for (uint32_t i = 0; i < io->n_links; i++)
 		io_afpacket_polled(&fds[i]);
@@ -338,17 +434,28 @@ static void afpacket_send_burst(struct io *io, uint32_t link, struct packet *con
 	send_messages(io, fd, n_messages);
 }
 
-// Reading the socket's numbers resets them.
+static void say_what_became_of_ring(struct afpacket_link *link)
+{
+	if (link->is_that_said ||
+	    !atomic_load_explicit(&link->is_ring_given_up, memory_order_relaxed))
+		return;
+	link->is_that_said = true;
+	log_warn("packet",
+		 "%s: a UDP super-frame that this kernel cannot describe to packet sockets has "
+		 "stopped its ring of received frames; until the next start they are read by "
+		 "system calls, which is slower",
+		 link->name);
+}
+
 static uint64_t afpacket_kernel_drops(struct io *io)
 {
 	uint64_t sum = 0;
 	for (uint32_t i = 0; i < io->n_links; i++) {
-		struct tpacket_stats stats;
-		socklen_t len = sizeof(stats);
-		if (getsockopt(io->links[i].rx_fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len) ==
-		    0)
-			io->links[i].kernel_drops += stats.tp_drops;
-		sum += io->links[i].kernel_drops;
+		struct afpacket_link *link = &io->links[i];
+		say_what_became_of_ring(link);
+		gather_drops(link);
+		sum += atomic_load_explicit(&link->kernel_drops, memory_order_relaxed) +
+		       counter_read(&link->unreadable);
 	}
 	return sum;
 }
