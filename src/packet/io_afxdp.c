@@ -43,6 +43,7 @@ struct afxdp_link {
 	uint32_t n_sockets;
 	uint32_t next;  // the queue that is looked at first; w: capture
 	uint32_t turns; // likewise
+	bool is_down;   // as far as sending has shown; w: transmit
 };
 
 struct io {
@@ -361,18 +362,20 @@ static bool is_in_chunk(const struct io *io, const struct packet *packet)
 }
 
 // Where the kernel copies, a call sends some frames and says nothing of how many; it is called
-// again as long as that helps.
-static void kick(struct xdp_socket *socket)
+// again as long as that helps. False: the link is down, and what is in the ring stays there.
+static bool kick(struct xdp_socket *socket)
 {
 	uint32_t left = xdp_ring_backlog(&socket->tx);
 	uint32_t before;
 	if (left == 0 || !xdp_ring_wants_call(&socket->tx))
-		return;
+		return true;
 	do {
 		before = left;
-		(void)sendto(socket->fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
+		if (sendto(socket->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 && errno == ENETDOWN)
+			return false;
 		left = xdp_ring_backlog(&socket->tx);
 	} while (left && left < before);
+	return true;
 }
 
 // Waits once for room: the link may stay full.
@@ -402,17 +405,29 @@ static void put(struct io *io, struct xdp_ring *tx, struct packet *packet)
 	packet->len = 0;
 }
 
-static void send_chunks(struct io *io, struct xdp_socket *socket, struct packet *const *packets,
+static void drop(struct packet *const *packets, uint32_t n, enum verdict verdict)
+{
+	for (uint32_t i = 0; i < n; i++)
+		packet_drop(packets[i], verdict);
+}
+
+// The first burst shows that a link is down, and waits in the ring. Others are not to follow it,
+// late as they would be, nor to wait for room.
+static void send_chunks(struct io *io, struct afxdp_link *link, struct packet *const *packets,
 			uint32_t n)
 {
+	struct xdp_socket *socket = &link->sockets[0];
+	if (link->is_down && !kick(socket)) {
+		drop(packets, n, VERDICT_DROP_TX_ERROR);
+		return;
+	}
 	xdp_chunks_complete(&io->chunks, &socket->completion);
 	uint32_t room = make_room(socket, n);
 	for (uint32_t i = 0; i < room; i++)
 		put(io, &socket->tx, packets[i]);
 	xdp_ring_publish(&socket->tx);
-	for (uint32_t i = room; i < n; i++)
-		packet_drop(packets[i], VERDICT_DROP_TX_FULL);
-	kick(socket);
+	drop(packets + room, n - room, VERDICT_DROP_TX_FULL);
+	link->is_down = !kick(socket);
 	xdp_chunks_complete(&io->chunks, &socket->completion);
 }
 
@@ -427,7 +442,7 @@ static void afxdp_send_burst(struct io *io, uint32_t link, struct packet *const 
 				break;
 		}
 		if (is_first_in_chunk)
-			send_chunks(io, &io->links[link].sockets[0], packets + first, end - first);
+			send_chunks(io, &io->links[link], packets + first, end - first);
 		else
 			io_afpacket.send_burst(io->packet_sockets, link, packets + first,
 					       end - first);

@@ -8,8 +8,11 @@
 #include <unistd.h>
 
 #include "../support/lib/netns.h"
+#include "../support/lib/tap.h"
 #include "../support/lib/xdp_bench.h"
 #include "packet/xdp_program.h"
+
+enum { UDP_HEADERS_LEN = 42 };
 
 static void need_root(void)
 {
@@ -111,11 +114,13 @@ Test(io_afxdp, what_did_not_fit_is_counted)
 
 Test(io_afxdp, wakes_up_when_it_is_told_to)
 {
+	enum { N_WAITS = 10000 };
 	struct xdp_bench bench;
 	xdp_bench_open(&bench);
 	int wake = eventfd(1, EFD_CLOEXEC);
-	// Without the wake-up, the test would not end in time.
-	io_afxdp.wait(bench.io, wake, 1000 * XDP_BENCH_AWAIT_MS);
+	// Without the wake-ups, the test would not end in time.
+	for (int i = 0; i < N_WAITS; i++)
+		io_afxdp.wait(bench.io, wake, XDP_BENCH_AWAIT_MS);
 	close(wake);
 	xdp_bench_close(&bench);
 }
@@ -179,37 +184,33 @@ Test(io_afxdp, order_is_kept_between_the_two_ways)
 	xdp_bench_close(&bench);
 }
 
-// Nothing leaves a link that is down: what is to be sent stays in the ring until that is full.
-Test(io_afxdp, a_link_that_takes_nothing_drops_by_name_and_goes_on_when_it_is_back)
+// Nothing leaves a link that is down. The burst that shows it stays in the ring, and nothing follows.
+Test(io_afxdp, a_link_that_is_down_drops_by_name_and_goes_on_when_it_is_back)
 {
-	enum { RING_SLOTS = 2048, N = RING_SLOTS + PACKET_BURST };
+	enum { EACH = 16, LAST_LEN = 200 };
+	uint8_t frame[2000];
+	uint32_t n_late = 0;
 	struct xdp_bench bench;
-	struct packet_pool pool;
-	struct err err = {0};
-	static struct packet *packets[N];
 	xdp_bench_open(&bench);
-	cr_assert_eq(packet_pool_init(&pool, N, &err), 0, "%s", err.message);
-	cr_assert_eq(packet_pool_take(&pool, packets, N), N);
-	for (uint32_t n = 0; n < N;) {
+	for (uint32_t i = 0; i < XDP_BENCH_PACKETS; i++)
 		xdp_bench_peer_sends(&bench, XDP_BENCH_PORT, 10);
-		int got = io_afxdp.recv_burst(bench.io, 0, packets + n, 1);
-		cr_assert_geq(got, 0);
-		n += (uint32_t)got;
-	}
+	xdp_bench_await(&bench, XDP_BENCH_PACKETS);
 	cr_assert(netns_run("ip link set va down"));
-	for (uint32_t n = 0; n < N; n += PACKET_BURST) {
-		xdp_bench_send_all(&bench, packets + n, PACKET_BURST);
-		cr_assert_eq(packets[n]->verdict,
-			     n < RING_SLOTS ? VERDICT_FORWARDED : VERDICT_DROP_TX_FULL);
+	for (uint32_t i = 0; i < XDP_BENCH_PACKETS; i += EACH) {
+		xdp_bench_send_all(&bench, bench.packets + i, EACH);
+		cr_expect_eq(bench.packets[i]->verdict,
+			     i ? VERDICT_DROP_TX_ERROR : VERDICT_FORWARDED);
 	}
-	io_afxdp.release(bench.io, packets, N);
+	xdp_bench_give_back(&bench);
 	cr_assert(netns_run("ip link set va up"));
 	xdp_bench_await_link(bench.peer);
-	xdp_bench_peer_sends(&bench, XDP_BENCH_PORT, 20);
+	xdp_bench_peer_sends(&bench, XDP_BENCH_PORT, LAST_LEN);
 	xdp_bench_await(&bench, 1);
 	xdp_bench_send(&bench, 1);
 	cr_expect_eq(bench.packets[0]->verdict, VERDICT_FORWARDED);
-	packet_pool_fini(&pool);
+	while (xdp_bench_peer_receives(&bench, frame, sizeof(frame)) != UDP_HEADERS_LEN + LAST_LEN)
+		n_late++;
+	cr_expect_eq(n_late, EACH);
 	xdp_bench_close(&bench);
 }
 
@@ -238,6 +239,33 @@ Test(io_afxdp, frames_that_fit_no_chunk_come_by_packet_sockets)
 	cr_expect_eq(bench.packets[0]->len, 8042);
 	xdp_bench_send(&bench, 1);
 	cr_expect_eq(xdp_bench_peer_receives(&bench, frame, sizeof(frame)), 8042);
+	xdp_bench_close(&bench);
+}
+
+// Their driver runs the program on super-frames as well.
+Test(io_afxdp, short_super_frames_of_tap_devices_come_by_packet_sockets)
+{
+	enum { SEGMENT = 400 };
+	static uint8_t frame[FRAME_MAX];
+	struct virtio_net_hdr vnet;
+	struct frame_spec spec = xdp_bench_spec(XDP_BENCH_PORT, 2 * SEGMENT);
+	cr_assert(netns_enter());
+	struct xdp_bench bench = {.peer = tap_open("tap0")};
+	if (bench.peer < 0)
+		cr_skip("needs tap devices");
+	xdp_bench_open_on(&bench, "tap0");
+	tap_send(bench.peer, frame, frame_build(&spec, frame, &vnet));
+	xdp_bench_await(&bench, 1);
+	cr_expect(xdp_bench_is_lent(&bench, bench.packets[0]));
+	xdp_bench_give_back(&bench);
+
+	spec.sum = SUM_PARTIAL;
+	tap_send_super_frame(bench.peer, frame, frame_build(&spec, frame, &vnet),
+			     PACKET_GSO_UDP_L4, SEGMENT);
+	xdp_bench_await(&bench, 1);
+	cr_expect_not(xdp_bench_is_lent(&bench, bench.packets[0]));
+	cr_expect_eq(bench.packets[0]->vnet.gso_type, PACKET_GSO_UDP_L4);
+	cr_expect_eq(bench.packets[0]->vnet.gso_size, SEGMENT);
 	xdp_bench_close(&bench);
 }
 
