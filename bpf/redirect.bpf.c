@@ -14,6 +14,8 @@
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
 #include <stdbool.h>
 
 #include <bpf/bpf_endian.h>
@@ -21,12 +23,7 @@
 
 #include "packet/xdp_parties.h"
 
-enum {
-	FRAGMENT_V4 = 0x3fff,
-	MAPPED_V4 = 0xffff,
-	TCP_CHECK = 16, // where the checksum is in the header
-	UDP_CHECK = 6,
-};
+enum { FRAGMENT_V4 = 0x3fff, MAPPED_V4 = 0xffff };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -164,9 +161,12 @@ static __always_inline __u16 sum_pseudo_header(const struct plain *plain)
 // the same way.
 static __always_inline bool may_be_super_frame(const struct plain *plain, void *end)
 {
-	bool is_tcp = plain->src.proto == IPPROTO_TCP;
-	__be16 *check = plain->l4 + (is_tcp ? TCP_CHECK : UDP_CHECK);
-	return (void *)(check + 1) <= end && *check == sum_pseudo_header(plain);
+	if (plain->src.proto == IPPROTO_TCP) {
+		struct tcphdr *tcp = plain->l4;
+		return (void *)(tcp + 1) <= end && tcp->check == sum_pseudo_header(plain);
+	}
+	struct udphdr *udp = plain->l4;
+	return (void *)(udp + 1) <= end && udp->check == sum_pseudo_header(plain);
 }
 
 static __always_inline int redirect_to_socket(struct xdp_md *ctx, __u32 frame_max,

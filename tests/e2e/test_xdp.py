@@ -248,13 +248,16 @@ def open_directory():
         yield pathlib.Path(directory)
 
 
-def test_it_runs_as_a_user_with_two_capabilities_more(open_directory, lab, culvert):
+@pytest.mark.parametrize("dev", ["eth0", "br0"])
+def test_it_runs_as_a_user_with_two_capabilities_more(open_directory, lab, culvert, dev):
     culvert.directory = open_directory
+    if dev == "br0":
+        put_on_a_bridge(lab)
     settings = config.passthrough(lab, reload={"watch": False})
     culvert.start(settings, f"--user={USER}")
     culvert.await_all_up()
     assert culvert.log_lines("bpf ipc_lock") or culvert.log_lines("ipc_lock bpf"), culvert.log()
-    assert programs(lab) == ["xdp"]
+    assert programs(lab, dev=dev) == ["xdp" if dev == "eth0" else "xdpgeneric"]
     changed = copy.deepcopy(settings)
     del changed["backends"]["web"]["servers"]["b3"]
     reload(culvert, changed)

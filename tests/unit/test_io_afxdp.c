@@ -184,7 +184,8 @@ Test(io_afxdp, order_is_kept_between_the_two_ways)
 	xdp_bench_close(&bench);
 }
 
-// Nothing leaves a link that is down. The burst that shows it stays in the ring, and nothing follows.
+// Nothing leaves a link that is down. The burst that shows it stays in the ring, and nothing
+// follows.
 Test(io_afxdp, a_link_that_is_down_drops_by_name_and_goes_on_when_it_is_back)
 {
 	enum { EACH = 16, LAST_LEN = 200 };
@@ -260,8 +261,8 @@ Test(io_afxdp, short_super_frames_of_tap_devices_come_by_packet_sockets)
 	xdp_bench_give_back(&bench);
 
 	spec.sum = SUM_PARTIAL;
-	tap_send_super_frame(bench.peer, frame, frame_build(&spec, frame, &vnet),
-			     PACKET_GSO_UDP_L4, SEGMENT);
+	tap_send_super_frame(bench.peer, frame, frame_build(&spec, frame, &vnet), PACKET_GSO_UDP_L4,
+			     SEGMENT);
 	xdp_bench_await(&bench, 1);
 	cr_expect_not(xdp_bench_is_lent(&bench, bench.packets[0]));
 	cr_expect_eq(bench.packets[0]->vnet.gso_type, PACKET_GSO_UDP_L4);

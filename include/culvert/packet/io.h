@@ -46,7 +46,7 @@ struct io_driver {
 	int (*recv_burst)(struct io *io, uint32_t link, struct packet *const *packets, uint32_t n);
 
 	// Sleep until something may have come in on some link, `wake_fd` becomes readable, or the
-	// time is over. Called by: the capturing thread.
+	// time is over; it may end for nothing. Called by: the capturing thread.
 	void (*wait)(struct io *io, int wake_fd, int timeout_ms);
 
 	// Send `n` packets on `link`, in order. A packet that cannot be sent gets its verdict
