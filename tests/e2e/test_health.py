@@ -251,7 +251,7 @@ def test_when_too_few_are_up_all_are_used(make_balanced, check_servers, mode):
         culvert.await_backend(name, is_up=False)
         assert http.request(sock) == name, "who is used keeps its connections"
     assert set(http.short_connections(lab, 100)) == EVERY_BACKEND
-    assert len(culvert.log_lines("pool web panics: 1 of 3 backends up are fewer than 50 %")) == 1
+    assert len(culvert.log_lines("pool web panics: 1 of 3 backends up are fewer than 50%")) == 1
     found["b1"].status = 200
     culvert.await_backend("b1")
     assert set(http.short_connections(lab, 100)) == EVERY_BACKEND - {name}

@@ -80,7 +80,8 @@ def test_frontends_come_go_and_move_under_traffic(lab, proxy):
     expect_kept(kept)
     for socks in kept.values():
         expect_reset(socks)
-    assert proxy.sessions()["ends"]["drain_timeout"] == sum(map(len, kept.values()))
+    await_condition(lambda: proxy.sessions()["ends"]["drain_timeout"] == sum(map(len, kept.values())),
+                    "each is counted by its reason")
     await_condition(lambda: proxy.log_lines("frontend second has"), "its slot is given back", 30)
     del full["frontends"]["second"]
     reload(proxy, full)
@@ -143,7 +144,7 @@ def test_a_removed_backend_keeps_its_sessions_until_its_time_is_over(lab, proxy)
     expect_kept(kept)
     expect_reset(kept["b2"])
     expect_kept({name: kept[name] for name in ("b1", "b3")})
-    assert proxy.sessions()["ends"]["drain_timeout"] == len(kept["b2"])
+    await_condition(lambda: proxy.sessions()["ends"]["drain_timeout"] == len(kept["b2"]), "they are counted by reason")
     await_condition(lambda: proxy.log_lines("is gone"), "its slot is given back", 30)
     assert "b2" not in proxy.stats()["backends"]["web"]["server_stats"]
     reload(proxy, full)
