@@ -46,6 +46,7 @@ struct afpacket_link {
 
 	uint64_t looked_ns;   // when it was last seen to that the ring is still filled; w: capture
 	uint32_t next_then;   // the slot whose turn it was; w: capture
+	uint64_t drops_then;  // and how many frames had been dropped; w: capture
 	counter_t unreadable; // w: capture, r: control
 	_Atomic bool is_ring_given_up; // w: capture, r: control; relaxed, it stands for itself
 	bool is_that_said;             // w: control
@@ -311,14 +312,15 @@ static uint32_t receive_by_ring(struct io *io, struct afpacket_link *link,
 	return n_taken;
 }
 
+// All since the start, whoever of capture and control has read them.
 static uint64_t gather_drops(struct afpacket_link *link)
 {
-	struct tpacket_stats stats;
+	struct tpacket_stats stats = {0};
 	socklen_t len = sizeof(stats);
-	if (getsockopt(link->rx_fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len))
-		return 0;
-	atomic_fetch_add_explicit(&link->kernel_drops, stats.tp_drops, memory_order_relaxed);
-	return stats.tp_drops;
+	(void)getsockopt(link->rx_fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len);
+	return atomic_fetch_add_explicit(&link->kernel_drops, stats.tp_drops,
+					 memory_order_relaxed) +
+	       stats.tp_drops;
 }
 
 // Nothing has come for a while, and frames were dropped although there was room: afpacket_ring.h.
@@ -327,10 +329,13 @@ static void look_after_ring(struct afpacket_link *link)
 	uint64_t now_ns = clock_now_ns();
 	if (now_ns - link->looked_ns < LOOK_MS * UINT64_C(1000000))
 		return;
+	uint64_t drops = gather_drops(link);
 	bool has_come = link->ring.next != link->next_then;
+	bool has_dropped = drops != link->drops_then;
 	link->looked_ns = now_ns;
 	link->next_then = link->ring.next;
-	if (gather_drops(link) == 0 || has_come || !afpacket_ring_is_empty(&link->ring))
+	link->drops_then = drops;
+	if (has_come || !has_dropped || !afpacket_ring_is_empty(&link->ring))
 		return;
 	afpacket_ring_give_up(&link->ring, link->rx_fd);
 	atomic_store_explicit(&link->is_ring_given_up, true, memory_order_relaxed);
@@ -453,9 +458,7 @@ static uint64_t afpacket_kernel_drops(struct io *io)
 	for (uint32_t i = 0; i < io->n_links; i++) {
 		struct afpacket_link *link = &io->links[i];
 		say_what_became_of_ring(link);
-		gather_drops(link);
-		sum += atomic_load_explicit(&link->kernel_drops, memory_order_relaxed) +
-		       counter_read(&link->unreadable);
+		sum += gather_drops(link) + counter_read(&link->unreadable);
 	}
 	return sum;
 }

@@ -114,6 +114,23 @@ Test(afpacket_ring, a_super_frame_that_the_kernel_cannot_describe_is_lost_and_th
 	close_bench(&bench);
 }
 
+// Reading their number resets it, and control does so again and again.
+Test(afpacket_ring, drops_that_control_has_read_are_noticed_as_well)
+{
+	struct bench bench;
+	uint32_t n = 0;
+	open_bench(&bench);
+	send_until_one_arrives(&bench, 100);
+	send_what_has_no_description(&bench);
+	for (int tries = 0; n == 0 && tries < TRIES; tries++) {
+		send_frame(&bench, 200);
+		io_afpacket.kernel_drops(bench.io);
+		n = receive(&bench);
+	}
+	cr_expect_gt(n, 0);
+	close_bench(&bench);
+}
+
 Test(afpacket_ring, the_next_such_frame_takes_nothing_with_it)
 {
 	enum { N_LOST = 3 };
