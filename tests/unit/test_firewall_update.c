@@ -12,10 +12,9 @@
 
 #include "../support/lib/netns.h"
 #include "culvert/control/firewall.h"
+#include "lib/firewall_lab.h"
 
 enum { N_UPDATES = 60, N_ADDED = 8, N_SLOW_RULES = 500 };
-
-static const char *const links[] = {"va"};
 
 static struct endpoint endpoint_of(const char *text)
 {
@@ -114,10 +113,9 @@ static unsigned count_at(int fd)
 // ---- the plans ----------------------------------------------------------------------------------
 
 struct lab {
-	struct endpoint frontends[2];
+	struct firewall_lab base;
 	struct endpoint backends[N_ADDED + 1];
-	struct ip_addr snat_addrs[2];
-	struct firewall_plan plan;
+	struct firewall_plan plan; // of both, to begin with for one family
 	struct firewall *firewall;
 	struct flood flood;
 	struct door door;
@@ -125,38 +123,16 @@ struct lab {
 
 static void begin(struct lab *lab)
 {
-	struct err err = {0};
-	if (!netns_enter())
-		cr_skip("needs root, for a private network namespace");
-	pid_t peer = netns_peer_start();
-	cr_assert_gt(peer, 0);
-	cr_assert(netns_run("ip link add va type veth peer name vb netns %d && "
-			    "ip addr add 10.9.0.1/24 dev va && ip link set va up && "
-			    "nsenter -t %d -n sh -c 'ip addr add 10.9.0.2/24 dev vb && "
-			    "ip link set vb up'",
-			    peer, peer));
-	lab->frontends[0] = endpoint_of("10.9.0.1:53");
-	lab->frontends[1] = endpoint_of("[fd09::1]:53");
-	lab->backends[0] = endpoint_of("10.9.0.2:8080");
-	for (unsigned i = 1; i <= N_ADDED; i++) {
-		lab->backends[i] = lab->backends[0];
+	pid_t peer = firewall_lab_enter();
+	firewall_lab_plan(&lab->base);
+	for (unsigned i = 0; i <= N_ADDED; i++) {
+		lab->backends[i] = lab->base.backends[0];
 		lab->backends[i].port_be = htons((uint16_t)(8080 + i));
 	}
-	lab->snat_addrs[0] = lab->frontends[0].addr;
-	lab->snat_addrs[1] = lab->frontends[1].addr;
-	lab->plan = (struct firewall_plan){
-		.links = links,
-		.n_links = 1,
-		.frontends = lab->frontends,
-		.n_frontends = 1,
-		.backends = lab->backends,
-		.n_backends = 1,
-		.snat_addrs = lab->snat_addrs,
-		.n_snat_addrs = 1,
-		.nat_port_min = 40000,
-		.nat_port_max = 40010,
-	};
-	cr_assert_eq(firewall_open(&lab->firewall, &lab->plan, &err), 0, "%s", err.message);
+	lab->plan = lab->base.plan;
+	lab->plan.backends = lab->backends;
+	lab->plan.n_frontends = lab->plan.n_backends = lab->plan.n_snat_addrs = 1;
+	lab->firewall = firewall_lab_open(&lab->plan);
 	lab->door = open_door();
 	start_flood(&lab->flood, peer);
 }
@@ -203,7 +179,7 @@ Test(firewall_update, nothing_slips_through_while_another_family_comes_and_goes,
 {
 	static struct lab lab;
 	begin(&lab);
-	lab.backends[1] = endpoint_of("[fd09::2]:8080");
+	lab.backends[1] = lab.base.backends[1];
 	for (unsigned i = 0; i < N_UPDATES; i++) {
 		bool has_both = i % 2 == 0;
 		lab.plan.n_frontends = lab.plan.n_backends = lab.plan.n_snat_addrs =

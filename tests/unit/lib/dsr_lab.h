@@ -28,5 +28,9 @@ void dsr_lab_await(struct dsr_lab *lab, unsigned n); // results in all
 const char *dsr_lab_check(struct dsr_lab *lab);
 void dsr_lab_expect(struct dsr_lab *lab, enum dsr_verdict verdict);
 
+// While checks of a ready backend run, this host answers for their source, and no longer; and the
+// next check does so again.
+void dsr_lab_expect_answers_for(struct dsr_lab *lab, const char *source);
+
 // What a shell command in the backend's namespace prints, for free().
 char *dsr_lab_on_backend(const struct dsr_lab *lab, const char *command);
