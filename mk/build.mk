@@ -3,7 +3,7 @@
 src_c    := $(filter-out src/main.c src/ctl/main.c,$(sort $(wildcard src/*.c src/*/*.c)))
 src_cpp  := $(sort $(wildcard src/*/*.cpp))
 lib_objs := $(src_c:%.c=$O/%.o) $(src_cpp:%.cpp=$O/%.o) $O/src/control/page_assets.o \
-	$O/src/packet/xdp_object.o
+	$O/src/packet/bpf_objects.o
 lib      := $O/libculvert.a
 
 .PHONY: all clean

@@ -20,6 +20,7 @@
 #include "inquiry.h"
 #include "network_news.h"
 #include "packet_health.h"
+#include "privileges.h"
 #include "service.h"
 #include "shield.h"
 #include "topology.h"
@@ -263,8 +264,11 @@ static int open_packet_path_with(struct packet_mode *self, struct snapshot *snap
 	if (!filter)
 		return err_set(err, -ENOMEM, "not enough memory for the capture filter");
 	for (uint32_t i = 0; i < topology->n_links; i++) {
-		links[i] =
-			(struct io_link){topology->names[i], topology->ifindexes[i], filter, NULL};
+		links[i] = (struct io_link){
+			.name = topology->names[i],
+			.ifindex = topology->ifindexes[i],
+			.filter = filter,
+		};
 		log_info("network", "capturing on %s", topology->names[i]);
 	}
 	code = open_engine(self, links, snapshot, err);
@@ -294,6 +298,9 @@ static int open_packet_path(struct packet_mode *self, struct err *err)
 		return code;
 	}
 	code = shield_tell_scope(&self->shield, snapshot, err);
+	// What only loading BPF programs needed; there is still one thread.
+	if (!code)
+		code = privileges_settle(self->config, err);
 	if (!code)
 		code = open_flow_log(self, err);
 	return code ? code : engine_start(self->engine, err);

@@ -31,6 +31,12 @@ static const struct needs packet_needs[] = {
 	{0, false, false},
 };
 
+// The programs of the fast path are loaded and attached once.
+static const struct needs fast_needs[] = {
+	{CAP_NET_ADMIN, true, true}, {CAP_NET_RAW, true, true}, {CAP_NET_BIND_SERVICE, true, true},
+	{CAP_BPF, true, false},      {0, false, false},
+};
+
 // The XDP program's map is changed by each reload; memory that is shared with the kernel is locked.
 static const struct needs xdp_needs[] = {
 	{CAP_NET_ADMIN, true, true}, {CAP_NET_RAW, true, true},  {CAP_NET_BIND_SERVICE, true, true},
@@ -50,7 +56,9 @@ static const struct needs *needs_of(const struct config *config)
 {
 	if (config->mode == MODE_PROXY)
 		return proxy_needs;
-	return config->passthrough.io == IO_XDP ? xdp_needs : packet_needs;
+	if (config->passthrough.io == IO_XDP)
+		return xdp_needs;
+	return config->passthrough.fast_path == FAST_PATH_AUTO ? fast_needs : packet_needs;
 }
 
 // The library's idea of this process becomes: those of the mode's that it has, and no other. The

@@ -112,6 +112,12 @@ static const struct schema_choice io_kinds[] = {
 	{NULL, 0},
 };
 
+static const struct schema_choice fast_path_uses[] = {
+	{"auto", FAST_PATH_AUTO},
+	{"off", FAST_PATH_OFF},
+	{NULL, 0},
+};
+
 static const struct schema_choice no_path[] = {
 	{"off", 0},
 	{NULL, 0},
@@ -266,6 +272,8 @@ static const struct schema_key passthrough_keys[] = {
 	       CONFIG_MAX_INTERFACES)},
 	{"io", SCHEMA_CHOICE, FIELD(struct config, passthrough.io), .choices = io_kinds,
 	 .fallback = "afpacket"},
+	{"fast_path", SCHEMA_CHOICE, FIELD(struct config, passthrough.fast_path),
+	 .choices = fast_path_uses, .fallback = "auto"},
 	{"maglev_table_size", SCHEMA_NUMBER, FIELD(struct config, passthrough.maglev_table_size),
 	 .min = 2, .max = MAGLEV_MAX, .fallback = "65537"},
 	{"mss_clamp", SCHEMA_NUMBER, FIELD(struct config, passthrough.mss_clamp), .min = MSS_MIN,

@@ -123,6 +123,12 @@ static void put_packets(FILE *out, const struct packet_stats *stats)
 	put_gauge(out, "culvert_flows", "Entries in the flow tables.", (double)stats->flows);
 	put_gauge(out, "culvert_flows_limit", "The most entries there can be.",
 		  (double)stats->flow_capacity);
+	put_gauge(out, "culvert_fast_path_flows",
+		  "Of these entries: flows whose packets the kernel forwards.",
+		  (double)stats->fast_flows);
+	put_counter(out, "culvert_fast_path_packets_total",
+		    "Of the packets forwarded: by the kernel, on the fast path.",
+		    stats->fast_packets);
 	put_counter(out, "culvert_flows_reclaimed_total",
 		    "Flows half open or finished that were ended early to make room.",
 		    stats->flows_reclaimed);

@@ -33,7 +33,15 @@ static bool put_flows(json_t *root, const struct packet_stats *stats)
 	return stats_put(root, "flows", flows) && is_good;
 }
 
+static bool put_fast_path(json_t *root, const struct packet_stats *stats)
+{
+	json_t *fast = json_object();
+	bool is_good = stats_put_count(fast, "flows", stats->fast_flows) &&
+		       stats_put_count(fast, "packets", stats->fast_packets);
+	return stats_put(root, "fast_path", fast) && is_good;
+}
+
 bool stats_put_packets(json_t *root, const struct packet_stats *stats)
 {
-	return put_ledger(root, stats) && put_flows(root, stats);
+	return put_ledger(root, stats) && put_flows(root, stats) && put_fast_path(root, stats);
 }

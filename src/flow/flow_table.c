@@ -93,6 +93,8 @@ static void leave_class(struct flow_table *table, uint32_t index)
 
 static void tell(const struct flow_table *table, uint32_t index, enum flow_event event)
 {
+	if (table->flows[index].is_aside && event != FLOW_LIVE)
+		table->aside.leave(table->aside.arg, index);
 	if (table->on_event)
 		table->on_event(table->on_event_arg, index, event);
 }
@@ -150,9 +152,11 @@ void flow_table_end(struct flow_table *table, uint32_t index, enum flow_event wh
 static void on_timer(void *arg, uint32_t index)
 {
 	struct flow_table *table = arg;
-	uint32_t expires = table->flows[index].expires;
-	if (flow_is_after(expires, table->now)) {
-		wheel_add(&table->timers, index, expires);
+	const struct flow *flow = &table->flows[index];
+	if (flow->is_aside)
+		table->aside.catch_up(table->aside.arg, index);
+	if (flow_is_after(flow->expires, table->now)) {
+		wheel_add(&table->timers, index, flow->expires);
 		return;
 	}
 	tell(table, index, FLOW_EXPIRED);

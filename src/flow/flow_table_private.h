@@ -5,8 +5,6 @@
 
 #include "culvert/flow/flow_table.h"
 
-enum { FLOW_SEQ_WINDOW = 1 << 20 }; // how far a segment's numbers may be from those expected
-
 // Is sequence number, or second, `a` after `b`? Both wrap around.
 static inline bool flow_is_after(uint32_t a, uint32_t b)
 {

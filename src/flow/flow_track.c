@@ -240,16 +240,28 @@ static bool track(const struct flow_table *table, struct flow *flow, enum flow_d
 	return true;
 }
 
-static void count_tx(struct traffic_counters *traffic, uint32_t bytes)
+static inline void count_tx(struct traffic_counters *traffic, uint64_t packets, uint64_t bytes)
 {
-	counter_add(&traffic->packets_tx, 1);
+	counter_add(&traffic->packets_tx, packets);
 	counter_add(&traffic->bytes_tx, bytes);
 }
 
-static void count_rx(struct traffic_counters *traffic, uint32_t bytes)
+static inline void count_rx(struct traffic_counters *traffic, uint64_t packets, uint64_t bytes)
 {
-	counter_add(&traffic->packets_rx, 1);
+	counter_add(&traffic->packets_rx, packets);
 	counter_add(&traffic->bytes_rx, bytes);
+}
+
+static inline void count(struct flow_table *table, enum flow_dir dir, uint16_t frontend,
+			 uint16_t backend, uint64_t packets, uint64_t bytes)
+{
+	if (dir == FROM_CLIENT) {
+		count_tx(&table->frontends[frontend], packets, bytes);
+		count_tx(&table->backends[backend], packets, bytes);
+	} else {
+		count_rx(&table->frontends[frontend], packets, bytes);
+		count_rx(&table->backends[backend], packets, bytes);
+	}
 }
 
 static bool is_opening(const struct flow *flow)
@@ -284,19 +296,42 @@ void flow_table_unreachable(struct flow_table *table, uint32_t index, const stru
 void flow_table_count(struct flow_table *table, enum flow_dir dir, uint16_t frontend,
 		      uint16_t backend, const struct frame_view *view)
 {
-	uint32_t bytes = view->frame_len - view->l3;
-	if (dir == FROM_CLIENT) {
-		count_tx(&table->frontends[frontend], bytes);
-		count_tx(&table->backends[backend], bytes);
-	} else {
-		count_rx(&table->frontends[frontend], bytes);
-		count_rx(&table->backends[backend], bytes);
-	}
+	count(table, dir, frontend, backend, 1, view->frame_len - view->l3);
+}
+
+void flow_table_count_traffic(struct flow_table *table, enum flow_dir dir, uint16_t frontend,
+			      uint16_t backend, const struct flow_traffic *traffic)
+{
+	count(table, dir, frontend, backend, traffic->packets, traffic->bytes);
 }
 
 void flow_count_bytes(struct flow *flow, enum flow_dir dir, const struct frame_view *view)
 {
 	*(dir == FROM_CLIENT ? &flow->bytes_tx : &flow->bytes_rx) += view->frame_len - view->l3;
+}
+
+static void catch_up_way(struct flow_table *table, uint32_t index, enum flow_dir dir,
+			 const struct flow_traffic *traffic)
+{
+	struct flow *flow = &table->flows[index];
+	if (traffic->packets == 0)
+		return;
+	*(dir == FROM_CLIENT ? &flow->bytes_tx : &flow->bytes_rx) += traffic->bytes;
+	flow_table_count_traffic(table, dir, flow->frontend, flow->backend, traffic);
+	if (traffic->is_known)
+		flow_table_refresh(table, index);
+}
+
+void flow_table_catch_up(struct flow_table *table, uint32_t index,
+			 const struct flow_progress *progress)
+{
+	struct flow *flow = &table->flows[index];
+	for (int dir = 0; dir < N_FLOW_DIRS; dir++)
+		catch_up_way(table, index, (enum flow_dir)dir, &progress->traffic[dir]);
+	if (flow_is_after(progress->client_next, flow->client_next))
+		flow->client_next = progress->client_next;
+	if (flow_is_after(progress->backend_next, flow->backend_next))
+		flow->backend_next = progress->backend_next;
 }
 
 bool flow_table_track(struct flow_table *table, uint32_t index, enum flow_dir dir,

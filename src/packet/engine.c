@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "culvert/balance/grace.h"
 #include "culvert/base/clock.h"
+#include "culvert/base/log.h"
 #include "packet/plan.h"
 
 enum {
@@ -83,6 +85,7 @@ static int open_worker(struct engine *engine, const struct engine_params *params
 			.secret = params->secret + i,
 		}};
 	worker.config = config;
+	worker.fast = engine->fast.n_links ? &engine->fast.maps : NULL;
 	worker.number = i;
 	worker.n_workers = engine->n_workers;
 	worker.flows.is_one_sided = config->mode == MODE_DSR;
@@ -137,13 +140,38 @@ static int allocate_stats(const struct engine *engine, struct packet_stats *stat
 	return -ENOMEM;
 }
 
+// Not to have one is no error: all goes through the workers then.
+static void go_without_fast_path(struct fast_program *fast, const struct err *why)
+{
+	log_info("packet", "no fast path in the kernel: %s", why->message);
+	fast_program_close(fast);
+}
+
+static int open_driver(struct engine *engine, const struct engine_params *params, struct err *err)
+{
+	struct io_link links[CONFIG_MAX_INTERFACES];
+	struct fast_program *fast = &engine->fast;
+	struct err why = {0};
+	memcpy(links, params->links, params->n_links * sizeof(*links));
+	bool is_wanted = params->driver == &io_afpacket &&
+			 params->config->passthrough.fast_path == FAST_PATH_AUTO;
+	if (is_wanted && fast_program_load(fast, params->secret, &why))
+		go_without_fast_path(fast, &why);
+	for (uint32_t i = 0; i < params->n_links && fast->object; i++)
+		links[i].divert_fd = fast->divert_fd;
+	int code = params->driver->open(&engine->io, links, params->n_links, err);
+	if (!code && fast->object && fast_program_attach(fast, links, params->n_links, &why))
+		go_without_fast_path(fast, &why);
+	return code;
+}
+
 static int open_parts(struct engine *engine, const struct engine_params *params, struct err *err)
 {
 	int code = doorbell_open(&engine->capture_bell, err);
 	if (!code)
 		code = doorbell_open(&engine->transmit_bell, err);
 	if (!code)
-		code = params->driver->open(&engine->io, params->links, params->n_links, err);
+		code = open_driver(engine, params, err);
 	if (!code)
 		code = packet_pool_init(&engine->capture.pool, n_packets(engine), err);
 	engine->capture.pool.release = engine->driver->release;
@@ -187,6 +215,7 @@ int engine_create(struct engine **engine, const struct engine_params *params,
 	made->transmit.n_links = made->n_links;
 	made->capture.now_ns = made->now_ns;
 	atomic_store_explicit(&made->snapshot, snapshot, memory_order_release);
+	fast_program_set_version(&made->fast, snapshot->version);
 	*engine = made;
 	return 0;
 }
@@ -199,6 +228,7 @@ int engine_start(struct engine *engine, struct err *err)
 
 void engine_stop(struct engine *engine)
 {
+	fast_program_detach(&engine->fast);
 	if (engine->is_inline)
 		plan_inline_stop(engine);
 	else
@@ -215,6 +245,7 @@ void engine_end_flows(struct engine *engine)
 	for (uint32_t i = 0; i < engine->n_workers; i++) {
 		// It may not have seen the last one, and the one that it saw may be gone.
 		engine->workers[i].worker.snapshot = plan_snapshot(engine);
+		fast_path_catch_up_all(&engine->workers[i].worker);
 		flow_log_end_all(&engine->workers[i].worker.log);
 	}
 }
@@ -241,6 +272,7 @@ void engine_destroy(struct engine *engine)
 	fragments_fini(&engine->capture.fragments);
 	packet_pool_fini(&engine->capture.pool);
 	engine->driver->close(engine->io);
+	fast_program_close(&engine->fast);
 	close_bell(&engine->capture_bell);
 	close_bell(&engine->transmit_bell);
 	snapshot_destroy(atomic_load_explicit(&engine->snapshot, memory_order_relaxed));
@@ -250,8 +282,10 @@ void engine_destroy(struct engine *engine)
 void engine_publish(struct engine *engine, struct snapshot *snapshot)
 {
 	// Release pairs with plan_snapshot(): who sees the pointer sees what it points to.
+	uint64_t version = snapshot->version;
 	struct snapshot *old =
 		atomic_exchange_explicit(&engine->snapshot, snapshot, memory_order_acq_rel);
+	fast_program_set_version(&engine->fast, version);
 	if (engine->is_inline)
 		doorbell_wake(&engine->capture_bell);
 	for (uint32_t i = 0; i < engine->n_workers; i++)
@@ -300,6 +334,8 @@ static void add_worker(struct packet_stats *stats, const struct worker *worker)
 	stats->flow_capacity += flows->params.capacity;
 	stats->flows_reclaimed += counter_read(&flows->reclaimed);
 	stats->suppressed += counter_read(&worker->suppressed);
+	stats->fast_flows += counter_read(&worker->fast.flows);
+	stats->fast_packets += counter_read(&worker->fast.ledger.received);
 }
 
 static void add_ledger(struct packet_stats *stats, const struct ledger *ledger)
@@ -362,6 +398,8 @@ int engine_stats(struct engine *engine, struct packet_stats *stats)
 	subtract_before(stats, &engine->before);
 	add_ledger(stats, &engine->capture.ledger);
 	add_ledger(stats, &engine->transmit.ledger);
+	for (uint32_t i = 0; i < engine->n_workers; i++)
+		add_ledger(stats, &engine->workers[i].worker.fast.ledger);
 	// Read last: what leaves the store meanwhile is missing from the sums, and never in both.
 	stats->held = counter_read(&engine->capture.fragments.held);
 	stats->kernel_dropped = engine->driver->kernel_drops(engine->io);

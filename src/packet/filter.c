@@ -196,6 +196,15 @@ static int attach(int fd, const struct bpf_program *program, struct err *err)
 	return code;
 }
 
+int filter_attach_none(int fd, struct err *err)
+{
+	struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog attached = {1, &none};
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &attached, sizeof(attached)))
+		return err_sys(err, -errno, "cannot attach a filter that takes nothing");
+	return 0;
+}
+
 int filter_attach(int fd, const char *text, struct err *err)
 {
 	struct bpf_program program;

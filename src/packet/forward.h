@@ -57,6 +57,18 @@ static inline void forward_remember_path(struct flow *flow, const struct packet 
 	memcpy(flow->client_mac.bytes, packet->frame + 6, sizeof(flow->client_mac.bytes));
 }
 
+// Around the tracking of a packet that is passed on: fast_path.h.
+static inline void forward_catch_up(struct worker *worker, uint32_t index)
+{
+	if (worker->flows->flows[index].is_aside)
+		fast_path_catch_up(worker, index);
+}
+static inline void forward_settle(struct worker *worker, uint32_t index)
+{
+	if (worker->fast.maps)
+		fast_path_settle(worker, index);
+}
+
 // What the flow is to a SYN of its client with the number `seq`, or to a datagram.
 enum flow_prospect forward_prospect(const struct worker *worker, uint32_t index, uint32_t seq);
 

@@ -147,13 +147,21 @@ static bool find_target(struct worker *worker, struct packet *packet, struct tar
 
 // ---- sending -----------------------------------------------------------------------------------
 
+static void track(struct worker *worker, const struct packet *packet, uint32_t index)
+{
+	forward_catch_up(worker, index);
+	if (flow_table_track(worker->flows, index, FROM_CLIENT, &packet->view))
+		forward_remember_path(&worker->flows->flows[index], packet);
+	forward_settle(worker, index);
+}
+
 static void count(struct worker *worker, const struct packet *packet, const struct target *target)
 {
 	if (!target->flow)
 		flow_table_count(worker->flows, FROM_CLIENT, packet->frontend, target->backend,
 				 &packet->view);
-	else if (flow_table_track(worker->flows, target->flow, FROM_CLIENT, &packet->view))
-		forward_remember_path(&worker->flows->flows[target->flow], packet);
+	else
+		track(worker, packet, target->flow);
 }
 
 // The destination becomes the backend's, the source stays the client's.

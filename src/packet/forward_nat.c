@@ -93,6 +93,7 @@ static void send_to_backend(struct worker *worker, struct packet *packet, uint32
 		.dst = &backend->endpoint,
 		.deltas = flow->deltas,
 	};
+	forward_catch_up(worker, index);
 	// Only who knows the connection may say which way its answers go.
 	if (flow_table_track(worker->flows, index, FROM_CLIENT, &packet->view))
 		forward_remember_path(flow, packet);
@@ -100,6 +101,7 @@ static void send_to_backend(struct worker *worker, struct packet *packet, uint32
 	hide_timestamps(flow, packet);
 	rewrite_packet(packet->frame, &packet->view, &rewrite, packet_is_partial(packet));
 	forward_renew_id(worker, packet, &local.addr, &backend->endpoint.addr);
+	forward_settle(worker, index);
 	packet->backend = flow->backend;
 	forward_finish(worker, packet, backend->hop.link, &backend->hop.mac);
 }
@@ -141,7 +143,9 @@ static void send_to_client(struct worker *worker, struct packet *packet, uint32_
 	forward_renew_id(worker, packet, &rewrite.src->addr, &client.addr);
 	packet->frontend = flow->frontend;
 	packet->backend = flow->backend;
+	forward_catch_up(worker, index);
 	flow_table_track(worker->flows, index, FROM_BACKEND, &packet->view);
+	forward_settle(worker, index);
 	forward_finish(worker, packet, flow->client_link, &flow->client_mac);
 }
 

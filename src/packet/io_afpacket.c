@@ -25,6 +25,7 @@
 #include "culvert/net/ipip.h"
 #include "culvert/packet/filter.h"
 #include "culvert/packet/io.h"
+#include "packet/afpacket_divert.h"
 #include "packet/afpacket_ring.h"
 #include "packet/io_afpacket.h"
 #include "packet/packet.h"
@@ -41,6 +42,7 @@ enum {
 struct afpacket_link {
 	int rx_fd;
 	int tx_fd;
+	int sink_fd; // takes what is diverted from rx_fd, which is nothing; -1: no program says so
 	char name[IF_NAMESIZE];
 	struct afpacket_ring ring; // of rx_fd
 
@@ -119,6 +121,18 @@ static int open_socket(const char *name, struct err *err)
 	return fd;
 }
 
+// The sink sees the same frames, and its filter takes none of them.
+static int divert(struct afpacket_link *self, const struct io_link *link, struct err *err)
+{
+	self->sink_fd = open_socket(link->name, err);
+	if (self->sink_fd < 0)
+		return self->sink_fd;
+	int code = filter_attach_none(self->sink_fd, err);
+	if (!code)
+		code = bind_to(self->sink_fd, link->ifindex, ETH_P_ALL, link->name, err);
+	return code ? code : afpacket_divert(self->rx_fd, self->sink_fd, link->divert_fd, err);
+}
+
 static int prepare_rx(struct afpacket_link *self, const struct io_link *link, struct err *err)
 {
 	int fd = self->rx_fd;
@@ -129,7 +143,9 @@ static int prepare_rx(struct afpacket_link *self, const struct io_link *link, st
 		code = afpacket_ring_open(&self->ring, fd, err);
 	if (!code && link->filter)
 		code = filter_attach(fd, link->filter, err);
-	return code ? code : bind_to(fd, link->ifindex, ETH_P_ALL, link->name, err);
+	if (!code)
+		code = bind_to(fd, link->ifindex, ETH_P_ALL, link->name, err);
+	return code || !link->divert_fd ? code : divert(self, link, err);
 }
 
 static int open_link(struct afpacket_link *link, const struct io_link *from, struct err *err)
@@ -205,6 +221,8 @@ static void afpacket_close(struct io *io)
 			close(io->links[i].rx_fd);
 		if (io->links[i].tx_fd >= 0)
 			close(io->links[i].tx_fd);
+		if (io->links[i].sink_fd >= 0)
+			close(io->links[i].sink_fd);
 	}
 	free(io);
 }
@@ -220,7 +238,11 @@ static int afpacket_open(struct io **io, const struct io_link *links, uint32_t n
 	init_messages(&made->rx);
 	init_messages(&made->tx);
 	for (uint32_t i = 0; i < n_links; i++) {
-		made->links[i] = (struct afpacket_link){.rx_fd = -1, .tx_fd = -1};
+		made->links[i] = (struct afpacket_link){
+			.rx_fd = -1,
+			.tx_fd = -1,
+			.sink_fd = -1,
+		};
 		made->n_links++;
 		int code = open_link(&made->links[i], &links[i], err);
 		if (code) {

@@ -10,13 +10,11 @@
 #include "culvert/packet/engine.h"
 #include "packet/busy_poll.h"
 #include "packet/capture.h"
+#include "packet/fast_program.h"
 #include "packet/transmit.h"
 #include "packet/worker.h"
 
-enum {
-	CACHE_LINE = 64,
-	IDLE_MS = 1000, // the longest sleep while flows wait for their timers
-};
+enum { CACHE_LINE = 64 };
 
 // One worker with its thread, and its rings where it has a thread of its own.
 struct plan_worker {
@@ -35,6 +33,7 @@ struct engine {
 	const struct config *config; // borrowed
 	const struct io_driver *driver;
 	struct io *io;
+	struct fast_program fast;
 	uint64_t (*now_ns)(void);
 	uint32_t n_links;
 	uint32_t n_workers; // tables; 1 with is_inline

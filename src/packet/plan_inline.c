@@ -52,10 +52,9 @@ static bool run_once(struct engine *engine)
 
 static void rest(struct engine *engine)
 {
-	const struct flow_table *flows = engine->workers[0].worker.flows;
 	int idle_ms = capture_idle_ms(&engine->capture);
-	if (idle_ms < 0 && flows->n_flows)
-		idle_ms = IDLE_MS;
+	if (idle_ms < 0)
+		idle_ms = worker_idle_ms(&engine->workers[0].worker);
 	grace_away();
 	engine->driver->wait(engine->io, engine->capture_bell.fd, idle_ms);
 	doorbell_disarm(&engine->capture_bell);

@@ -185,7 +185,7 @@ static void worker_rest(struct plan_worker *self)
 	doorbell_arm(&self->bell);
 	grace_away();
 	if (ring_is_empty(self->in))
-		(void)poll(&bell, 1, self->worker.flows->n_flows ? IDLE_MS : -1);
+		(void)poll(&bell, 1, worker_idle_ms(&self->worker));
 	grace_back();
 	doorbell_disarm(&self->bell);
 }

@@ -29,7 +29,7 @@ static bool purge_flow(struct worker *worker, uint32_t index)
 	}
 	if (!sweep_has_room(worker))
 		return false;
-	sweep_reset_client(worker, flow);
+	sweep_reset_client(worker, index);
 	flow_table_orphan(worker->flows, index);
 	return true;
 }

@@ -25,8 +25,11 @@ static void fill_times(struct flow_row *row, const struct worker *worker, const 
 	row->idle_ms = timeout > left ? (uint32_t)(timeout - left) * MS_PER_S : 0;
 }
 
-static void fill_row(struct flow_row *row, const struct worker *worker, const struct flow *flow)
+static void fill_row(struct flow_row *row, struct worker *worker, uint32_t index)
 {
+	const struct flow *flow = &worker->flows->flows[index];
+	if (flow->is_aside)
+		fast_path_catch_up(worker, index);
 	*row = (struct flow_row){
 		.client = client_of(flow),
 		.state = flow_state_name((enum flow_state)flow->state),
@@ -42,18 +45,19 @@ static void fill_row(struct flow_row *row, const struct worker *worker, const st
 				     flow->proto, 0};
 }
 
-static void look_at(const struct worker *worker, struct query_part *part, const struct flow *flow)
+static void look_at(struct worker *worker, struct query_part *part, uint32_t index)
 {
+	const struct flow *flow = &worker->flows->flows[index];
 	struct endpoint client = client_of(flow);
 	if (flow->state == FLOW_FREE ||
 	    !query_matches(&part->query->filter, &client, flow->frontend, flow->backend))
 		return;
 	struct flow_row *row = query_add(part);
 	if (row)
-		fill_row(row, worker, flow);
+		fill_row(row, worker, index);
 }
 
-static void find_one(const struct worker *worker, struct query_part *part)
+static void find_one(struct worker *worker, struct query_part *part)
 {
 	const struct query *query = part->query;
 	struct endpoint client = {query->filter.client, query->filter.client_port_be, query->proto,
@@ -64,17 +68,17 @@ static void find_one(const struct worker *worker, struct query_part *part)
 	if (!row)
 		return;
 	const struct flow *flow = &worker->flows->flows[index];
-	fill_row(row, worker, flow);
+	fill_row(row, worker, index);
 	// A client numbers its next connection beyond the last one (RFC 9293 section 3.4.1).
 	row->prospect = (uint8_t)forward_prospect(worker, index, flow->client_next + 1);
 }
 
 // False when there is more to look at.
-static bool look_at_piece(const struct worker *worker, struct query_part *part)
+static bool look_at_piece(struct worker *worker, struct query_part *part)
 {
 	const struct flow_table *flows = worker->flows;
 	for (int i = 0; i < QUERY_ENTRIES && part->next < flows->n_fresh; i++)
-		look_at(worker, part, &flows->flows[++part->next]);
+		look_at(worker, part, ++part->next);
 	return part->next >= flows->n_fresh;
 }
 

@@ -35,8 +35,10 @@ bool sweep_has_room(const struct worker *worker)
 	return worker->n_spares && worker->n_made < WORKER_SPARES;
 }
 
-void sweep_reset_client(struct worker *worker, const struct flow *flow)
+void sweep_reset_client(struct worker *worker, uint32_t index)
 {
+	const struct flow *flow = &worker->flows->flows[index];
+	fast_path_leave(worker, index); // with the numbers that it has got to
 	const struct snapshot *snapshot = worker->snapshot;
 	struct packet *packet = worker->spares[--worker->n_spares];
 	struct reset reset = {
@@ -72,7 +74,7 @@ static bool sweep_pool(struct worker *worker, const struct nat_pool *pool, uint3
 	while ((index = next_victim(worker, pool, backend))) {
 		if (!sweep_has_room(worker))
 			return false;
-		sweep_reset_client(worker, &worker->flows->flows[index]);
+		sweep_reset_client(worker, index);
 		flow_table_orphan(worker->flows, index);
 	}
 	return true;

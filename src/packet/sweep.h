@@ -2,8 +2,8 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
-struct flow;
 struct worker;
 
 // When the snapshot says that a backend has gone down since the last look, reset its live flows
@@ -11,6 +11,6 @@ struct worker;
 // Called by: the worker, from worker_begin().
 void sweep(struct worker *worker);
 
-// Is there a packet for another reset? And one for a TCP flow, towards its client.
+// Is there a packet for another reset? And one for the TCP flow `index`, towards its client.
 bool sweep_has_room(const struct worker *worker);
-void sweep_reset_client(struct worker *worker, const struct flow *flow);
+void sweep_reset_client(struct worker *worker, uint32_t index);

@@ -12,6 +12,7 @@
 #include "packet/sweep.h"
 
 enum {
+	IDLE_MS = 1000,            // the longest sleep while flows wait for their timers
 	EXPIRY_BUDGET = 256,       // timers looked at per batch
 	IP_ID_STRIDE = 40503,      // 65536 by the golden ratio: workers count from places far apart
 	ANSWERS_PER_SECOND = 1000, // per worker; more would make it a reflector (RFC 1812 4.3.2.8)
@@ -39,6 +40,8 @@ int worker_init(struct worker *worker, const struct worker_params *params, struc
 	if (!code)
 		code = flow_table_create(&worker->flows, &params->flows, err);
 	if (!code)
+		code = fast_path_init(&worker->fast, worker, params->fast, params->n_workers, err);
+	if (!code)
 		code = flow_log_init(&worker->log, worker, err);
 	if (code)
 		worker_fini(worker);
@@ -49,6 +52,7 @@ void worker_fini(struct worker *worker)
 {
 	flow_table_destroy(worker->flows);
 	flow_log_fini(&worker->log);
+	fast_path_fini(&worker->fast);
 	free(worker->ways);
 	free(worker->was_up);
 	free(worker->is_to_sweep);
@@ -59,6 +63,7 @@ void worker_begin(struct worker *worker, const struct snapshot *snapshot, uint64
 {
 	uint32_t now = (uint32_t)(now_ns / NS_PER_SEC);
 	worker->snapshot = snapshot;
+	fast_path_look(worker, now_ns);
 	if (now != worker->now) {
 		worker->answers_left = ANSWERS_PER_SECOND;
 		worker->lengths_left = ANSWERS_PER_SECOND;
@@ -75,7 +80,15 @@ void worker_begin(struct worker *worker, const struct snapshot *snapshot, uint64
 bool worker_is_busy(const struct worker *worker)
 {
 	return worker->has_expiry_left || worker->n_to_sweep || worker->purge_next ||
-	       query_box_look(&worker->questions);
+	       query_box_look(&worker->questions) || fast_path_is_busy(&worker->fast);
+}
+
+int worker_idle_ms(const struct worker *worker)
+{
+	int fast_ms = fast_path_idle_ms(&worker->fast);
+	if (fast_ms >= 0)
+		return fast_ms;
+	return worker->flows->n_flows ? IDLE_MS : -1;
 }
 
 // Cache lines on their way while those of the packets before are: where a flow is looked up.

@@ -7,6 +7,7 @@
 #include "culvert/flow/flow_table.h"
 #include "culvert/flow/query.h"
 #include "packet/answer.h"
+#include "packet/fast_path.h"
 #include "packet/flow_log.h"
 #include "packet/ip_ids.h"
 #include "packet/packet.h"
@@ -38,6 +39,7 @@ struct worker {
 	struct fragment_way *ways;       // owned; by packet.datagram
 	struct answer_templates templates;
 	struct flow_log log;
+	struct fast_path fast; // flows whose packets the kernel forwards
 
 	uint32_t now;          // seconds of the flow table's clock
 	uint32_t answers_left; // in this second
@@ -75,6 +77,7 @@ struct worker_params {
 	const struct config *config; // borrowed, as long as the worker
 	uint32_t number;             // of this one
 	uint32_t n_workers;
+	const struct fast_maps *fast; // borrowed, as long as the worker; NULL: no fast path
 };
 
 int worker_init(struct worker *worker, const struct worker_params *params, struct err *err);
@@ -86,6 +89,9 @@ void worker_begin(struct worker *worker, const struct snapshot *snapshot, uint64
 
 // Decide about a batch. Every packet leaves with a verdict.
 void worker_process(struct worker *worker, struct packet *const *packets, uint32_t n);
+
+// How long there may be nothing to do before worker_begin() has; -1: until a packet comes.
+int worker_idle_ms(const struct worker *worker);
 
 // True when worker_begin() has more to do at once, without any packet.
 bool worker_is_busy(const struct worker *worker);

@@ -5,36 +5,20 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/if_link.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "culvert/base/log.h"
+#include "packet/bpf_library.h"
 
-enum { PRINT_MAX = 16384 };
-
-// bpf/redirect.bpf.c, compiled in two ways: xdp_object.S.
-extern const char xdp_plain_start[];
-extern const char xdp_plain_end[];
-extern const char xdp_tags_start[];
-extern const char xdp_tags_end[];
+// bpf/redirect.bpf.c, compiled in two ways: bpf_objects.S.
+extern const char bpf_redirect_start[];
+extern const char bpf_redirect_end[];
+extern const char bpf_redirect_tags_start[];
+extern const char bpf_redirect_tags_end[];
 
 // Of linux/bpf.h since Linux 6.3: the program may ask this one device about its frames.
 #define XDP_DEV_BOUND_ONLY (1U << 6)
-
-// What the library and the kernel's verifier have to say is for whoever looks for it.
-__attribute__((format(printf, 2, 0))) static int on_print(enum libbpf_print_level level,
-							  const char *format, va_list args)
-{
-	char text[PRINT_MAX];
-	if (level == LIBBPF_DEBUG)
-		return 0;
-	vsnprintf(text, sizeof(text), format, args);
-	char *rest = NULL;
-	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-		log_debug("xdp", "%s", line);
-	return 0;
-}
 
 void xdp_program_close(struct xdp_program *program)
 {
@@ -110,11 +94,8 @@ static void find_parts(struct xdp_program *program, const char *name)
 
 static int load(struct xdp_program *program, const struct wanted *wanted)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "culvert");
 	*program = (struct xdp_program){.link_fd = -1};
-	libbpf_set_print(on_print);
-	program->object = bpf_object__open_mem(wanted->start, (size_t)(wanted->end - wanted->start),
-					       &options);
+	program->object = bpf_library_open(wanted->start, wanted->end);
 	if (!program->object)
 		return -errno;
 	int code = prepare(program, wanted);
@@ -137,7 +118,8 @@ static const char *name_of(const struct xdp_program_params *params)
 int xdp_program_load(struct xdp_program *program, const struct xdp_program_params *params,
 		     struct err *err)
 {
-	struct wanted wanted = {xdp_plain_start, xdp_plain_end, name_of(params), 0, params->first};
+	struct wanted wanted = {bpf_redirect_start, bpf_redirect_end, name_of(params), 0,
+				params->first};
 	int code = load(program, &wanted);
 	return code ? load_failed(code, err) : 0;
 }
@@ -173,8 +155,8 @@ static int attach_failed(int code, const char *name, struct err *err)
 static int open_seeing_tags(struct xdp_program *program, const struct io_link *link,
 			    const struct xdp_program_params *params)
 {
-	struct wanted wanted = {xdp_tags_start, xdp_tags_end, name_of(params), link->ifindex,
-				params->first};
+	struct wanted wanted = {bpf_redirect_tags_start, bpf_redirect_tags_end, name_of(params),
+				link->ifindex, params->first};
 	int code = load(program, &wanted);
 	if (code)
 		return code;

@@ -149,9 +149,9 @@ def packet_section(place, service, workers):
     return section
 
 
-def setup_passthrough(workers, io="afpacket"):
+def setup_passthrough(workers, io="afpacket", fast_path="auto"):
     def setup(place, service):
-        sections = packet_section(place, service, workers) + f'io = "{io}"\n'
+        sections = packet_section(place, service, workers) + f'io = "{io}"\nfast_path = "{fast_path}"\n'
         if service.is_flood:
             sources = FLOOD_SOURCES[:place.options.max_flows // FLOWS_PER_SOURCE + 1]
             for addr in sources:
@@ -192,11 +192,12 @@ ALL = [
     Contestant("culvert-proxy", "culvert proxy", ("http", "rest", "pressed"), setup_culvert_proxy, is_culvert=True),
     Contestant("culvert-auto", "culvert passthrough, workers auto", (*PACKETS, "memory", "rest", "pressed"),
                setup_passthrough('"auto"'), is_culvert=True),
-    Contestant("culvert-inline", "culvert passthrough, workers 0", PACKETS, setup_passthrough("0"), is_culvert=True),
+    Contestant("culvert-inline", "culvert passthrough, workers 0, no fast path", PACKETS,
+               setup_passthrough("0", fast_path="off"), is_culvert=True),
     Contestant("culvert-xdp", "culvert passthrough over AF_XDP, workers auto", PACKETS,
                setup_passthrough('"auto"', "xdp"), is_culvert=True),
-    Contestant("culvert-pipeline", "culvert passthrough, workers 1", (*PACKETS, "rest"), setup_passthrough("1"),
-               is_culvert=True),
+    Contestant("culvert-pipeline", "culvert passthrough, workers 1, no fast path", (*PACKETS, "rest"),
+               setup_passthrough("1", fast_path="off"), is_culvert=True),
     Contestant("culvert-dsr-nat", "culvert DSR, method nat", (*PACKETS, "memory", "rest", "pressed"), setup_dsr_nat,
                is_culvert=True),
     Contestant("culvert-dsr-l2", "culvert DSR, method l2", (*PACKETS, "rest"), setup_dsr_l2, is_culvert=True),

@@ -157,6 +157,12 @@ enum io_kind {
 	IO_XDP,      // AF_XDP sockets beside them
 };
 
+// Whether the kernel forwards packets of established flows itself, with io = "afpacket".
+enum fast_path_use {
+	FAST_PATH_AUTO, // where it can; default
+	FAST_PATH_OFF,
+};
+
 struct config_passthrough {
 	int workers;           // count, or a WORKERS_* sentinel; default auto
 	uint32_t busy_poll_us; // how long to look for packets before sleeping; default 50; 0: never
@@ -171,6 +177,7 @@ struct config_passthrough {
 	char **interfaces; // owned; none: found from the addresses of frontends and routes
 	size_t n_interfaces;
 	enum io_kind io;
+	enum fast_path_use fast_path;
 	uint32_t maglev_table_size; // a prime; default 65537
 	int mss_clamp;              // bytes, MSS_CLAMP_AUTO (default) or MSS_CLAMP_OFF; not in DSR
 	struct config_place mss_clamp_at;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "culvert/ds/wheel.h"
@@ -23,6 +24,8 @@ enum {
 	FLOW_OTHER_IS_OVER = 128, // with FLOW_IS_DOUBLE: the other connection had ended before
 };
 
+enum { FLOW_SEQ_WINDOW = 1 << 20 }; // how far a segment's numbers may be from those expected
+
 // One connection, or one UDP conversation. Flows live in the table of one worker and are named by
 // their index there; 0 names none. Only that worker reads or writes them.
 struct flow {
@@ -39,9 +42,10 @@ struct flow {
 	// How to reach the client: where its last packet came from.
 	uint8_t client_link;
 	struct mac_addr client_mac;
-	uint8_t class;             // enum flow_class: the list of its NAT pool that it is on
-	uint8_t marks;             // FLOW_IS_ORPHAN and the like
-	uint32_t hash;             // of the client's half, as the index map knows it
+	uint8_t class : 4; // enum flow_class: the list of its NAT pool that it is on
+	bool is_aside : 1; // its packets pass the worker by, which is told of them (flow_aside)
+	uint8_t marks;     // FLOW_IS_ORPHAN and the like
+	uint32_t hash;     // of the client's half, as the index map knows it
 	struct csum_deltas deltas; // client → backend; the way back has the negatives
 
 	struct wheel_node timer;

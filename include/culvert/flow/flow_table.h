@@ -36,6 +36,15 @@ struct flow_table_params {
 	uint32_t timeouts[N_FLOW_STATES]; // seconds
 };
 
+// Whoever passes packets of flows on without the table, and marks them by flow.is_aside.
+struct flow_aside {
+	// Calls flow_table_catch_up() if there is something to tell.
+	void (*catch_up)(void *arg, uint32_t index);
+	// The flow comes back, caught up with: `is_aside` is false.
+	void (*leave)(void *arg, uint32_t index);
+	void *arg;
+};
+
 struct flow_table {
 	struct flow *flows; // owned; flows[0] is none
 	uint32_t free_head; // entries given back, chained by list_next
@@ -57,6 +66,21 @@ struct flow_table {
 	// Told what happens to flows: before one is forgotten, after it was made. NULL: nobody.
 	void (*on_event)(void *arg, uint32_t index, enum flow_event event);
 	void *on_event_arg;
+	struct flow_aside aside; // asked about those that are before one is found to be over
+};
+
+// What has been passed on, one way.
+struct flow_traffic {
+	uint64_t packets;
+	uint64_t bytes; // of IP packets
+	bool is_known;  // some could be the sender's own: they say that the flow is alive
+};
+
+// What has become of a flow aside.
+struct flow_progress {
+	struct flow_traffic traffic[N_FLOW_DIRS]; // since it was told last
+	uint32_t client_next;                     // TCP: as in struct flow
+	uint32_t backend_next;
 };
 
 // What a new flow is made from.
@@ -132,6 +156,12 @@ void flow_table_unreachable(struct flow_table *table, uint32_t index,
 // A packet is passed on without a flow, or as a later part of one that was tracked: only counted.
 void flow_table_count(struct flow_table *table, enum flow_dir dir, uint16_t frontend,
 		      uint16_t backend, const struct frame_view *view);
+// Likewise for packets that have passed the table by.
+void flow_table_count_traffic(struct flow_table *table, enum flow_dir dir, uint16_t frontend,
+			      uint16_t backend, const struct flow_traffic *traffic);
+// They were of this flow, which is as if it had been tracked.
+void flow_table_catch_up(struct flow_table *table, uint32_t index,
+			 const struct flow_progress *progress);
 // The flow has carried what is counted so.
 void flow_count_bytes(struct flow *flow, enum flow_dir dir, const struct frame_view *view);
 // The flow's backend went down and its client is reset: it lingers as long as after a RST.

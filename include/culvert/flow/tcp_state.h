@@ -27,7 +27,7 @@ enum flow_state {
 	N_FLOW_STATES
 };
 
-enum flow_dir { FROM_CLIENT, FROM_BACKEND };
+enum flow_dir { FROM_CLIENT, FROM_BACKEND, N_FLOW_DIRS };
 
 // A flow's class decides what may be done to it when room is short: half-open flows have a budget
 // of their own and make way for one another, finished ones make way for new ones, live ones for

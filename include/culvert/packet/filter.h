@@ -22,3 +22,5 @@ int filter_check(const char *text, struct err *err);
 // Compile and attach to a socket of Ethernet frames. Frames with the tag of a VLAN never
 // pass, those with a priority tag do. 0 or -errno.
 int filter_attach(int fd, const char *text, struct err *err);
+// One that nothing passes.
+int filter_attach_none(int fd, struct err *err);

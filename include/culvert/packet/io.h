@@ -18,6 +18,9 @@ struct io_link {
 	unsigned ifindex;
 	const char *filter;   // pcap filter expression; NULL: every frame
 	const char *write_to; // io_pcap: the capture file to write
+	// io_afpacket: a BPF program that returns 1 for what is not to be captured, although the
+	// filter says so; 0: none. Borrowed for the call.
+	int divert_fd;
 };
 
 // Whose packets are surely culvert's, but for fragments and ICMP errors. Borrowed for a call.

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "packet/afpacket_divert.h"
+
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+// Of linux/if_packet.h since Linux 6.3: it is the group that is asked, not its sockets.
+enum { FANOUT_FLAG_IGNORE_OUTGOING = 0x4000 };
+
+// A group's number, and in the upper half how it decides.
+static int join(int fd, int group, int flags, struct err *err)
+{
+	int how = group | (PACKET_FANOUT_EBPF | FANOUT_FLAG_IGNORE_OUTGOING | flags) << 16;
+	if (setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &how, sizeof(how)))
+		return err_sys(err, -errno, "packet socket: cannot form a fanout group");
+	return 0;
+}
+
+static int group_of(int fd)
+{
+	int how = 0;
+	socklen_t len = sizeof(how);
+	(void)getsockopt(fd, SOL_PACKET, PACKET_FANOUT, &how, &len);
+	return how & UINT16_MAX;
+}
+
+int afpacket_divert(int rx_fd, int sink_fd, int program_fd, struct err *err)
+{
+	int code = join(rx_fd, 0, PACKET_FANOUT_FLAG_UNIQUEID, err);
+	if (code)
+		return code;
+	if (setsockopt(rx_fd, SOL_PACKET, PACKET_FANOUT_DATA, &program_fd, sizeof(program_fd)))
+		return err_sys(err, -errno, "packet socket: cannot attach the diverting program");
+	return join(sink_fd, group_of(rx_fd), 0, err);
+}

@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "packet/fast_path.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "culvert/base/clock.h"
+#include "packet/fast_decide.h"
+#include "packet/worker.h"
+
+enum {
+	NO_CELL = UINT32_MAX,
+	LOOKS = 256,          // slots looked at between two batches
+	ROUND_MS = 250,       // from round to round while packets go by
+	IDLE_ROUND_MS = 1000, // and while none do
+	REST_MS = 1000,       // a processor that found an entry is through with it by then
+	IDLE_ROUNDS_MAX = 20, // without a packet: gives way when slots run short
+	SHORT_OF_SLOTS = 8,   // when less than one in so many is free
+};
+
+// One flow's entries, one for each way that it is seen on.
+struct fast_slot {
+	uint32_t flow;  // 0: none
+	uint32_t place; // in `active`
+	uint32_t rests_since_ms;
+	uint16_t frontend;
+	uint16_t backend;
+	uint32_t cells[2]; // where their numbers are, counted through all buckets
+	uint32_t n_idle_rounds;
+	struct fast_counted {
+		uint64_t packets;
+		uint64_t bytes;
+		uint32_t n_known;
+	} counted[2]; // of what the entries say
+};
+
+_Static_assert(FAST_SEQ_WINDOW == (int)FLOW_SEQ_WINDOW, "both sides judge segments alike");
+
+static struct fast_entry *entry_of(const struct fast_path *fast, uint32_t slot, uint32_t way)
+{
+	return &fast->maps->entries[fast->first + slot * fast->n_ways + way];
+}
+
+// ---- cells --------------------------------------------------------------------------------------
+
+static _Atomic uint64_t *cell_at(const struct fast_path *fast, uint32_t cell)
+{
+	__u64 *at = &fast->maps->buckets[cell / FAST_CELLS].cells[cell % FAST_CELLS];
+	return (_Atomic uint64_t *)at;
+}
+
+// The entry can be found from now on. Other workers put theirs into the same buckets. Returns the
+// cell, or NO_CELL when the bucket is full.
+static uint32_t publish(const struct fast_path *fast, const struct fast_entry *entry)
+{
+	uint32_t hash = fast_hash(&entry->key, fast->maps->control->factors);
+	uint64_t number = (uint64_t)(entry - fast->maps->entries);
+	uint64_t value = (uint64_t)fast_tag_of(hash) << 32 | number;
+	uint32_t first = fast_bucket_of(hash) * FAST_CELLS;
+	for (uint32_t cell = first; cell < first + FAST_CELLS; cell++) {
+		uint64_t empty = 0;
+		// Release: who sees the number sees the entry that it names.
+		if (atomic_compare_exchange_strong_explicit(cell_at(fast, cell), &empty, value,
+							    memory_order_release,
+							    memory_order_relaxed))
+			return cell;
+	}
+	return NO_CELL;
+}
+
+// Likely room for both: another worker may be quicker.
+static bool has_room(const struct fast_path *fast, const struct fast_entry *entries)
+{
+	for (uint32_t way = 0; way < fast->n_ways; way++) {
+		uint32_t hash = fast_hash(&entries[way].key, fast->maps->control->factors);
+		uint32_t first = fast_bucket_of(hash) * FAST_CELLS;
+		uint32_t cell = first;
+		while (cell < first + FAST_CELLS &&
+		       atomic_load_explicit(cell_at(fast, cell), memory_order_relaxed))
+			cell++;
+		if (cell == first + FAST_CELLS)
+			return false;
+	}
+	return true;
+}
+
+static void withdraw(const struct fast_path *fast, struct fast_slot *slot)
+{
+	for (uint32_t way = 0; way < fast->n_ways; way++) {
+		if (slot->cells[way] != NO_CELL)
+			atomic_store_explicit(cell_at(fast, slot->cells[way]), 0,
+					      memory_order_release);
+		slot->cells[way] = NO_CELL;
+	}
+}
+
+// ---- counting -----------------------------------------------------------------------------------
+
+static uint64_t read64(const __u64 *at)
+{
+	return atomic_load_explicit((const _Atomic uint64_t *)at, memory_order_relaxed);
+}
+
+static uint32_t read32(const __u32 *at)
+{
+	return atomic_load_explicit((const _Atomic uint32_t *)at, memory_order_relaxed);
+}
+
+// What an entry has counted since it was last asked.
+static struct flow_traffic take_count(const struct fast_path *fast, uint32_t slot, uint32_t way)
+{
+	const struct fast_entry *entry = entry_of(fast, slot, way);
+	struct fast_counted *before = &fast->slots[slot].counted[way];
+	struct fast_counted now = {read64(&entry->packets), read64(&entry->bytes),
+				   read32(&entry->n_known)};
+	struct flow_traffic traffic = {
+		.packets = now.packets - before->packets,
+		.bytes = now.bytes - before->bytes,
+		.is_known = now.n_known != before->n_known,
+	};
+	*before = now;
+	return traffic;
+}
+
+static void enter_into_ledger(struct fast_path *fast, uint64_t n)
+{
+	counter_add(&fast->ledger.received, n);
+	counter_add(&fast->ledger.verdicts[VERDICT_FORWARDED], n);
+}
+
+// Returns how many packets have gone by since the last time.
+static uint64_t catch_up(struct worker *worker, uint32_t number)
+{
+	struct fast_path *fast = &worker->fast;
+	const struct fast_slot *slot = &fast->slots[number];
+	struct flow_progress progress = {0};
+	uint64_t n = 0;
+	for (uint32_t way = 0; way < fast->n_ways; way++) {
+		progress.traffic[way] = take_count(fast, number, way);
+		n += progress.traffic[way].packets;
+	}
+	if (n == 0)
+		return 0;
+	const struct fast_entry *entry = entry_of(fast, number, FROM_CLIENT);
+	progress.client_next = read32(&entry->next);
+	progress.backend_next = fast->n_ways == 1
+					? read32(&entry->acked)
+					: read32(&entry_of(fast, number, FROM_BACKEND)->next);
+	flow_table_catch_up(worker->flows, slot->flow, &progress);
+	enter_into_ledger(fast, n);
+	return n;
+}
+
+void fast_path_catch_up(struct worker *worker, uint32_t index)
+{
+	(void)catch_up(worker, worker->fast.slot_of[index]);
+}
+
+void fast_path_catch_up_all(struct worker *worker)
+{
+	for (uint32_t i = 0; i < worker->fast.n_active; i++)
+		(void)catch_up(worker, worker->fast.active[i]);
+}
+
+// ---- coming and going ---------------------------------------------------------------------------
+
+static void rest(struct fast_path *fast, uint32_t number)
+{
+	fast->slots[number].rests_since_ms = fast->now_ms;
+	fast->resting[(fast->rest_head + fast->n_resting++) % fast->n_slots] = number;
+}
+
+// What was counted after the flow had come back belongs to its frontend and backend at least.
+static void take_late(struct worker *worker, uint32_t number)
+{
+	struct fast_path *fast = &worker->fast;
+	const struct fast_slot *slot = &fast->slots[number];
+	for (uint32_t way = 0; way < fast->n_ways; way++) {
+		struct flow_traffic traffic = take_count(fast, number, way);
+		flow_table_count_traffic(worker->flows, (enum flow_dir)way, slot->frontend,
+					 slot->backend, &traffic);
+		enter_into_ledger(fast, traffic.packets);
+	}
+}
+
+static void wake_rested(struct worker *worker)
+{
+	struct fast_path *fast = &worker->fast;
+	while (fast->n_resting) {
+		uint32_t number = fast->resting[fast->rest_head];
+		if (fast->now_ms - fast->slots[number].rests_since_ms < REST_MS)
+			return;
+		take_late(worker, number);
+		fast->free[fast->n_free++] = number;
+		fast->rest_head = (fast->rest_head + 1) % fast->n_slots;
+		fast->n_resting--;
+	}
+}
+
+static void deactivate(struct fast_path *fast, uint32_t number)
+{
+	uint32_t place = fast->slots[number].place;
+	uint32_t last = fast->active[--fast->n_active];
+	fast->active[place] = last;
+	fast->slots[last].place = place;
+	counter_add(&fast->flows, (uint64_t)-1);
+}
+
+void fast_path_leave(struct worker *worker, uint32_t index)
+{
+	struct flow *flow = &worker->flows->flows[index];
+	if (!flow->is_aside)
+		return;
+	uint32_t number = worker->fast.slot_of[index];
+	withdraw(&worker->fast, &worker->fast.slots[number]);
+	(void)catch_up(worker, number);
+	worker->fast.slots[number].flow = 0;
+	flow->is_aside = false;
+	worker->fast.slot_of[index] = worker->fast.now_ms;
+	deactivate(&worker->fast, number);
+	rest(&worker->fast, number);
+}
+
+static bool publish_all(struct fast_path *fast, uint32_t number)
+{
+	struct fast_slot *slot = &fast->slots[number];
+	for (uint32_t way = 0; way < fast->n_ways; way++) {
+		slot->cells[way] = publish(fast, entry_of(fast, number, way));
+		if (slot->cells[way] == NO_CELL)
+			return false;
+	}
+	return true;
+}
+
+// Not at once after it has left: a client that comes by two ways in turn would need a slot for each
+// of its packets.
+static void enter(struct worker *worker, uint32_t index)
+{
+	struct fast_path *fast = &worker->fast;
+	struct flow *flow = &worker->flows->flows[index];
+	struct fast_entry entries[N_FLOW_DIRS];
+	if (fast->n_free == 0 || fast->now_ms - fast->slot_of[index] < REST_MS)
+		return;
+	for (uint32_t way = 0; way < fast->n_ways; way++)
+		entries[way] = fast_decide(worker, index, (enum flow_dir)way);
+	if (!has_room(fast, entries))
+		return;
+	uint32_t number = fast->free[--fast->n_free];
+	fast->slots[number] = (struct fast_slot){
+		.flow = index,
+		.place = fast->n_active,
+		.frontend = flow->frontend,
+		.backend = flow->backend,
+		.cells = {NO_CELL, NO_CELL},
+	};
+	fast->active[fast->n_active++] = number;
+	counter_add(&fast->flows, 1);
+	fast->slot_of[index] = number;
+	flow->is_aside = true;
+	for (uint32_t way = 0; way < fast->n_ways; way++)
+		*entry_of(fast, number, way) = entries[way];
+	if (!publish_all(fast, number))
+		fast_path_leave(worker, index);
+}
+
+// Entries that say what would be said now are good for this snapshot as well. False when one says
+// anything else.
+static bool confirm(struct worker *worker, uint32_t index)
+{
+	const struct fast_path *fast = &worker->fast;
+	uint32_t number = fast->slot_of[index];
+	for (uint32_t way = 0; way < fast->n_ways; way++) {
+		struct fast_entry *entry = entry_of(fast, number, way);
+		struct fast_entry wanted = fast_decide(worker, index, (enum flow_dir)way);
+		uint32_t version = wanted.version;
+		wanted.version = entry->version;
+		if (memcmp(&wanted, entry, offsetof(struct fast_entry, packets)) != 0)
+			return false;
+		atomic_store_explicit((_Atomic uint32_t *)&entry->version, version,
+				      memory_order_relaxed);
+	}
+	return true;
+}
+
+void fast_path_settle(struct worker *worker, uint32_t index)
+{
+	const struct flow *flow = &worker->flows->flows[index];
+	if (!fast_is_eligible(worker, flow)) {
+		fast_path_leave(worker, index);
+		return;
+	}
+	if (flow->is_aside && confirm(worker, index))
+		return;
+	fast_path_leave(worker, index);
+	enter(worker, index);
+}
+
+// ---- rounds -------------------------------------------------------------------------------------
+
+static void look_at(struct worker *worker, uint32_t number)
+{
+	struct fast_path *fast = &worker->fast;
+	struct fast_slot *slot = &fast->slots[number];
+	if (catch_up(worker, number)) {
+		slot->n_idle_rounds = 0;
+		fast->is_moving = true;
+		return;
+	}
+	slot->n_idle_rounds++;
+	if (slot->n_idle_rounds > IDLE_ROUNDS_MAX && fast->n_free < fast->n_slots / SHORT_OF_SLOTS)
+		fast_path_leave(worker, slot->flow);
+}
+
+// From the last to the first: whoever leaves has its place taken by one that was looked at.
+static void go_on(struct worker *worker)
+{
+	struct fast_path *fast = &worker->fast;
+	if (fast->round_next > fast->n_active)
+		fast->round_next = fast->n_active;
+	for (int i = 0; i < LOOKS && fast->round_next; i++)
+		look_at(worker, fast->active[--fast->round_next]);
+	if (fast->round_next == 0)
+		fast->has_moved = fast->is_moving;
+}
+
+void fast_path_look(struct worker *worker, uint64_t now_ns)
+{
+	struct fast_path *fast = &worker->fast;
+	if (!fast->maps)
+		return;
+	fast->now_ms = (uint32_t)(now_ns / NS_PER_MS);
+	if (fast->round_next) {
+		go_on(worker);
+		return;
+	}
+	if (fast->now_ms - fast->round_ms < ROUND_MS)
+		return;
+	fast->round_ms = fast->now_ms;
+	wake_rested(worker);
+	fast->is_moving = false;
+	fast->round_next = fast->n_active;
+	go_on(worker);
+}
+
+bool fast_path_is_busy(const struct fast_path *fast)
+{
+	return fast->round_next != 0;
+}
+
+int fast_path_idle_ms(const struct fast_path *fast)
+{
+	if (fast->n_active == 0 && fast->n_resting == 0)
+		return -1;
+	return fast->has_moved ? ROUND_MS : IDLE_ROUND_MS;
+}
+
+// ---- for the table ------------------------------------------------------------------------------
+
+static void on_catch_up(void *arg, uint32_t index)
+{
+	fast_path_catch_up(arg, index);
+}
+
+// Whoever has the entry next may go there at once.
+static void on_leave(void *arg, uint32_t index)
+{
+	struct fast_path *fast = &((struct worker *)arg)->fast;
+	fast_path_leave(arg, index);
+	fast->slot_of[index] = fast->now_ms - REST_MS;
+}
+
+int fast_path_init(struct fast_path *fast, struct worker *worker, const struct fast_maps *maps,
+		   uint32_t n_workers, struct err *err)
+{
+	uint32_t n_entries = FAST_ENTRIES / n_workers;
+	*fast = (struct fast_path){0};
+	if (!maps)
+		return 0;
+	fast->maps = maps;
+	fast->first = worker->number * n_entries;
+	fast->n_ways = worker->flows->params.is_one_sided ? 1 : 2;
+	fast->n_slots = n_entries / fast->n_ways;
+	fast->slots = calloc(fast->n_slots, sizeof(*fast->slots));
+	fast->active = calloc(fast->n_slots, sizeof(*fast->active));
+	fast->free = calloc(fast->n_slots, sizeof(*fast->free));
+	fast->resting = calloc(fast->n_slots, sizeof(*fast->resting));
+	fast->slot_of = calloc((size_t)worker->flows->params.capacity + 1, sizeof(*fast->slot_of));
+	if (!fast->slots || !fast->active || !fast->free || !fast->resting || !fast->slot_of) {
+		fast_path_fini(fast);
+		return err_set(err, -ENOMEM, "not enough memory for the fast path");
+	}
+	for (uint32_t i = 0; i < fast->n_slots; i++)
+		fast->free[fast->n_free++] = fast->n_slots - 1 - i;
+	worker->flows->aside = (struct flow_aside){on_catch_up, on_leave, worker};
+	return 0;
+}
+
+void fast_path_fini(struct fast_path *fast)
+{
+	free(fast->slots);
+	free(fast->active);
+	free(fast->free);
+	free(fast->resting);
+	free(fast->slot_of);
+	*fast = (struct fast_path){0};
+}

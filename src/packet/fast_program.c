@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "packet/fast_program.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "culvert/ds/hash.h"
+#include "packet/bpf_library.h"
+
+// bpf/fast_path.bpf.c: bpf_objects.S.
+extern const char bpf_fast_path_start[];
+extern const char bpf_fast_path_end[];
+
+// Of linux/bpf.h since Linux 6.6.
+enum { TCX_INGRESS = 46, BEFORE_ALL_OTHERS = 1 << 3 };
+
+// ---- loading ------------------------------------------------------------------------------------
+
+static int load_failed(int code, struct err *err)
+{
+	if (code == -EPERM)
+		return err_set(err, code, "loading BPF programs needs CAP_BPF and CAP_NET_ADMIN");
+	return err_sys(err, code, "cannot load its programs (log level debug says more)");
+}
+
+static void *map(const struct fast_program *program, const char *name, size_t bytes)
+{
+	int fd = bpf_object__find_map_fd_by_name(program->object, name);
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return at == MAP_FAILED ? NULL : at;
+}
+
+enum {
+	BUCKETS_BYTES = FAST_BUCKETS * sizeof(struct fast_bucket),
+	ENTRIES_BYTES = FAST_ENTRIES * sizeof(struct fast_entry),
+};
+
+static int map_all(struct fast_program *program, struct err *err)
+{
+	program->maps = (struct fast_maps){
+		.control = map(program, "fast_control", sizeof(struct fast_control)),
+		.buckets = map(program, "fast_buckets", BUCKETS_BYTES),
+		.entries = map(program, "fast_entries", ENTRIES_BYTES),
+	};
+	if (program->maps.control && program->maps.buckets && program->maps.entries)
+		return 0;
+	return err_sys(err, -errno, "cannot map its tables");
+}
+
+static void choose_numbers(struct fast_control *control, uint64_t secret)
+{
+	control->token =
+		(uint32_t)(XXH3_64bits_withSeed(&secret, sizeof(secret), secret) >> 32) | 1;
+	for (uint64_t i = 0; i <= FAST_KEY_WORDS; i++)
+		control->factors[i] = XXH3_64bits_withSeed(&i, sizeof(i), secret);
+}
+
+static int fd_of(const struct fast_program *program, const char *name)
+{
+	return bpf_program__fd(bpf_object__find_program_by_name(program->object, name));
+}
+
+int fast_program_load(struct fast_program *program, uint64_t secret, struct err *err)
+{
+	*program = (struct fast_program){.divert_fd = -1, .forward_fd = -1};
+	program->object = bpf_library_open(bpf_fast_path_start, bpf_fast_path_end);
+	if (!program->object)
+		return load_failed(-errno, err);
+	int code = bpf_object__load(program->object);
+	code = code ? load_failed(code, err) : map_all(program, err);
+	if (code) {
+		fast_program_close(program);
+		return code;
+	}
+	program->divert_fd = fd_of(program, "divert");
+	program->forward_fd = fd_of(program, "forward");
+	choose_numbers(program->maps.control, secret);
+	return 0;
+}
+
+static void unmap(void *at, size_t bytes)
+{
+	if (at)
+		munmap(at, bytes);
+}
+
+void fast_program_close(struct fast_program *program)
+{
+	if (!program->object)
+		return;
+	fast_program_detach(program);
+	unmap(program->maps.control, sizeof(struct fast_control));
+	unmap(program->maps.buckets, BUCKETS_BYTES);
+	unmap(program->maps.entries, ENTRIES_BYTES);
+	bpf_object__close(program->object);
+	*program = (struct fast_program){.divert_fd = -1, .forward_fd = -1};
+}
+
+// ---- links --------------------------------------------------------------------------------------
+
+static int attach_failed(int code, const char *name, struct err *err)
+{
+	if (code == -EINVAL)
+		return err_set(err, code, "it needs Linux 6.6 or later");
+	return err_sys(err, code, "%s: cannot attach its program", name);
+}
+
+int fast_program_attach(struct fast_program *program, const struct io_link *links, uint32_t n_links,
+			struct err *err)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, options, .flags = BEFORE_ALL_OTHERS);
+	for (uint32_t i = 0; i < n_links; i++) {
+		int fd = bpf_link_create(program->forward_fd, (int)links[i].ifindex,
+					 (enum bpf_attach_type)TCX_INGRESS, &options);
+		if (fd < 0) {
+			fast_program_detach(program);
+			return attach_failed(fd, links[i].name, err);
+		}
+		program->link_fds[program->n_links++] = fd;
+	}
+	return 0;
+}
+
+void fast_program_detach(struct fast_program *program)
+{
+	while (program->n_links)
+		close(program->link_fds[--program->n_links]);
+}
+
+void fast_program_set_version(const struct fast_program *program, uint64_t version)
+{
+	if (!program->object)
+		return;
+	_Atomic uint32_t *at = (_Atomic uint32_t *)&program->maps.control->version;
+	// The kernel's programs read it, each for one packet; nothing else is ordered by it.
+	atomic_store_explicit(at, (uint32_t)version, memory_order_relaxed);
+}

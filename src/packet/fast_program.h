@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The programs of the fast path (bpf/fast_path.bpf.c) and the memory that they share with workers:
+// loaded, and attached to links by BPF links that vanish with this process however it ends.
+// Called by: control.
+#pragma once
+
+#include <stdint.h>
+
+#include "culvert/base/err.h"
+#include "culvert/config/config.h"
+#include "culvert/packet/io.h"
+#include "packet/fast_entry.h"
+
+struct bpf_object;
+
+// Mapped; shared with the kernel.
+struct fast_maps {
+	struct fast_control *control;
+	struct fast_bucket *buckets;
+	struct fast_entry *entries;
+};
+
+struct fast_program {
+	struct bpf_object *object; // owned; NULL: there is no fast path
+	struct fast_maps maps;     // owned
+	int divert_fd;  // owned by `object`: for fanout groups, 1 for what is not to be captured
+	int forward_fd; // likewise
+	int link_fds[CONFIG_MAX_INTERFACES]; // owned
+	uint32_t n_links;
+};
+
+// Loaded, with an empty table whose hashing is keyed by `secret`. 0, or -errno with nothing to
+// close.
+int fast_program_load(struct fast_program *program, uint64_t secret, struct err *err);
+
+// From now on packets that come in on these links take the fast path where an entry is for them.
+int fast_program_attach(struct fast_program *program, const struct io_link *links, uint32_t n_links,
+			struct err *err);
+void fast_program_detach(struct fast_program *program); // nothing more is forwarded by it
+void fast_program_close(struct fast_program *program);  // harmless when there is none
+
+// Only entries that have been decided by this snapshot are good from now on.
+void fast_program_set_version(const struct fast_program *program, uint64_t version);
