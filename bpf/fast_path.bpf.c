@@ -242,7 +242,7 @@ static __always_inline __u32 wire_len(const struct __sk_buff *skb, const struct 
 static __always_inline bool find(const struct __sk_buff *skb, const struct fast_control *control,
 				 struct seen *seen, __u32 *index)
 {
-	if (!control->version || !read_packet(skb, seen))
+	if (!control->n_flows || !read_packet(skb, seen))
 		return false;
 	const struct fast_entry *entry = look_up(control, &seen->key, index);
 	return entry && entry->version == control->version && wire_len(skb, seen) <= entry->mtu &&
@@ -400,6 +400,8 @@ int divert(struct __sk_buff *skb)
 	struct seen seen = {};
 	__u32 index;
 	const struct fast_control *control = find_control();
+	if (skb->pkt_type == PACKET_OUTGOING)
+		return TO_NOBODY;
 	if (!control || !find(skb, control, &seen, &index))
 		return TO_CULVERT;
 	leave_note(skb, &seen, index, control->token);

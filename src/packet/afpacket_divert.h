@@ -8,6 +8,6 @@
 #include "culvert/base/err.h"
 
 // Both sockets are bound to one link, and `rx_fd` was made first: that is their order in the group,
-// also when the link has been down. `program_fd` returns 0 for `rx_fd`, 1 for `sink_fd`. What
-// leaves by the link is for neither. 0 or -errno.
+// also when the link has been down. `program_fd` returns 0 for `rx_fd`, 1 for `sink_fd`, and the
+// latter for what leaves by the link, in case it is asked. 0 or -errno.
 int afpacket_divert(int rx_fd, int sink_fd, int program_fd, struct err *err);

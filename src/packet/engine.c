@@ -85,7 +85,7 @@ static int open_worker(struct engine *engine, const struct engine_params *params
 			.secret = params->secret + i,
 		}};
 	worker.config = config;
-	worker.fast = engine->fast.n_links ? &engine->fast.maps : NULL;
+	worker.fast = engine->fast.n_holds ? &engine->fast.maps : NULL;
 	worker.number = i;
 	worker.n_workers = engine->n_workers;
 	worker.flows.is_one_sided = config->mode == MODE_DSR;
@@ -159,10 +159,15 @@ static int open_driver(struct engine *engine, const struct engine_params *params
 		go_without_fast_path(fast, &why);
 	for (uint32_t i = 0; i < params->n_links && fast->object; i++)
 		links[i].divert_fd = fast->divert_fd;
-	int code = params->driver->open(&engine->io, links, params->n_links, err);
-	if (!code && fast->object && fast_program_attach(fast, links, params->n_links, &why))
+	if (fast->object) {
+		int code = params->driver->open(&engine->io, links, params->n_links, &why);
+		if (!code && !fast_program_attach(fast, links, params->n_links, true, &why))
+			return 0;
 		go_without_fast_path(fast, &why);
-	return code;
+		params->driver->close(engine->io);
+		engine->io = NULL;
+	}
+	return params->driver->open(&engine->io, params->links, params->n_links, err);
 }
 
 static int open_parts(struct engine *engine, const struct engine_params *params, struct err *err)

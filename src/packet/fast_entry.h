@@ -74,7 +74,9 @@ _Static_assert(sizeof(struct fast_entry) == 192, "whole cache lines");
 // whose upper half is strongly universal (Lemire and Kaser 2014, section 3).
 struct fast_control {
 	__u32 version; // of the snapshot in force; entries of any other are not taken
-	__u32 token;   // random, not 0: what one program tells the other is this culvert's
+	__u32 n_flows; // that have entries: without any there is nothing to look for
+	__u32 pad;
+	__u32 token; // random, not 0: what one program tells the other is this culvert's
 	__u64 factors[FAST_KEY_WORDS + 1];
 };
 

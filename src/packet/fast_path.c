@@ -199,13 +199,20 @@ static void wake_rested(struct worker *worker)
 	}
 }
 
+static void count_flows(struct fast_path *fast, int change)
+{
+	counter_add(&fast->flows, (uint64_t)(int64_t)change);
+	atomic_fetch_add_explicit((_Atomic uint32_t *)&fast->maps->control->n_flows,
+				  (uint32_t)change, memory_order_relaxed);
+}
+
 static void deactivate(struct fast_path *fast, uint32_t number)
 {
 	uint32_t place = fast->slots[number].place;
 	uint32_t last = fast->active[--fast->n_active];
 	fast->active[place] = last;
 	fast->slots[last].place = place;
-	counter_add(&fast->flows, (uint64_t)-1);
+	count_flows(fast, -1);
 }
 
 void fast_path_leave(struct worker *worker, uint32_t index)
@@ -256,7 +263,7 @@ static void enter(struct worker *worker, uint32_t index)
 		.cells = {NO_CELL, NO_CELL},
 	};
 	fast->active[fast->n_active++] = number;
-	counter_add(&fast->flows, 1);
+	count_flows(fast, 1);
 	fast->slot_of[index] = number;
 	flow->is_aside = true;
 	for (uint32_t way = 0; way < fast->n_ways; way++)

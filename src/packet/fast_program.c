@@ -18,6 +18,9 @@ extern const char bpf_fast_path_end[];
 // Of linux/bpf.h since Linux 6.6.
 enum { TCX_INGRESS = 46, BEFORE_ALL_OTHERS = 1 << 3 };
 
+// Of the filter where there is no such link: the first of all.
+enum { FILTER_HANDLE = 1, FILTER_PRIORITY = 1 };
+
 // ---- loading ------------------------------------------------------------------------------------
 
 static int load_failed(int code, struct err *err)
@@ -102,33 +105,73 @@ void fast_program_close(struct fast_program *program)
 
 // ---- links --------------------------------------------------------------------------------------
 
-static int attach_failed(int code, const char *name, struct err *err)
+static int attach_by_link(struct fast_hold *hold, int program_fd)
 {
-	if (code == -EINVAL)
-		return err_set(err, code, "it needs Linux 6.6 or later");
-	return err_sys(err, code, "%s: cannot attach its program", name);
+	LIBBPF_OPTS(bpf_link_create_opts, options, .flags = BEFORE_ALL_OTHERS);
+	int fd = bpf_link_create(program_fd, (int)hold->ifindex, (enum bpf_attach_type)TCX_INGRESS,
+				 &options);
+	if (fd < 0)
+		return fd;
+	hold->link_fd = fd;
+	return 0;
+}
+
+static struct bpf_tc_hook hook_of(const struct fast_hold *hold)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)hold->ifindex,
+		    .attach_point = BPF_TC_INGRESS);
+	return hook;
+}
+
+// Takes the place of one that was left by a culvert that had no time to take it off.
+static int attach_by_filter(struct fast_hold *hold, int program_fd)
+{
+	struct bpf_tc_hook hook = hook_of(hold);
+	LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
+		    .prog_fd = program_fd, .flags = BPF_TC_F_REPLACE);
+	int code = bpf_tc_hook_create(&hook);
+	if (code && code != -EEXIST)
+		return code;
+	hold->link_fd = -1;
+	return bpf_tc_attach(&hook, &options);
+}
+
+static void let_go(const struct fast_hold *hold)
+{
+	struct bpf_tc_hook hook = hook_of(hold);
+	LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+	if (hold->link_fd >= 0)
+		close(hold->link_fd);
+	else
+		(void)bpf_tc_detach(&hook, &options);
+}
+
+static int attach(struct fast_hold *hold, int program_fd, bool has_tcx)
+{
+	int code = has_tcx ? attach_by_link(hold, program_fd) : -EINVAL;
+	return code == -EINVAL ? attach_by_filter(hold, program_fd) : code;
 }
 
 int fast_program_attach(struct fast_program *program, const struct io_link *links, uint32_t n_links,
-			struct err *err)
+			bool has_tcx, struct err *err)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, options, .flags = BEFORE_ALL_OTHERS);
 	for (uint32_t i = 0; i < n_links; i++) {
-		int fd = bpf_link_create(program->forward_fd, (int)links[i].ifindex,
-					 (enum bpf_attach_type)TCX_INGRESS, &options);
-		if (fd < 0) {
+		struct fast_hold *hold = &program->holds[i];
+		*hold = (struct fast_hold){.ifindex = links[i].ifindex};
+		int code = attach(hold, program->forward_fd, has_tcx);
+		if (code) {
 			fast_program_detach(program);
-			return attach_failed(fd, links[i].name, err);
+			return err_sys(err, code, "%s: cannot attach its program", links[i].name);
 		}
-		program->link_fds[program->n_links++] = fd;
+		program->n_holds++;
 	}
 	return 0;
 }
 
 void fast_program_detach(struct fast_program *program)
 {
-	while (program->n_links)
-		close(program->link_fds[--program->n_links]);
+	while (program->n_holds)
+		let_go(&program->holds[--program->n_holds]);
 }
 
 void fast_program_set_version(const struct fast_program *program, uint64_t version)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The programs of the fast path (bpf/fast_path.bpf.c) and the memory that they share with workers:
-// loaded, and attached to links by BPF links that vanish with this process however it ends.
-// Called by: control.
+// loaded, and attached to links, by BPF links that vanish with this process however it ends where
+// the kernel has them. Called by: control.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "culvert/base/err.h"
@@ -25,8 +26,12 @@ struct fast_program {
 	struct fast_maps maps;     // owned
 	int divert_fd;  // owned by `object`: for fanout groups, 1 for what is not to be captured
 	int forward_fd; // likewise
-	int link_fds[CONFIG_MAX_INTERFACES]; // owned
-	uint32_t n_links;
+	// Where it is attached.
+	struct fast_hold {
+		unsigned ifindex;
+		int link_fd; // owned; -1: by a filter of tc
+	} holds[CONFIG_MAX_INTERFACES];
+	uint32_t n_holds;
 };
 
 // Loaded, with an empty table whose hashing is keyed by `secret`. 0, or -errno with nothing to
@@ -34,8 +39,10 @@ struct fast_program {
 int fast_program_load(struct fast_program *program, uint64_t secret, struct err *err);
 
 // From now on packets that come in on these links take the fast path where an entry is for them.
+// Without tcx (Linux before 6.6) it is done by filters of tc, on a qdisc clsact that stays; one
+// that was left behind does nothing without its divert program.
 int fast_program_attach(struct fast_program *program, const struct io_link *links, uint32_t n_links,
-			struct err *err);
+			bool has_tcx, struct err *err);
 void fast_program_detach(struct fast_program *program); // nothing more is forwarded by it
 void fast_program_close(struct fast_program *program);  // harmless when there is none
 
