@@ -6,13 +6,14 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-// Of a later linux/if_packet.h: it is the group that is asked, not its sockets.
+// Of a later linux/if_packet.h: it is the group that is asked, not its sockets. Kernels that do not
+// know it take no notice.
 enum { FANOUT_FLAG_IGNORE_OUTGOING = 0x4000 };
 
 // A group's number, and in the upper half how it decides.
 static int join(int fd, int group, int flags, struct err *err)
 {
-	int how = group | (PACKET_FANOUT_EBPF | flags) << 16;
+	int how = group | (PACKET_FANOUT_EBPF | FANOUT_FLAG_IGNORE_OUTGOING | flags) << 16;
 	if (setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &how, sizeof(how)))
 		return err_sys(err, -errno, "packet socket: cannot form a fanout group");
 	return 0;
@@ -26,19 +27,12 @@ static int group_of(int fd)
 	return how & UINT16_MAX;
 }
 
-static int form_group(int rx_fd, int sink_fd, int program_fd, int flags, struct err *err)
+int afpacket_divert(int rx_fd, int sink_fd, int program_fd, struct err *err)
 {
-	int code = join(rx_fd, 0, flags | PACKET_FANOUT_FLAG_UNIQUEID, err);
+	int code = join(rx_fd, 0, PACKET_FANOUT_FLAG_UNIQUEID, err);
 	if (code)
 		return code;
 	if (setsockopt(rx_fd, SOL_PACKET, PACKET_FANOUT_DATA, &program_fd, sizeof(program_fd)))
 		return err_sys(err, -errno, "packet socket: cannot attach the diverting program");
-	return join(sink_fd, group_of(rx_fd), flags, err);
-}
-
-int afpacket_divert(int rx_fd, int sink_fd, int program_fd, struct err *err)
-{
-	int code = form_group(rx_fd, sink_fd, program_fd, FANOUT_FLAG_IGNORE_OUTGOING, err);
-	// Older kernels ask the program about what leaves as well.
-	return code == -EINVAL ? form_group(rx_fd, sink_fd, program_fd, 0, err) : code;
+	return join(sink_fd, group_of(rx_fd), 0, err);
 }

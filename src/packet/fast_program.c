@@ -103,6 +103,15 @@ void fast_program_close(struct fast_program *program)
 	*program = (struct fast_program){.divert_fd = -1, .forward_fd = -1};
 }
 
+void fast_program_set_version(const struct fast_program *program, uint64_t version)
+{
+	if (!program->object)
+		return;
+	_Atomic uint32_t *at = (_Atomic uint32_t *)&program->maps.control->version;
+	// The kernel's programs read it, each for one packet; nothing else is ordered by it.
+	atomic_store_explicit(at, (uint32_t)version, memory_order_relaxed);
+}
+
 // ---- links --------------------------------------------------------------------------------------
 
 static int attach_by_link(struct fast_hold *hold, int program_fd)
@@ -168,17 +177,10 @@ int fast_program_attach(struct fast_program *program, const struct io_link *link
 	return 0;
 }
 
+// First nothing is diverted any more: it goes to the workers, as long as they are there.
 void fast_program_detach(struct fast_program *program)
 {
+	fast_program_set_version(program, 0);
 	while (program->n_holds)
 		let_go(&program->holds[--program->n_holds]);
-}
-
-void fast_program_set_version(const struct fast_program *program, uint64_t version)
-{
-	if (!program->object)
-		return;
-	_Atomic uint32_t *at = (_Atomic uint32_t *)&program->maps.control->version;
-	// The kernel's programs read it, each for one packet; nothing else is ordered by it.
-	atomic_store_explicit(at, (uint32_t)version, memory_order_relaxed);
 }

@@ -46,5 +46,5 @@ int fast_program_attach(struct fast_program *program, const struct io_link *link
 void fast_program_detach(struct fast_program *program); // nothing more is forwarded by it
 void fast_program_close(struct fast_program *program);  // harmless when there is none
 
-// Only entries that have been decided by this snapshot are good from now on.
+// Only entries that have been decided by this snapshot are good from now on; 0: none.
 void fast_program_set_version(const struct fast_program *program, uint64_t version);
