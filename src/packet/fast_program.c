@@ -105,7 +105,7 @@ void fast_program_close(struct fast_program *program)
 
 void fast_program_set_version(const struct fast_program *program, uint64_t version)
 {
-	if (!program->object)
+	if (!program->maps.control)
 		return;
 	_Atomic uint32_t *at = (_Atomic uint32_t *)&program->maps.control->version;
 	// The kernel's programs read it, each for one packet; nothing else is ordered by it.
