@@ -264,6 +264,7 @@ static void enter(struct worker *worker, uint32_t index)
 	};
 	fast->active[fast->n_active++] = number;
 	count_flows(fast, 1);
+	fast->has_moved = true; // or is about to
 	fast->slot_of[index] = number;
 	flow->is_aside = true;
 	for (uint32_t way = 0; way < fast->n_ways; way++)
