@@ -2,6 +2,7 @@
 """stream_peer and stream_load themselves, with nothing between them."""
 
 import os
+import pathlib
 import socket
 import time
 import zlib
@@ -184,6 +185,28 @@ def test_load_tells_failures_apart(direct, stream_peer, stream_load, kind, words
     assert report["failed"][kind] == report["tried"] >= 5, report
     assert not any(others.values()), report
     assert {failure.kind for failure in load.failures()} == {kind}
+
+
+def has_heard_of_the_end(load):
+    """It closes what brings it signals."""
+    descriptors = pathlib.Path(f"/proc/{load.process.pid}/fd")
+    try:
+        return "anon_inode:[signalfd]" not in [os.readlink(fd) for fd in descriptors.iterdir()]
+    except FileNotFoundError:  # closed meanwhile
+        return False
+
+
+def test_a_connection_that_is_made_after_the_end_is_tried_all_the_same(direct, stream_peer, stream_load):
+    stream_peer(direct, "b1", "half-close")
+    direct.run("b1", "nft", "add table inet mute; add chain inet mute input { type filter hook input priority 0; };"
+                     f"add rule inet mute input tcp dport {streams.PORT} drop")
+    load = stream_load(direct, direct.backend_addr("b1"), 5, seconds=60, timeout_ms=60000)
+    await_condition(lambda: direct.run("client", "ss", "-Hnt", "state", "syn-sent").stdout.count("\n") == 5, "5 SYNs")
+    load.end()
+    await_condition(lambda: has_heard_of_the_end(load), "the end has been heard of")
+    direct.run("b1", "nft", "delete table inet mute")
+    report = load.finish()
+    assert report["failed"]["short"] == report["tried"] == 5, report
 
 
 def test_load_says_when_a_connection_failed(direct, stream_peer, stream_load):

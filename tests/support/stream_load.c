@@ -12,7 +12,8 @@
 // them at SIGTERM. Else each of N places talks for S seconds: it connects, sends up to
 // --max-messages (16) of up to --max-message bytes (65536), awaits and compares the echo of each,
 // rests up to --max-pause-ms (100) before the next, sends its FIN, awaits the server's, and
-// connects anew. SIGTERM ends that early. What is under way at the end is brought to its end.
+// connects anew. SIGTERM ends that early. What is under way at the end is brought to its end, a
+// connection that is only being made with one message.
 //
 // The last line is JSON: connections tried = completed + failed, the failed by kind, messages
 // echoed, bytes both ways. Each failure is a line on standard error when it happens:

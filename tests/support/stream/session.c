@@ -148,7 +148,10 @@ static uint64_t random_size(struct load *load)
 
 static void speak(struct load *load, struct session *session)
 {
-	if (session->n_messages == 0 || load->is_over) {
+	// Who was still connecting at the end says one message, too: else it would hear of nothing
+	// amiss.
+	bool has_spoken = session->sent > 0;
+	if (session->n_messages == 0 || (load->is_over && has_spoken)) {
 		shutdown(session->fd, SHUT_WR);
 		go(session, SESSION_CLOSING, load->timeout_ms);
 		watch(load, session, EPOLLIN);
