@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "app.h"
+#include "culvert/base/event_loop.h"
 #include "culvert/control/dsr_check.h"
 #include "culvert/control/netwatch.h"
 
@@ -140,7 +141,7 @@ static int open_all(struct report *report, struct err *err)
 {
 	report->n_rows = first_row(report->config, report->config->n_frontends);
 	report->rows = calloc(report->n_rows + 1, sizeof(*report->rows));
-	report->base = event_base_new();
+	report->base = event_loop_create();
 	if (!report->rows || !report->base)
 		return err_sys(err, -ENOMEM, "readiness check");
 	int code = netwatch_create(&report->netwatch, report->base, on_network_change, report, err);

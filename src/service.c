@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "culvert/base/clock.h"
+#include "culvert/base/event_loop.h"
 #include "culvert/base/log.h"
 #include "culvert/base/notify.h"
 #include "culvert/control/live.h"
@@ -150,7 +151,7 @@ static int open_housekeeping(struct service *service, struct err *err)
 
 static int open_events(struct service *service, struct err *err)
 {
-	service->base = event_base_new();
+	service->base = event_loop_create();
 	if (!service->base)
 		return err_set(err, -ENOMEM, "cannot create an event loop");
 	for (int i = 0; i < SERVICE_SIGNALS; i++) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "app.h"
+#include "culvert/base/event_loop.h"
 #include "culvert/base/log.h"
 #include "culvert/control/instance.h"
 #include "doctor/checks.h"
@@ -172,7 +173,7 @@ static void on_network_change(void *arg)
 static int open_doctor(struct doctor *doctor)
 {
 	struct err err = {0};
-	doctor->base = event_base_new();
+	doctor->base = event_loop_create();
 	if (!doctor->base)
 		return -ENOMEM;
 	doctor->check = "network";

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "culvert/base/clock.h"
 #include "culvert/net/sockaddr.h"
 #include "lib/probe_lab.h"
 
@@ -26,6 +27,31 @@ Test(probe_tcp, a_unix_socket_whose_queue_is_full_fails)
 	cr_assert_eq(listen(listener, 0), 0);
 	cr_assert_eq(connect(filler, (struct sockaddr *)&addr, size), 0);
 	probe_lab_expect_failure(&lab, "its listen queue is full");
+	probe_lab_fini(&lab);
+	close(filler);
+	close(listener);
+}
+
+// A listener whose queue is full answers no SYN.
+Test(probe_tcp, a_busy_round_of_the_loop_costs_the_backend_no_time)
+{
+	struct probe_lab lab;
+	struct sockaddr_storage addr;
+	struct endpoint own;
+	probe_lab_init(&lab, HEALTH_TCP);
+	socklen_t size = sockaddr_from_endpoint(&lab.backend.endpoint, &addr);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int filler = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert_eq(bind(listener, (struct sockaddr *)&addr, size), 0);
+	cr_assert_eq(listen(listener, 0), 0);
+	getsockname(listener, (struct sockaddr *)&addr, &size);
+	cr_assert_eq(connect(filler, (struct sockaddr *)&addr, size), 0);
+	endpoint_from_sockaddr((struct sockaddr *)&addr, &own);
+	lab.backend.endpoint.port_be = own.port_be;
+	lab.pool.health_check_timeout_ms = PROBE_LAB_SHORT_MS;
+	lab.busy_before_ms = 2 * PROBE_LAB_SHORT_MS;
+	probe_lab_expect_failure(&lab, "connect timed out");
+	cr_expect_geq(lab.result.duration_ns, PROBE_LAB_SHORT_MS * NS_PER_MS);
 	probe_lab_fini(&lab);
 	close(filler);
 	close(listener);

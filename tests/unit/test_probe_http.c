@@ -87,6 +87,12 @@ static void answer_at_once(int fd, const char *request, const char *answer)
 	say(fd, answer);
 }
 
+static void answer_later(int fd, const char *request, const char *answer)
+{
+	usleep(300000);
+	answer_at_once(fd, request, answer);
+}
+
 // The request, as the body: what was asked can be looked for.
 static void echo(int fd, const char *request, const char *answer)
 {
@@ -359,5 +365,16 @@ Test(probe_http, can_be_dropped_in_the_middle)
 	cr_expect_null(lab.probe.answer);
 	event_base_loop(lab.base, EVLOOP_NONBLOCK);
 	cr_expect_eq(lab.n_results, 0);
+	probe_lab_fini(&lab);
+}
+
+Test(probe_http, who_hears_late_of_the_connect_gives_time_to_answer_all_the_same)
+{
+	struct probe_lab lab;
+	probe_lab_init(&lab, HEALTH_HTTP);
+	serve(&lab, answer_later, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	lab.pool.health_check_timeout_ms = 2000;
+	lab.busy_after_ms = 2100;
+	probe_lab_expect_pass(&lab, "HTTP status 200");
 	probe_lab_fini(&lab);
 }

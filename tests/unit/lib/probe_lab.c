@@ -5,6 +5,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#include "culvert/base/event_loop.h"
 
 enum { GIVE_UP_S = 30, LONG_MS = 20000 };
 
@@ -19,7 +22,7 @@ void probe_lab_init(struct probe_lab *lab, enum health_kind kind)
 {
 	static char name[] = "b1";
 	static char path[] = "/health";
-	*lab = (struct probe_lab){.base = event_base_new()};
+	*lab = (struct probe_lab){.base = event_loop_create()};
 	cr_assert_not_null(lab->base);
 	lab->pool = (struct config_pool){.health_check = kind,
 					 .health_check_timeout_ms = LONG_MS,
@@ -47,14 +50,25 @@ static void give_up(evutil_socket_t fd, short what, void *arg)
 	*(bool *)arg = true;
 }
 
+static void begin(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct probe_lab *lab = arg;
+	usleep(lab->busy_before_ms * 1000);
+	probe_start(&lab->probe, &lab->pool, &lab->backend);
+	usleep(lab->busy_after_ms * 1000);
+}
+
 static const struct probe_result *ask(struct probe_lab *lab)
 {
 	bool is_late = false;
 	struct event *limit = evtimer_new(lab->base, give_up, &is_late);
 	struct timeval patience = {.tv_sec = GIVE_UP_S};
+	struct timeval at_once = {0};
 	evtimer_add(limit, &patience);
 	lab->n_results = 0;
-	probe_start(&lab->probe, &lab->pool, &lab->backend);
+	event_base_once(lab->base, -1, EV_TIMEOUT, begin, lab, &at_once);
 	while (!lab->n_results && !is_late)
 		event_base_loop(lab->base, EVLOOP_ONCE);
 	event_free(limit);

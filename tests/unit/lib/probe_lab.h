@@ -17,7 +17,9 @@ struct probe_lab {
 	struct probe probe;
 	struct probe_result result; // of the last check
 	unsigned n_results;
-	pid_t server; // of the test, for probe_lab_fini(); 0: none
+	pid_t server;            // of the test, for probe_lab_fini(); 0: none
+	unsigned busy_before_ms; // what the loop does else in the round in which the check begins
+	unsigned busy_after_ms;
 };
 
 void probe_lab_init(struct probe_lab *lab, enum health_kind kind);
