@@ -14,11 +14,19 @@ static enum flow_end end_of_reset(const struct flow *flow, bool is_one_sided)
 	return flow->bytes_rx ? FLOW_END_REFUSED : FLOW_END_CLIENT_RESET;
 }
 
+// Whoever has closed answers what comes late, a FIN sent once more, with a RST: that ends nothing.
+static bool is_closed(const struct flow *flow, bool is_one_sided)
+{
+	uint8_t fins = FLOW_FIN_BY_CLIENT | (is_one_sided ? 0 : FLOW_FIN_BY_BACKEND);
+	return flow->state == FLOW_TIME_WAIT ||
+	       (flow->state == FLOW_RESET && (flow->marks & fins) == fins);
+}
+
 enum flow_end flow_end_of(const struct flow *flow, bool is_one_sided, enum flow_event event)
 {
 	if (flow->marks & FLOW_IS_ORPHAN)
 		return FLOW_END_BACKEND_DOWN;
-	if (flow->state == FLOW_TIME_WAIT)
+	if (is_closed(flow, is_one_sided))
 		return FLOW_END_CLOSED;
 	if (flow->state == FLOW_RESET)
 		return end_of_reset(flow, is_one_sided);

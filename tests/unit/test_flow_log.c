@@ -79,6 +79,8 @@ struct end_case {
 	const char *expected;
 };
 
+enum { BOTH_FINS = FLOW_FIN_BY_CLIENT | FLOW_FIN_BY_BACKEND };
+
 Test(flow_log, ends_are_named)
 {
 	static const struct end_case cases[] = {
@@ -89,6 +91,11 @@ Test(flow_log, ends_are_named)
 		{FLOW_RESET, FLOW_RESET_BY_CLIENT, 1, false, FLOW_EXPIRED, "client_reset"},
 		{FLOW_RESET, FLOW_RESET_BY_BACKEND, 1, false, FLOW_EXPIRED, "backend_reset"},
 		{FLOW_RESET, 0, 40, false, FLOW_EXPIRED, "refused"},
+		{FLOW_RESET, BOTH_FINS, 40, false, FLOW_EXPIRED, "closed"},
+		{FLOW_RESET, BOTH_FINS | FLOW_RESET_BY_CLIENT, 40, false, FLOW_EXPIRED, "closed"},
+		{FLOW_RESET, FLOW_FIN_BY_CLIENT | FLOW_RESET_BY_CLIENT, 40, false, FLOW_EXPIRED,
+		 "client_reset"},
+		{FLOW_RESET, FLOW_FIN_BY_CLIENT, 0, true, FLOW_EXPIRED, "closed"},
 		{FLOW_RESET, 0, 0, false, FLOW_EXPIRED, "client_reset"},
 		{FLOW_RESET, 0, 40, true, FLOW_EXPIRED, "client_reset"},
 		{FLOW_RESET, FLOW_IS_ORPHAN, 1, false, FLOW_EXPIRED, "backend_down"},
