@@ -24,6 +24,7 @@ MODES = ("passthrough", "dsr", "proxy")
 
 # Flows are written down when they are forgotten.
 SOON = {"tcp_closing": 2, "tcp_time_wait": 1, "tcp_reset": 1, "udp_unreplied": 1, "udp": 1}
+LATER = {"tcp_handshake": 5, "tcp_time_wait": 5, "tcp_reset": 5}
 
 
 def parse_logfmt(line):
@@ -63,6 +64,15 @@ class Log:
         assert len(records) == count
         return records
 
+    def await_all(self):
+        """Until nothing is open any more, and all that was counted has its line."""
+        def are_there():
+            stats = self.culvert.stats()
+            return stats["current_connections"] == 0 and len(self.records()) >= stats["total_connections"]
+
+        await_condition(are_there, "a line for each", 60, 0.2)
+        return self.records()
+
     def stats(self):
         return self.culvert.stats()["flow_log"]
 
@@ -86,13 +96,13 @@ def usual_end(mode):
 
 def assert_true(records, log, answers):
     """What the lines say is what clients and statistics say."""
-    backends = collections.Counter(record["backend"] for record in records)
-    assert backends == answers
+    ended = [record for record in records if record["end"] != "unanswered"]
+    assert collections.Counter(record["backend"] for record in ended) == answers
     stats = log.culvert.stats()
     assert len(records) == stats["total_connections"]
     for side in ("tx", "rx"):
         assert sum(int(record[f"bytes_{side}"]) for record in records) == stats[f"total_bytes_{side}"]
-    for record in records:
+    for record in ended:
         assert record["protocol"] == "tcp"
         assert record["client"].startswith(log.lab.client_addr() + ":")
         assert (record["frontend"], record["pool"]) == ("web", "web")
@@ -107,11 +117,16 @@ def assert_true(records, log, answers):
 @pytest.mark.parametrize("form", ["logfmt", "json"])
 @pytest.mark.parametrize("mode", MODES)
 def test_there_is_a_true_line_for_each_connection(make_log, mode, form):
-    log = make_log(mode, flow_log={"format": form}).start()
+    log = make_log(mode, flow_log={"format": form})
+    if mode == "dsr":  # over the balancer's head a late packet looks like another connection, which is half-open
+        config.merge(log.settings, {"timeouts": LATER, "flow_log": {"half_open": True}})
+    log.start()
     answers = http.short_connections(log.lab, 120)
     assert set(answers) == {"b1", "b2", "b3"}
-    assert_true(log.await_records(120), log, answers)
-    assert log.stats() == {"lines": 120, "dropped": 0, "unwritten": 0}
+    records = log.await_all()
+    assert_true(records, log, answers)
+    assert mode == "dsr" or len(records) == 120
+    assert log.stats() == {"lines": len(records), "dropped": 0, "unwritten": 0}
     if mode == "passthrough":
         ports = {(record["nat"], record["backend"]) for record in log.records()}
         assert len(ports) == 120
