@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "culvert/balance/grace.h"
@@ -140,32 +139,44 @@ static int allocate_stats(const struct engine *engine, struct packet_stats *stat
 	return -ENOMEM;
 }
 
-// Not to have one is no error: all goes through the workers then.
-static void go_without_fast_path(struct fast_program *fast, const struct err *why)
+static bool wants_fast_path(const struct engine_params *params)
 {
-	log_info("packet", "no fast path in the kernel: %s", why->message);
-	fast_program_close(fast);
+	return params->driver == &io_afpacket &&
+	       params->config->passthrough.fast_path == FAST_PATH_AUTO;
 }
 
-static int open_driver(struct engine *engine, const struct engine_params *params, struct err *err)
+// The driver with the fast path beside it. On failure neither is open.
+static int open_with_fast_path(struct engine *engine, const struct engine_params *params,
+			       struct err *err)
 {
 	struct io_link links[CONFIG_MAX_INTERFACES];
 	struct fast_program *fast = &engine->fast;
-	struct err why = {0};
-	memcpy(links, params->links, params->n_links * sizeof(*links));
-	bool is_wanted = params->driver == &io_afpacket &&
-			 params->config->passthrough.fast_path == FAST_PATH_AUTO;
-	if (is_wanted && fast_program_load(fast, params->secret, &why))
-		go_without_fast_path(fast, &why);
-	for (uint32_t i = 0; i < params->n_links && fast->object; i++)
+	int code = fast_program_load(fast, params->secret, err);
+	if (code)
+		return code;
+	for (uint32_t i = 0; i < params->n_links; i++) {
+		links[i] = params->links[i];
 		links[i].divert_fd = fast->divert_fd;
-	if (fast->object) {
-		int code = params->driver->open(&engine->io, links, params->n_links, &why);
-		if (!code && !fast_program_attach(fast, links, params->n_links, true, &why))
-			return 0;
-		go_without_fast_path(fast, &why);
+	}
+	code = params->driver->open(&engine->io, links, params->n_links, err);
+	if (!code)
+		code = fast_program_attach(fast, links, params->n_links, true, err);
+	if (code) {
+		fast_program_close(fast);
 		params->driver->close(engine->io);
 		engine->io = NULL;
+	}
+	return code;
+}
+
+// Not to have a fast path is no error: all goes through the workers then.
+static int open_driver(struct engine *engine, const struct engine_params *params, struct err *err)
+{
+	struct err why = {0};
+	if (wants_fast_path(params)) {
+		if (open_with_fast_path(engine, params, &why) == 0)
+			return 0;
+		log_info("packet", "no fast path in the kernel: %s", why.message);
 	}
 	return params->driver->open(&engine->io, params->links, params->n_links, err);
 }

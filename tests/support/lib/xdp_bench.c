@@ -62,8 +62,11 @@ void xdp_bench_set_scope(struct xdp_bench *bench, size_t n_vips)
 
 int xdp_bench_open_driver(struct xdp_bench *bench, struct err *err)
 {
-	struct io_link link = {bench->link, if_nametoindex(bench->link),
-			       "udp dst portrange 53-54 or (ip[6:2] & 0x3fff != 0)", NULL};
+	struct io_link link = {
+		.name = bench->link,
+		.ifindex = if_nametoindex(bench->link),
+		.filter = "udp dst portrange 53-54 or (ip[6:2] & 0x3fff != 0)",
+	};
 	return io_afxdp.open(&bench->io, &link, 1, err);
 }
 

@@ -89,16 +89,14 @@ static char *neighbour_of_backend(const struct dsr_lab *lab, const char *addr)
 void dsr_lab_expect_answers_for(struct dsr_lab *lab, const char *source)
 {
 	char mac[MAC_ADDR_TEXT_MAX];
-	char ping[128];
 	struct link_info link;
 	cr_assert(netwatch_link_by_name(lab->bench.netwatch, "va", &link));
 	dsr_lab_expect(lab, DSR_READY);
 	char *known = neighbour_of_backend(lab, source);
 	cr_expect(strstr(known, mac_addr_format(&link.mac, mac)), "%s", known);
 	free(known);
-	snprintf(ping, sizeof(ping), "ping -c 1 -W 1 %s >/dev/null &", source);
 	dsr_bench_on_backend(&lab->bench, "ip neigh flush all");
-	dsr_bench_on_backend(&lab->bench, ping);
+	dsr_bench_on_backend(&lab->bench, "ping -c 1 -W 1 %s >/dev/null &", source);
 	dsr_bench_run_ms(&lab->bench, 500);
 	char *after = neighbour_of_backend(lab, source);
 	cr_expect(strstr(after, "FAILED") || strstr(after, "INCOMPLETE"), "%s", after);
