@@ -46,14 +46,16 @@ uint64_t bench_maglev(uint32_t n_backends, const char *name)
 	struct maglev_backend *backends = make_backends(n_backends);
 	struct maglev *maglev = NULL;
 	struct err err = {0};
-	uint64_t started = meter_start();
+	struct meter meter = {0};
+	meter_start(&meter);
 	int code = maglev_build(&maglev, backends, n_backends, MAGLEV_SLOTS, &err);
-	uint64_t ns = meter_stop(started, name);
+	meter_stop(&meter);
+	meter_dump(name);
 	if (code)
 		give_up(err.message);
 	maglev_unref(maglev);
 	free(backends);
-	return ns;
+	return meter.ns;
 }
 
 // Where there is one processor only, spinning would take it from the other side.

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the packet path costs per packet, without a network: capture, steering, a worker and
 // transmitting in one thread, as with workers = 0, over a driver in memory. Prints one JSON object
-// per row: nanoseconds of each round, and those that making the frames takes, which are in them.
-// The clock of the flows moves only where they would not become live without, and no timer runs
+// per row: nanoseconds of each round on a processor, and those that making the frames takes, which
+// are in them; page faults of each round; and which part of the process's memory lies in huge pages
+// after it. The clock of the flows does not move while something is measured, and no timer runs
 // out. Under callgrind, instructions go into dumps named after the rows ("ROW" and "ROW
 // generator"): tests/bench/micro reads both.
+//
+// A new flow costs one thing where flows come and go, and another in the first seconds, when the
+// kernel gives memory for what has never been touched. The rows are "new-..." and "...-fresh".
 #include <getopt.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -20,6 +24,7 @@ enum {
 	MAX_FLOW_COUNTS = 8,
 	MAX_ROUNDS = 100,
 	NAME_MAX_BYTES = 64,
+	LINE_MAX_BYTES = 256,
 	MIN_FLOWS = 100,
 	MAX_FLOWS = 16000000
 };
@@ -39,6 +44,7 @@ struct options {
 struct row {
 	const char *name;
 	enum load_kind kind;
+	bool is_fresh; // in a table that nobody has used before
 };
 
 struct table {
@@ -50,27 +56,43 @@ struct table {
 struct result {
 	uint64_t ns[MAX_ROUNDS];
 	uint64_t generator_ns[MAX_ROUNDS];
+	uint64_t faults[MAX_ROUNDS];
+	uint64_t huge_percent[MAX_ROUNDS];
+};
+
+// What a round of a row does: the packets, in batches, of the same flows each time.
+struct work {
+	const char *name;
+	enum load_kind kind;
+	uint32_t first;
+	uint32_t n_batch;
+	uint32_t n_batches;
 };
 
 static const struct row udp_rows[] = {
-	{"forward-udp", LOAD_FORWARD},       {"reply-udp", LOAD_REPLY},   {"new-udp", LOAD_OPEN},
-	{"miss-frontend", LOAD_NO_FRONTEND}, {"miss-flow", LOAD_NO_FLOW}, {0},
-};
-static const struct row tcp_rows[] = {
-	{"forward-tcp", LOAD_FORWARD},
-	{"reply-tcp", LOAD_REPLY},
-	{"new-tcp", LOAD_OPEN},
-	{"reset-tcp", LOAD_RESET},
+	{"forward-udp", LOAD_FORWARD, false},
+	{"reply-udp", LOAD_REPLY, false},
+	{"new-udp", LOAD_OPEN, false},
+	{"new-udp-fresh", LOAD_OPEN, true},
+	{"miss-frontend", LOAD_NO_FRONTEND, false},
+	{"miss-flow", LOAD_NO_FLOW, false},
 	{0},
 };
+static const struct row tcp_rows[] = {
+	{"forward-tcp", LOAD_FORWARD, false}, {"reply-tcp", LOAD_REPLY, false},
+	{"new-tcp", LOAD_OPEN, false},        {"new-tcp-fresh", LOAD_OPEN, true},
+	{"reset-tcp", LOAD_RESET, false},     {0},
+};
 static const struct row dsr_udp_rows[] = {
-	{"dsr-forward-udp", LOAD_FORWARD},
-	{"dsr-new-udp", LOAD_OPEN},
+	{"dsr-forward-udp", LOAD_FORWARD, false},
+	{"dsr-new-udp", LOAD_OPEN, false},
+	{"dsr-new-udp-fresh", LOAD_OPEN, true},
 	{0},
 };
 static const struct row dsr_tcp_rows[] = {
-	{"dsr-forward-tcp", LOAD_FORWARD},
-	{"dsr-new-tcp", LOAD_OPEN},
+	{"dsr-forward-tcp", LOAD_FORWARD, false},
+	{"dsr-new-tcp", LOAD_OPEN, false},
+	{"dsr-new-tcp-fresh", LOAD_OPEN, true},
 	{0},
 };
 static const struct table tables[] = {
@@ -103,6 +125,8 @@ static void print_result(const char *row, uint32_t flows, uint32_t n_operations,
 	printf("{\"row\": \"%s\", \"flows\": %u, \"operations\": %u", row, flows, n_operations);
 	print_numbers("ns", result->ns, n_rounds);
 	print_numbers("generator_ns", result->generator_ns, n_rounds);
+	print_numbers("faults", result->faults, n_rounds);
+	print_numbers("huge_percent", result->huge_percent, n_rounds);
 	puts("}");
 	fflush(stdout);
 }
@@ -114,47 +138,108 @@ static uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-static void measure_round(struct load *load, const char *name, enum load_kind kind, uint32_t first,
-			  uint32_t n, struct result *result, uint32_t round)
+// The number behind `name` in a line of /proc's, or what it was before.
+static uint64_t read_kb(const char *line, const char *name, uint64_t before)
 {
-	char generator[NAME_MAX_BYTES];
-	snprintf(generator, sizeof(generator), "%s generator", name);
-	uint64_t started = meter_start();
-	load_run_generator(load, kind, first, n);
-	result->generator_ns[round] = meter_stop(started, generator);
-	started = meter_start();
-	load_run(load, kind, first, n);
-	result->ns[round] = meter_stop(started, name);
+	size_t len = strlen(name);
+	return strncmp(line, name, len) == 0 ? strtoull(line + len, NULL, 10) : before;
+}
+
+// Which part of the memory that this process has touched lies in huge pages; 0 when the kernel does
+// not say.
+static uint64_t huge_percent(void)
+{
+	FILE *file = fopen("/proc/self/smaps_rollup", "re");
+	char line[LINE_MAX_BYTES];
+	uint64_t huge_kb = 0;
+	uint64_t all_kb = 0;
+	while (file && fgets(line, sizeof(line), file)) {
+		all_kb = read_kb(line, "Anonymous:", all_kb);
+		huge_kb = read_kb(line, "AnonHugePages:", huge_kb);
+	}
+	if (file)
+		fclose(file);
+	return all_kb ? huge_kb * 100 / all_kb : 0;
+}
+
+static void run_generator(struct load *load, const struct work *work, struct meter *meter)
+{
+	char name[NAME_MAX_BYTES];
+	for (uint32_t i = 0; i < work->n_batches; i++) {
+		meter_start(meter);
+		load_run_generator(load, work->kind, work->first, work->n_batch);
+		meter_stop(meter);
+	}
+	snprintf(name, sizeof(name), "%s generator", work->name);
+	meter_dump(name);
+}
+
+static void measure_round(struct load *load, const struct work *work, struct result *result,
+			  uint32_t round)
+{
+	struct meter generator = {0};
+	struct meter meter = {0};
+	run_generator(load, work, &generator);
+	for (uint32_t i = 0; i < work->n_batches; i++) {
+		meter_start(&meter);
+		load_run(load, work->kind, work->first, work->n_batch);
+		meter_stop(&meter);
+		if (work->kind == LOAD_OPEN)
+			load_end_flows(load, work->first, work->n_batch);
+	}
+	meter_dump(work->name);
+	result->generator_ns[round] = generator.ns;
+	result->ns[round] = meter.ns;
+	result->faults[round] = meter.faults;
+	result->huge_percent[round] = huge_percent();
 }
 
 static void measure_row(struct load *load, const struct row *row, const struct options *options)
 {
+	struct work work = {row->name, row->kind, 0, options->n_packets, 1};
 	struct result result;
 	for (uint32_t i = 0; i < options->n_rounds; i++)
-		measure_round(load, row->name, row->kind, 0, options->n_packets, &result, i);
+		measure_round(load, &work, &result, i);
 	print_result(row->name, load->params.n_flows, options->n_packets, &result,
 		     options->n_rounds);
 }
 
-// Half of the flows are there, and the rounds make the other half; the new ones become live between
-// rounds, for half-open flows make way for each other.
+// Every entry has been used, and those that are free are so in no order. Half of the flows stay;
+// rounds make others and end them again, batch by batch.
 static void measure_new(const struct table *table, const struct row *row, uint32_t n_flows,
 			const struct options *options)
 {
 	struct load_params params = {table->proto, table->is_dsr, n_flows};
 	struct load load;
 	struct result result;
-	uint32_t n = least(n_flows / 2 / options->n_rounds, n_flows / HALF_OPEN_PART);
-	n = least(n, options->n_packets);
+	uint32_t n_stay = n_flows / 2;
+	uint32_t n = least(n_flows / HALF_OPEN_PART, options->n_packets);
+	struct work work = {row->name, LOAD_OPEN, n_stay, n, options->n_packets / n};
 	load_open(&load, &params);
-	load_make_flows(&load, 0, n_flows / 2);
+	load_make_flows(&load, 0, n_flows);
+	load_end_flows(&load, n_stay, n_flows - n_stay);
+	for (uint32_t i = 0; i < options->n_rounds; i++)
+		measure_round(&load, &work, &result, i);
+	print_result(row->name, n_flows, n * work.n_batches, &result, options->n_rounds);
+	load_close(&load);
+}
+
+// The first flows of a table, which is another one each round.
+static void measure_fresh(const struct table *table, const struct row *row, uint32_t n_flows,
+			  const struct options *options)
+{
+	struct load_params params = {table->proto, table->is_dsr, n_flows};
+	struct load load;
+	struct result result;
+	uint32_t n = least(n_flows / HALF_OPEN_PART, options->n_packets);
+	struct work work = {row->name, LOAD_OPEN, 0, n, 1};
 	for (uint32_t i = 0; i < options->n_rounds; i++) {
-		uint32_t first = n_flows / 2 + i * n;
-		measure_round(&load, row->name, LOAD_OPEN, first, n, &result, i);
-		load_settle_flows(&load, first, n);
+		load_open(&load, &params);
+		load_run_generator(&load, LOAD_OPEN, 0, PACKET_BURST); // buffers are not fresh
+		measure_round(&load, &work, &result, i);
+		load_close(&load);
 	}
 	print_result(row->name, n_flows, n, &result, options->n_rounds);
-	load_close(&load);
 }
 
 // Flows are reset, and forgotten when that was long enough ago.
@@ -169,11 +254,17 @@ static void measure_end(const struct table *table, const struct row *row, uint32
 	load_open(&load, &params);
 	load_make_flows(&load, 0, n_flows);
 	for (uint32_t i = 0; i < options->n_rounds; i++) {
-		measure_round(&load, row->name, LOAD_RESET, i * n, n, &resets, i);
+		struct work work = {row->name, LOAD_RESET, i * n, n, 1};
+		struct meter meter = {0};
+		measure_round(&load, &work, &resets, i);
 		load_let_time_pass(&load);
-		uint64_t started = meter_start();
+		meter_start(&meter);
 		load_expire(&load, n);
-		expiries.ns[i] = meter_stop(started, expiry);
+		meter_stop(&meter);
+		meter_dump(expiry);
+		expiries.ns[i] = meter.ns;
+		expiries.faults[i] = meter.faults;
+		expiries.huge_percent[i] = huge_percent();
 	}
 	if (is_wanted(options, row->name))
 		print_result(row->name, n_flows, n, &resets, options->n_rounds);
@@ -219,7 +310,7 @@ static void measure_table(const struct table *table, uint32_t n_flows,
 	measure_open_flows(table, n_flows, options);
 	for (const struct row *row = table->rows; row->name; row++) {
 		if (row->kind == LOAD_OPEN && is_wanted(options, row->name))
-			measure_new(table, row, n_flows, options);
+			(row->is_fresh ? measure_fresh : measure_new)(table, row, n_flows, options);
 		if (row->kind == LOAD_RESET &&
 		    (is_wanted(options, row->name) || is_wanted(options, expiry)))
 			measure_end(table, row, n_flows, options);

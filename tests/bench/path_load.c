@@ -21,12 +21,14 @@ enum {
 	VIP = 0x0a000001,  // 10.0.0.1
 	PORT = 80,
 	OTHER_PORT = 81,
+	FRONTEND = 0, // its slot
 	MIN_NAT_PORT = 1024,
 	MAX_NAT_PORT = 65535,
 	MAGLEV_SLOTS = 65537,
 	HALF_OPEN_ROOM = 4, // half-open flows may fill a quarter of the table
 	STEPS = 2 * HALF_OPEN_ROOM,
 	SHORT_SECONDS = 20, // of TCP but established: many of them pass before that is over
+	LIVE_SECONDS = 1 << 24,
 	TTL = 64,
 	WINDOW = 65535,
 	CLIENT_SEQ = 1000,
@@ -180,10 +182,10 @@ static struct ports ports_of_nobody(const struct io *io)
 	return (struct ports){BACKENDS + io->n_backends, SNAT, PORT, MAX_NAT_PORT};
 }
 
-// Each number once, in no order that memory has: a prime, by the golden ratio of 2^32.
-static uint32_t scattered(const struct io *io, uint32_t number)
+// Each number below `n` once, in no order that memory has: a prime, by the golden ratio of 2^32.
+static uint32_t scattered(uint32_t number, uint32_t n)
 {
-	return (uint32_t)(number * UINT64_C(2654435761) % io->params->n_flows);
+	return (uint32_t)(number * UINT64_C(2654435761) % n);
 }
 
 static struct ports next_ports(struct io *io)
@@ -195,7 +197,7 @@ static struct ports next_ports(struct io *io)
 	case LOAD_ACCEPT:
 		return ports_of_backend(io, io->next++);
 	case LOAD_RESET:
-		return ports_of_client(scattered(io, io->next++), PORT);
+		return ports_of_client(scattered(io->next++, io->params->n_flows), PORT);
 	case LOAD_FORWARD:
 		return ports_of_client(random_below(io, io->params->n_flows), PORT);
 	case LOAD_REPLY:
@@ -330,6 +332,8 @@ void load_open(struct load *load, const struct load_params *params)
 	*load = (struct load){.params = *params};
 	uint32_t n_backends = build_scene(load);
 	pump_open_over(&load->pump, &load->scene, &io_load);
+	uint32_t *timeouts = load->pump.worker.flows->params.timeouts;
+	timeouts[FLOW_ESTABLISHED] = timeouts[FLOW_UDP] = LIVE_SECONDS;
 	struct io *io = load->pump.io;
 	io->params = &load->params;
 	io->n_backends = n_backends;
@@ -419,6 +423,35 @@ void load_make_flows(struct load *load, uint32_t first, uint32_t n)
 		give_up("flows have made way for one another: this would measure opening them");
 }
 
+static void end_flow(struct load *load, uint32_t number)
+{
+	struct flow_table *flows = load->pump.worker.flows;
+	struct ports ports = ports_of_client(number, PORT);
+	struct endpoint client = {.addr = ip_addr_from_v4(htonl(ports.src)),
+				  .port_be = htons(ports.src_port)};
+	struct steer_client to = steering_of_client(&load->pump.capture.steering, &client.addr,
+						    client.port_be, FRONTEND);
+	uint32_t index = flow_table_find(flows, &client, FRONTEND, to.hash);
+	if (!index)
+		give_up("a flow that should be there is not");
+	flow_table_end(flows, index, FLOW_REMOVED);
+}
+
+static void look_at_timers(struct load *load)
+{
+	do
+		pump_round(&load->pump);
+	while (load->pump.worker.has_expiry_left);
+}
+
+void load_end_flows(struct load *load, uint32_t first, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		end_flow(load, first + scattered(i, n));
+	load->pump.now_ns += NS_PER_SEC * 2 * NAT_PORT_REST;
+	look_at_timers(load);
+}
+
 void load_let_time_pass(struct load *load)
 {
 	load->pump.now_ns += (SHORT_SECONDS + 1) * NS_PER_SEC;
@@ -428,9 +461,7 @@ void load_expire(struct load *load, uint32_t n)
 {
 	const struct flow_table *flows = load->pump.worker.flows;
 	uint32_t left = flows->n_flows - n;
-	do
-		pump_round(&load->pump);
-	while (load->pump.worker.has_expiry_left);
+	look_at_timers(load);
 	if (flows->n_flows != left)
 		give_up("other flows were forgotten than those that should");
 }

@@ -48,6 +48,10 @@ void load_settle_flows(struct load *load, uint32_t first, uint32_t n);
 // Make flows `first` to first + n - 1, each live before many more are made.
 void load_make_flows(struct load *load, uint32_t first, uint32_t n);
 
+// End these flows, in an order of their own, and let time pass until their NAT ports have rested.
+// Flows that are live do not run out meanwhile.
+void load_end_flows(struct load *load, uint32_t first, uint32_t n);
+
 // TCP: let time pass until flows that were reset are to be forgotten. And let `n` of them be.
 void load_let_time_pass(struct load *load);
 void load_expire(struct load *load, uint32_t n);

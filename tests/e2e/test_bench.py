@@ -62,6 +62,17 @@ def test_every_row_of_the_packet_path_has_its_times(program):
     for row in rows:
         assert row["operations"] > 0
         assert len(row["ns"]) == 2 and all(ns > 0 for ns in row["ns"]), row
+        assert len(row["faults"]) == 2 and all(0 <= part <= 100 for part in row["huge_percent"]), row
+
+
+@pytest.mark.parametrize("row", ["new-tcp", "dsr-new-udp"])
+def test_memory_is_touched_first_in_a_fresh_table_and_not_in_a_used_one(program, row):
+    def faults(name):
+        done = call(program / "packet_path", "--flows", "10000", "--packets", "10000", "--rounds", "1", "--row", name)
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        return result["faults"][0] / result["operations"]
+    assert faults(f"{row}-fresh") > 10 * faults(row)
 
 
 def test_instructions_are_the_same_in_every_run(program, tmp_path):
