@@ -33,17 +33,30 @@ static bool has_ports(const struct flow_table *table)
 
 static bool has_entry(const struct flow_table *table)
 {
-	return table->free_head || table->n_fresh < table->params.capacity;
+	return table->free_heads[table->free_turn] || table->n_fresh < table->params.capacity;
 }
 
-// Entries that were used before come first; memory is touched only as more are needed at once.
+// Entries that were used before come first, and of these the last that was given back; memory is
+// touched only as more are needed at once. Where the next one lies is read in the one before: by
+// lists that take turns, each is on its way long before it is needed.
 static uint32_t take_entry(struct flow_table *table)
 {
-	uint32_t index = table->free_head;
+	uint32_t *head = &table->free_heads[table->free_turn];
+	uint32_t index = *head;
 	if (!index)
 		return ++table->n_fresh;
-	table->free_head = table->flows[index].list_next;
+	*head = table->flows[index].list_next;
+	flow_table_prefetch(table, *head);
+	table->free_turn = (table->free_turn - 1) % FLOW_FREE_LISTS;
 	return index;
+}
+
+static void give_entry_back(struct flow_table *table, uint32_t index)
+{
+	table->free_turn = (table->free_turn + 1) % FLOW_FREE_LISTS;
+	uint32_t *head = &table->free_heads[table->free_turn];
+	table->flows[index].list_next = *head;
+	*head = index;
 }
 
 static uint32_t half_open_max(const struct flow_table *table)
@@ -128,8 +141,7 @@ static void forget(struct flow_table *table, uint32_t index)
 	count_held(table, flow, (uint64_t)-1);
 	index_map_remove(&table->index, flow->hash, index);
 	flow->state = FLOW_FREE;
-	flow->list_next = table->free_head;
-	table->free_head = index;
+	give_entry_back(table, index);
 	table->n_flows--;
 	counter_add(&table->flows_current, (uint64_t)-1);
 }

@@ -142,6 +142,31 @@ Test(flow_table, a_budget_leaves_the_rest_for_the_next_call)
 	flow_table_destroy(table);
 }
 
+// So the table takes memory only as more flows are there at once than ever before.
+Test(flow_table, the_entry_given_back_last_is_used_first_and_a_fresh_one_last)
+{
+	enum { N = 20, N_ENDED = 13 };
+	struct flow_table_params params = flow_lab_params;
+	uint32_t ended[N_ENDED];
+	params.is_one_sided = true;
+	struct flow_table *table = flow_lab_make(&params);
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = table->n_flows; i < N; i++)
+			cr_assert_eq(flow_lab_open(table, i, IPPROTO_TCP), i + 1);
+		for (unsigned i = 0; i < N_ENDED; i++) {
+			ended[i] = 1 + i * 7 % N;
+			flow_table_end(table, ended[i], FLOW_REMOVED);
+		}
+		for (unsigned i = N_ENDED; i-- > 0;) {
+			unsigned client = round * 100 + 50 + i;
+			cr_expect_eq(flow_lab_open(table, client, IPPROTO_TCP), ended[i]);
+		}
+		cr_expect_eq(table->n_fresh, N);
+	}
+	cr_expect_eq(flow_lab_open(table, 99, IPPROTO_TCP), N + 1);
+	flow_table_destroy(table);
+}
+
 Test(flow_table, a_flow_used_again_begins_from_the_start)
 {
 	struct flow_table *table = flow_lab_make(&flow_lab_params);

@@ -45,10 +45,15 @@ struct flow_aside {
 	void *arg;
 };
 
+enum { FLOW_FREE_LISTS = 8 }; // a power of two
+
 struct flow_table {
 	struct flow *flows; // owned; flows[0] is none
-	uint32_t free_head; // entries given back, chained by list_next
-	uint32_t n_fresh;   // entries 1 to here have been used
+	// Entries given back, in lists that take turns (list_next): the last one is the head of
+	// list free_turn, the last but one that of the list before.
+	uint32_t free_heads[FLOW_FREE_LISTS];
+	uint32_t free_turn;
+	uint32_t n_fresh; // entries 1 to here have been used
 	uint32_t n_flows;
 	uint32_t n_half_open;
 	uint32_t now;            // seconds; moved by flow_table_expire()

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "flow_check.h"
 
+#include <string.h>
+
 static const char *check_flow(const struct flow_table *table, uint32_t index)
 {
 	const struct flow *flow = &table->flows[index];
@@ -42,6 +44,22 @@ static const char *check_pool(const struct flow_table *table, const struct nat_p
 	return NULL;
 }
 
+// In the order in which they would be taken.
+static const char *check_free(const struct flow_table *table, uint32_t n_free)
+{
+	uint32_t n = 0;
+	uint32_t heads[FLOW_FREE_LISTS];
+	memcpy(heads, table->free_heads, sizeof(heads));
+	for (uint32_t turn = table->free_turn; heads[turn]; n++) {
+		const struct flow *flow = &table->flows[heads[turn]];
+		if (flow->state != FLOW_FREE || n == n_free)
+			return "an entry is given back that is in use, or twice";
+		heads[turn] = flow->list_next;
+		turn = (turn - 1) % FLOW_FREE_LISTS;
+	}
+	return n == n_free ? NULL : "entries are lost";
+}
+
 const char *flow_check(const struct flow_table *table)
 {
 	uint32_t n_used = 0;
@@ -62,5 +80,8 @@ const char *flow_check(const struct flow_table *table)
 	if (n_used != table->n_flows || n_used != counter_read(&table->flows_current) ||
 	    n_used != n_listed || table->n_fresh > table->params.capacity)
 		return "flows are miscounted";
+	wrong = check_free(table, table->n_fresh - n_used);
+	if (wrong)
+		return wrong;
 	return n_half_open == table->n_half_open ? NULL : "half-open flows are miscounted";
 }
