@@ -6,19 +6,23 @@
 
 enum {
 	ICMP_CSUM_OFFSET = 2,
+	ADDR_WORDS = sizeof(struct ip_addr) / sizeof(uint32_t),
 };
 
-static uint16_t sum_of(const struct ip_addr *addr)
+// An unfolded sum.
+static uint64_t sum_of_both(const struct ip_addr *a, const struct ip_addr *b)
 {
-	return csum_fold(csum_add_words(0, addr, sizeof(*addr) / sizeof(uint32_t)));
+	return csum_add_words(csum_add_words(0, a, ADDR_WORDS), b, ADDR_WORDS);
 }
 
 struct csum_deltas rewrite_deltas(const struct endpoint *from_src, const struct endpoint *from_dst,
 				  const struct endpoint *to_src, const struct endpoint *to_dst)
 {
+	// A word of ones is zero to a checksum: so many that nothing below zero is left.
+	uint64_t zero = UINT64_C(0xffffffff) * 2 * ADDR_WORDS;
+	uint64_t added = sum_of_both(&to_src->addr, &to_dst->addr);
 	return (struct csum_deltas){
-		.addrs = csum_add(csum_delta16(sum_of(&from_src->addr), sum_of(&to_src->addr)),
-				  csum_delta16(sum_of(&from_dst->addr), sum_of(&to_dst->addr))),
+		.addrs = csum_fold(zero + added - sum_of_both(&from_src->addr, &from_dst->addr)),
 		.ports = csum_add(csum_delta16(from_src->port_be, to_src->port_be),
 				  csum_delta16(from_dst->port_be, to_dst->port_be)),
 	};
