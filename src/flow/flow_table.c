@@ -268,7 +268,9 @@ static int choose_snat(struct flow_table *table, const struct flow_request *requ
 	const struct nat_pool *pools = table->pools + request->first_pool;
 	if (!has_ports(table))
 		return 0;
-	unsigned first = XXH3_64bits(&request->client, sizeof(request->client)) & 63;
+	bool is_choice = request->snat_mask & (request->snat_mask - 1);
+	unsigned first =
+		is_choice ? XXH3_64bits(&request->client, sizeof(request->client)) & 63 : 0;
 	int best = -1;
 	int best_ease = 0;
 	for (uint64_t left = rotate_right(request->snat_mask, first); left && best_ease < 3;
@@ -315,10 +317,10 @@ static void assign_port(struct flow_table *table, uint32_t index, const struct g
 	struct flow *flow = &table->flows[index];
 	struct nat_pool *pool = &table->pools[flow->nat_pool];
 	if (!grant->port) {
-		uint32_t random = random_for(table, flow->nat_pool, 0);
-		flow->nat_port = nat_pool_take(pool, index, random, table->now);
-		nat_pool_prefetch(pool, random_for(table, flow->nat_pool, 0),
-				  random_for(table, flow->nat_pool, 1));
+		flow->nat_port = nat_pool_take(pool, index, pool->randoms[0], table->now);
+		pool->randoms[0] = pool->randoms[1];
+		pool->randoms[1] = random_for(table, flow->nat_pool, 1);
+		nat_pool_prefetch(pool, pool->randoms[0], pool->randoms[1]);
 		return;
 	}
 	flow->nat_port = grant->port;
@@ -436,9 +438,14 @@ static void init_pools(struct flow_table *table)
 	size_t n = (size_t)params->n_pools * params->n_ports;
 	uint32_t *owners = table->ports;
 	uint16_t *rings = (uint16_t *)(owners + n);
-	for (size_t i = 0; i < params->n_pools; i++)
-		nat_pool_init(&table->pools[i], params->first_port, params->n_ports,
-			      owners + i * params->n_ports, rings + i * params->n_ports);
+	for (uint32_t i = 0; i < params->n_pools; i++) {
+		struct nat_pool *pool = &table->pools[i];
+		nat_pool_init(pool, params->first_port, params->n_ports,
+			      owners + (size_t)i * params->n_ports,
+			      rings + (size_t)i * params->n_ports);
+		pool->randoms[0] = random_for(table, i, 0);
+		pool->randoms[1] = random_for(table, i, 1);
+	}
 }
 
 void flow_table_destroy(struct flow_table *table)
