@@ -58,7 +58,7 @@ static const struct needs *needs_of(const struct config *config)
 		return proxy_needs;
 	if (config->passthrough.io == IO_XDP)
 		return xdp_needs;
-	return config->passthrough.fast_path == FAST_PATH_AUTO ? fast_needs : packet_needs;
+	return config->passthrough.fast_path == FAST_PATH_OFF ? packet_needs : fast_needs;
 }
 
 // The library's idea of this process becomes: those of the mode's that it has, and no other. The

@@ -114,6 +114,7 @@ static const struct schema_choice io_kinds[] = {
 
 static const struct schema_choice fast_path_uses[] = {
 	{"auto", FAST_PATH_AUTO},
+	{"always", FAST_PATH_ALWAYS},
 	{"off", FAST_PATH_OFF},
 	{NULL, 0},
 };

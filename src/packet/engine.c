@@ -87,6 +87,7 @@ static int open_worker(struct engine *engine, const struct engine_params *params
 	worker.fast = engine->fast.n_holds ? &engine->fast.maps : NULL;
 	worker.number = i;
 	worker.n_workers = engine->n_workers;
+	worker.is_inline = engine->is_inline;
 	worker.flows.is_one_sided = config->mode == MODE_DSR;
 	copy_timeouts(worker.flows.timeouts, &config->timeouts);
 	steering_slice(&engine->capture.steering, i, &worker.flows.first_port,
@@ -142,7 +143,7 @@ static int allocate_stats(const struct engine *engine, struct packet_stats *stat
 static bool wants_fast_path(const struct engine_params *params)
 {
 	return params->driver == &io_afpacket &&
-	       params->config->passthrough.fast_path == FAST_PATH_AUTO;
+	       params->config->passthrough.fast_path != FAST_PATH_OFF;
 }
 
 // The driver with the fast path beside it. On failure neither is open.

@@ -12,6 +12,7 @@
 
 enum {
 	NO_CELL = UINT32_MAX,
+	MS_PER_S = 1000,
 	LOOKS = 256,          // slots looked at between two batches
 	ROUND_MS = 250,       // from round to round while packets go by
 	IDLE_ROUND_MS = 1000, // and while none do
@@ -292,17 +293,20 @@ static bool confirm(struct worker *worker, uint32_t index)
 	return true;
 }
 
+static bool is_wanted(const struct worker *worker)
+{
+	return worker->fast.is_always || worker->pressure.is_high;
+}
+
 void fast_path_settle(struct worker *worker, uint32_t index)
 {
 	const struct flow *flow = &worker->flows->flows[index];
-	if (!fast_is_eligible(worker, flow)) {
-		fast_path_leave(worker, index);
-		return;
-	}
-	if (flow->is_aside && confirm(worker, index))
+	bool is_eligible = fast_is_eligible(worker, flow);
+	if (flow->is_aside && is_eligible && confirm(worker, index))
 		return;
 	fast_path_leave(worker, index);
-	enter(worker, index);
+	if (is_eligible && is_wanted(worker))
+		enter(worker, index);
 }
 
 // ---- rounds -------------------------------------------------------------------------------------
@@ -311,14 +315,21 @@ static void look_at(struct worker *worker, uint32_t number)
 {
 	struct fast_path *fast = &worker->fast;
 	struct fast_slot *slot = &fast->slots[number];
-	if (catch_up(worker, number)) {
-		slot->n_idle_rounds = 0;
-		fast->is_moving = true;
-		return;
-	}
-	slot->n_idle_rounds++;
-	if (slot->n_idle_rounds > IDLE_ROUNDS_MAX && fast->n_free < fast->n_slots / SHORT_OF_SLOTS)
+	uint64_t n = catch_up(worker, number);
+	fast->n_moved += n;
+	slot->n_idle_rounds = n ? 0 : slot->n_idle_rounds + 1;
+	if (!is_wanted(worker) || (slot->n_idle_rounds > IDLE_ROUNDS_MAX &&
+				   fast->n_free < fast->n_slots / SHORT_OF_SLOTS))
 		fast_path_leave(worker, slot->flow);
+}
+
+static void end_round(struct worker *worker)
+{
+	struct fast_path *fast = &worker->fast;
+	uint32_t elapsed_ms = fast->round_ms - fast->last_round_ms;
+	fast->has_moved = fast->n_moved != 0;
+	if (elapsed_ms)
+		pressure_ease(&worker->pressure, fast->n_moved * MS_PER_S / elapsed_ms);
 }
 
 // From the last to the first: whoever leaves has its place taken by one that was looked at.
@@ -330,7 +341,7 @@ static void go_on(struct worker *worker)
 	for (int i = 0; i < LOOKS && fast->round_next; i++)
 		look_at(worker, fast->active[--fast->round_next]);
 	if (fast->round_next == 0)
-		fast->has_moved = fast->is_moving;
+		end_round(worker);
 }
 
 void fast_path_look(struct worker *worker, uint64_t now_ns)
@@ -345,9 +356,10 @@ void fast_path_look(struct worker *worker, uint64_t now_ns)
 	}
 	if (fast->now_ms - fast->round_ms < ROUND_MS)
 		return;
+	fast->last_round_ms = fast->round_ms;
 	fast->round_ms = fast->now_ms;
 	wake_rested(worker);
-	fast->is_moving = false;
+	fast->n_moved = 0;
 	fast->round_next = fast->n_active;
 	go_on(worker);
 }
@@ -379,14 +391,24 @@ static void on_leave(void *arg, uint32_t index)
 	fast->slot_of[index] = fast->now_ms - REST_MS;
 }
 
-int fast_path_init(struct fast_path *fast, struct worker *worker, const struct fast_maps *maps,
-		   uint32_t n_workers, struct err *err)
+// Where the worker's thread does not look out for packets itself, they wait to be handed on;
+// without busy polling, to wake it.
+static bool goes_at_once(const struct worker_params *params)
 {
-	uint32_t n_entries = FAST_ENTRIES / n_workers;
+	const struct config_passthrough *passthrough = &params->config->passthrough;
+	return passthrough->fast_path == FAST_PATH_ALWAYS || !params->is_inline ||
+	       passthrough->busy_poll_us == 0;
+}
+
+int fast_path_init(struct fast_path *fast, struct worker *worker,
+		   const struct worker_params *params, struct err *err)
+{
+	uint32_t n_entries = FAST_ENTRIES / params->n_workers;
 	*fast = (struct fast_path){0};
-	if (!maps)
+	if (!params->fast)
 		return 0;
-	fast->maps = maps;
+	fast->maps = params->fast;
+	fast->is_always = goes_at_once(params);
 	fast->first = worker->number * n_entries;
 	fast->n_ways = worker->flows->params.is_one_sided ? 1 : 2;
 	fast->n_slots = n_entries / fast->n_ways;

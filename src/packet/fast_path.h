@@ -2,9 +2,10 @@
 // A worker's side of the fast path: which of its flows the kernel forwards (bpf/fast_path.bpf.c),
 // and what it has counted of them meanwhile.
 //
-// A flow goes there when it is established, and comes back with the first packet that changes that.
-// Every entry is decided by one snapshot and good for that alone: when another is published, all
-// flows' next packets come to the worker, which confirms the entry or writes another.
+// A flow goes there when it is established and its thread is under pressure, and comes back with
+// the first packet that changes something about it, or when the pressure is over. Every entry is
+// decided by one snapshot and good for that alone: when another is published, all flows' next
+// packets come to the worker, which confirms the entry or writes another.
 //
 // Called by: the worker, but for init and fini (control).
 #pragma once
@@ -17,6 +18,7 @@
 
 struct fast_slot;
 struct worker;
+struct worker_params;
 
 struct fast_path {
 	const struct fast_maps *maps; // borrowed; NULL: there is none
@@ -33,17 +35,19 @@ struct fast_path {
 	uint32_t rest_head;
 	uint32_t n_resting;
 
-	uint32_t now_ms;      // wraps
+	uint32_t now_ms; // wraps
+	uint32_t last_round_ms;
 	uint32_t round_ms;    // when the last look at all slots began
 	uint32_t round_next;  // place in `active` to look at next; 0: it is over
+	bool is_always;       // flows go there as soon as they may, or else under pressure only
+	uint64_t n_moved;     // packets in the round at hand
 	bool has_moved;       // packets were found in this round, or the last
-	bool is_moving;       // in this one
 	struct ledger ledger; // what went by here; w: worker, r: any
 	counter_t flows;      // w: worker, r: any
 };
 
-int fast_path_init(struct fast_path *fast, struct worker *worker, const struct fast_maps *maps,
-		   uint32_t n_workers, struct err *err);
+int fast_path_init(struct fast_path *fast, struct worker *worker,
+		   const struct worker_params *params, struct err *err);
 void fast_path_fini(struct fast_path *fast);
 
 // A packet of the flow has come to the worker: what the kernel has seen before comes first. Only

@@ -40,7 +40,7 @@ int worker_init(struct worker *worker, const struct worker_params *params, struc
 	if (!code)
 		code = flow_table_create(&worker->flows, &params->flows, err);
 	if (!code)
-		code = fast_path_init(&worker->fast, worker, params->fast, params->n_workers, err);
+		code = fast_path_init(&worker->fast, worker, params, err);
 	if (!code)
 		code = flow_log_init(&worker->log, worker, err);
 	if (code)
@@ -63,6 +63,7 @@ void worker_begin(struct worker *worker, const struct snapshot *snapshot, uint64
 {
 	uint32_t now = (uint32_t)(now_ns / NS_PER_SEC);
 	worker->snapshot = snapshot;
+	pressure_turn(&worker->pressure, now_ns);
 	fast_path_look(worker, now_ns);
 	if (now != worker->now) {
 		worker->answers_left = ANSWERS_PER_SECOND;
@@ -128,6 +129,8 @@ static void forward_fragment(struct worker *worker, struct packet *packet)
 
 void worker_process(struct worker *worker, struct packet *const *packets, uint32_t n)
 {
+	if (n)
+		pressure_found(&worker->pressure, n);
 	for (uint32_t i = 0; i < n; i++)
 		prefetch_index(worker, packets[i]);
 	for (uint32_t i = 0; i < n; i++)

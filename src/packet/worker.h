@@ -11,6 +11,7 @@
 #include "packet/flow_log.h"
 #include "packet/ip_ids.h"
 #include "packet/packet.h"
+#include "packet/pressure.h"
 #include "packet/sample.h"
 
 enum { WORKER_SPARES = PACKET_BURST }; // a batch may need one for every packet
@@ -39,6 +40,7 @@ struct worker {
 	struct fragment_way *ways;       // owned; by packet.datagram
 	struct answer_templates templates;
 	struct flow_log log;
+	struct pressure pressure;
 	struct fast_path fast; // flows whose packets the kernel forwards
 
 	uint32_t now;          // seconds of the flow table's clock
@@ -77,6 +79,7 @@ struct worker_params {
 	const struct config *config; // borrowed, as long as the worker
 	uint32_t number;             // of this one
 	uint32_t n_workers;
+	bool is_inline;               // its thread looks for packets itself
 	const struct fast_maps *fast; // borrowed, as long as the worker; NULL: no fast path
 };
 

@@ -159,7 +159,8 @@ enum io_kind {
 
 // Whether the kernel forwards packets of established flows itself, with io = "afpacket".
 enum fast_path_use {
-	FAST_PATH_AUTO, // where it can; default
+	FAST_PATH_AUTO,   // when a thread has more to do than to look out for packets; default
+	FAST_PATH_ALWAYS, // where it can
 	FAST_PATH_OFF,
 };
 

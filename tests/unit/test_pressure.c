@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <criterion/criterion.h>
+
+#include "culvert/base/clock.h"
+#include "packet/pressure.h"
+
+static const uint64_t start_ns = 7 * NS_PER_SEC;
+static const uint64_t window_ns = 10 * NS_PER_MS;
+
+// Turns of `busy_ns` each that find `n` packets, with `idle_ns` of turns that find none behind
+// each, for some windows.
+static struct pressure after(uint64_t busy_ns, uint64_t idle_ns, uint32_t n)
+{
+	struct pressure pressure = {0};
+	uint64_t now_ns = start_ns;
+	pressure_turn(&pressure, now_ns);
+	while (now_ns < start_ns + 5 * window_ns) {
+		if (n)
+			pressure_found(&pressure, n);
+		now_ns += busy_ns;
+		pressure_turn(&pressure, now_ns);
+		now_ns += idle_ns;
+		pressure_turn(&pressure, now_ns);
+	}
+	return pressure;
+}
+
+Test(pressure, is_low_at_first_and_while_nothing_comes)
+{
+	struct pressure none = {0};
+	cr_expect_not(none.is_high);
+	cr_expect_not(after(2000, 0, 0).is_high);
+}
+
+Test(pressure, is_low_while_packets_come_one_by_one_with_time_between)
+{
+	cr_expect_not(after(2000, 8000, 1).is_high);
+	cr_expect_not(after(4000, 5000, 3).is_high);
+}
+
+Test(pressure, is_high_when_packets_wait)
+{
+	cr_expect(after(4000, 50000, 4).is_high);
+	cr_expect(after(4000, 5000, 64).is_high);
+}
+
+// A burst now and then is nothing to speak of.
+Test(pressure, needs_more_than_a_few_packets)
+{
+	cr_expect_not(after(10000, 5 * NS_PER_MS, 40).is_high);
+	cr_expect(after(10000, 3 * NS_PER_MS, 40).is_high);
+}
+
+// Large ones, however few: copying takes the time.
+Test(pressure, is_high_when_half_of_the_time_goes_into_packets)
+{
+	cr_expect(after(60000, 50000, 1).is_high);
+	cr_expect_not(after(40000, 60000, 1).is_high);
+}
+
+Test(pressure, knows_how_many_packets_come)
+{
+	struct pressure pressure = after(2000, 8000, 1); // one in ten microseconds
+	cr_expect_gt(pressure.rate, 99000);
+	cr_expect_lt(pressure.rate, 101000);
+}
+
+Test(pressure, is_over_when_less_than_half_of_it_is_left)
+{
+	struct pressure pressure = after(4000, 16000, 8); // 400,000 a second
+	cr_assert(pressure.is_high);
+	pressure.rate = 1000; // the others go by elsewhere
+	pressure_ease(&pressure, 250000);
+	cr_expect(pressure.is_high);
+	pressure_ease(&pressure, 150000);
+	cr_expect_not(pressure.is_high);
+}
+
+Test(pressure, comes_back)
+{
+	struct pressure pressure = after(4000, 16000, 8);
+	pressure_ease(&pressure, 0);
+	cr_expect(pressure.is_high, "all of it is still here");
+	pressure.rate = 0;
+	pressure_ease(&pressure, 0);
+	cr_expect_not(pressure.is_high);
+	uint64_t now_ns = pressure.turn_ns;
+	for (int i = 0; i < 2000; i++) {
+		pressure_found(&pressure, 8);
+		now_ns += 4000;
+		pressure_turn(&pressure, now_ns);
+	}
+	cr_expect(pressure.is_high);
+}
