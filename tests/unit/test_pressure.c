@@ -85,7 +85,7 @@ Test(pressure, comes_back)
 	pressure_ease(&pressure, 0);
 	cr_expect_not(pressure.is_high);
 	uint64_t now_ns = pressure.turn_ns;
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < 10000; i++) {
 		pressure_found(&pressure, 8);
 		now_ns += 4000;
 		pressure_turn(&pressure, now_ns);
