@@ -38,10 +38,14 @@ struct place {
 struct conn_gate {
 	struct evconnlistener *listener; // borrowed
 	size_t read_ahead_max;
-	struct event sweep; // every SWEEP_MS
+	struct event
+		arrival; // pending: nobody is here, and accepting works; the first client wakes it
+	struct event sweep; // every SWEEP_MS while it is not
 	struct event pause; // pending: no accepts until then
 	struct place places[N_PLACES];
 };
+
+static const struct timeval sweep_interval = {.tv_usec = (suseconds_t)SWEEP_MS * 1000};
 
 static struct timeval to_timeval(unsigned ms)
 {
@@ -129,20 +133,41 @@ static void on_pause_over(evutil_socket_t fd, short what, void *arg)
 	evconnlistener_enable(gate->listener);
 }
 
-// Also ends a pause that a failed accept began.
-static void on_sweep(evutil_socket_t fd, short what, void *arg)
+// Returns whether any are left.
+static bool cut_off_overdue(struct conn_gate *gate)
 {
-	(void)fd;
-	(void)what;
-	struct conn_gate *gate = arg;
+	bool is_any_left = false;
 	uint64_t now = clock_now_ns();
 	for (unsigned i = 0; i < N_PLACES; i++) {
 		struct place *place = &gate->places[i];
 		if (place->bufev && !place->is_held && now - place->since_ns > LIFE_S * NS_PER_SEC)
 			cut_off(place);
+		is_any_left |= place->bufev != NULL;
 	}
+	return is_any_left;
+}
+
+// Also ends a pause that a failed accept began: who waits then is an arrival as before.
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct conn_gate *gate = arg;
+	bool is_anybody_here = cut_off_overdue(gate);
 	if (!event_pending(&gate->pause, EV_TIMEOUT, NULL))
 		evconnlistener_enable(gate->listener);
+	if (is_anybody_here || event_add(&gate->arrival, NULL))
+		event_add(&gate->sweep, &sweep_interval);
+}
+
+// In the same round in which the listener accepts, or fails to.
+static void on_arrival(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct conn_gate *gate = arg;
+	if (event_add(&gate->sweep, &sweep_interval))
+		event_add(&gate->arrival, NULL);
 }
 
 // EMFILE or the like: the waiting client would wake the loop again at once, and for nothing. The
@@ -156,15 +181,16 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 struct conn_gate *conn_gate_create(struct event_base *base, struct evhttp *http,
 				   struct evconnlistener *listener, size_t read_ahead_max)
 {
-	struct timeval period = to_timeval(SWEEP_MS);
 	struct conn_gate *gate = calloc(1, sizeof(*gate));
 	if (!gate)
 		return NULL;
 	gate->listener = listener;
 	gate->read_ahead_max = read_ahead_max;
-	event_assign(&gate->sweep, base, -1, EV_PERSIST, on_sweep, gate);
+	event_assign(&gate->arrival, base, evconnlistener_get_fd(listener), EV_READ, on_arrival,
+		     gate);
+	evtimer_assign(&gate->sweep, base, on_sweep, gate);
 	evtimer_assign(&gate->pause, base, on_pause_over, gate);
-	if (event_add(&gate->sweep, &period)) {
+	if (event_add(&gate->arrival, NULL)) {
 		free(gate);
 		return NULL;
 	}
@@ -177,6 +203,7 @@ void conn_gate_destroy(struct conn_gate *gate)
 {
 	if (!gate)
 		return;
+	event_del(&gate->arrival);
 	event_del(&gate->sweep);
 	event_del(&gate->pause);
 	for (unsigned i = 0; i < N_PLACES; i++) {
