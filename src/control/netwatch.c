@@ -27,7 +27,7 @@ enum {
 };
 
 static const uint64_t gather_ns = 20 * NS_PER_MS;
-static const struct timeval tick_interval = {.tv_sec = 1};
+static const struct timeval tick_delay = {.tv_sec = 1};
 
 static const int groups[] = {
 	RTNLGRP_LINK,        RTNLGRP_NEIGH,      RTNLGRP_IPV4_IFADDR,
@@ -42,7 +42,7 @@ struct netwatch {
 	struct mnl_socket *events; // non-blocking
 	struct event *on_readable;
 	struct event *on_gathered;
-	struct event *on_tick;
+	struct event *on_tick; // pending: something is to be tried again
 	struct net_state state;
 	struct tracks tracks;
 	unsigned changes;         // NET_* since the last update
@@ -80,6 +80,12 @@ static unsigned reload(struct netwatch *watch)
 	return 0;
 }
 
+static void tick_later(struct netwatch *watch)
+{
+	if (!evtimer_pending(watch->on_tick, NULL) && evtimer_add(watch->on_tick, &tick_delay))
+		log_error("netwatch", "no memory for a timer: neighbours are no longer asked for");
+}
+
 // Act on a gathered set of changes.
 static void update(struct netwatch *watch, unsigned changes)
 {
@@ -91,6 +97,8 @@ static void update(struct netwatch *watch, unsigned changes)
 	if (changes & NET_LINKS)
 		watch->must_look_again = true;
 	bool is_changed = refresh_tracks(watch, changes & (NET_LINKS | NET_ADDRS | NET_ROUTES));
+	if (watch->must_look_again || watch->tracks.must_provoke || watch->changes)
+		tick_later(watch);
 	// Last, so that the callee finds everything in place.
 	if (is_changed || changes & (NET_LINKS | NET_ADDRS))
 		watch->on_change(watch->arg);
@@ -174,10 +182,9 @@ static int add_to_loop(struct netwatch *watch, struct event_base *base, struct e
 	watch->on_readable = event_new(base, mnl_socket_get_fd(watch->events), EV_READ | EV_PERSIST,
 				       on_readable, watch);
 	watch->on_gathered = evtimer_new(base, on_gathered, watch);
-	watch->on_tick = event_new(base, -1, EV_PERSIST, on_tick, watch);
+	watch->on_tick = evtimer_new(base, on_tick, watch);
 	if (!watch->on_readable || !watch->on_gathered || !watch->on_tick ||
-	    event_add(watch->on_readable, NULL) != 0 ||
-	    event_add(watch->on_tick, &tick_interval) != 0)
+	    event_add(watch->on_readable, NULL) != 0)
 		return err_sys(err, -ENOMEM, "netwatch");
 	return 0;
 }
@@ -245,6 +252,8 @@ int netwatch_track(struct netwatch *watch, const struct ip_addr *dst, struct err
 	if (code)
 		return err_sys(err, code, "cannot look up the route to %s",
 			       ip_addr_format(dst, text));
+	// What has been found out about its neighbour may be news for others with the same.
+	tick_later(watch);
 	return 0;
 }
 

@@ -66,6 +66,32 @@ static void take_neighbour(void *arg, const struct nlmsghdr *message)
 	(void)net_state_apply(state, message);
 }
 
+static bool is_settled(const struct neighbour *entry)
+{
+	return entry && entry->state & SETTLED_STATES;
+}
+
+static void provoke_neighbour(struct tracks *tracks, const struct next_hop *hop,
+			      struct neighbour *entry)
+{
+	uint64_t now_ns = clock_now_ns();
+	if (now_ns < entry->provoke_at_ns)
+		return;
+	entry->provoke_at_ns =
+		now_ns + (entry->state & NUD_STALE ? stale_interval_ns : unresolved_interval_ns);
+	// Ask first: an entry made permanent a moment ago, of which the event is still on its way,
+	// must stay that.
+	(void)hop_query_neighbour(tracks->rtnl, hop, take_neighbour, tracks->state);
+	if (is_settled(entry))
+		return;
+	int code = hop_provoke_neighbour(tracks->rtnl, hop);
+	if (code) {
+		char text[IP_ADDR_TEXT_MAX];
+		log_debug("netwatch", "cannot have neighbour %s resolved: %s",
+			  ip_addr_format(&hop->gateway, text), strerrordesc_np(-code));
+	}
+}
+
 // Cause a neighbour that is unresolved or stale to be resolved, when it is time for that.
 static void provoke_hop(struct tracks *tracks, const struct next_hop *hop)
 {
@@ -74,22 +100,9 @@ static void provoke_hop(struct tracks *tracks, const struct next_hop *hop)
 		return;
 	struct neighbour *entry =
 		net_state_neighbour_add(tracks->state, hop->ifindex, &hop->gateway);
-	uint64_t now_ns = clock_now_ns();
-	if (!entry || entry->state & SETTLED_STATES || now_ns < entry->provoke_at_ns)
-		return;
-	entry->provoke_at_ns =
-		now_ns + (entry->state & NUD_STALE ? stale_interval_ns : unresolved_interval_ns);
-	// Ask first: an entry made permanent a moment ago, of which the event is still on its way,
-	// must stay that.
-	(void)hop_query_neighbour(tracks->rtnl, hop, take_neighbour, tracks->state);
-	if (entry->state & SETTLED_STATES)
-		return;
-	int code = hop_provoke_neighbour(tracks->rtnl, hop);
-	if (code) {
-		char text[IP_ADDR_TEXT_MAX];
-		log_debug("netwatch", "cannot have neighbour %s resolved: %s",
-			  ip_addr_format(&hop->gateway, text), strerrordesc_np(-code));
-	}
+	if (entry && !is_settled(entry))
+		provoke_neighbour(tracks, hop, entry);
+	tracks->must_provoke |= !is_settled(entry);
 }
 
 // Bring one answer up to date. True when it is another one now.
@@ -110,6 +123,7 @@ int tracks_refresh(struct tracks *tracks, bool looks_up, bool *is_changed)
 {
 	int code = 0;
 	*is_changed = false;
+	tracks->must_provoke = false;
 	// After a failure the others would only wait as long again.
 	for (struct track *track = tracks->first; track; track = track->next)
 		*is_changed |= refresh(tracks, track, looks_up && code == 0, &code);

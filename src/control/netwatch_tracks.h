@@ -15,6 +15,7 @@ struct tracks {
 	struct net_state *state; // borrowed; neighbours are noted there
 	struct track *first;     // owned list
 	void *index;             // owned: tree of search.h over the same
+	bool must_provoke;       // some neighbour is to be resolved, and nothing else tells when
 };
 
 // `rtnl` and `state` outlive the tracks.
