@@ -342,7 +342,7 @@ static void afxdp_wait(struct io *io, int wake_fd, int timeout_ms)
 		}
 	}
 	io->fds[n++] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
-	timeout_ms = io_afpacket_wait_ms(timeout_ms);
+	timeout_ms = io_afpacket_wait_ms(io->packet_sockets, timeout_ms);
 	if (has_backlog(io) && timeout_ms > BACKLOG_WAIT_MS)
 		timeout_ms = BACKLOG_WAIT_MS;
 	if (poll(io->fds, n, timeout_ms) <= 0)

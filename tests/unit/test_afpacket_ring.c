@@ -131,6 +131,29 @@ Test(afpacket_ring, drops_that_control_has_read_are_noticed_as_well)
 	close_bench(&bench);
 }
 
+// Nothing has come for so long that the ring is seldom looked at, and nobody asks for a shorter
+// wait.
+Test(afpacket_ring, at_rest_such_a_frame_is_noticed_as_well, .timeout = 60)
+{
+	enum { REST_WAITS = 30 };
+	struct bench bench;
+	int never = eventfd(0, EFD_CLOEXEC);
+	uint32_t n = 0;
+	open_bench(&bench);
+	send_until_one_arrives(&bench, 100);
+	for (int i = 0; i < REST_WAITS; i++)
+		receive(&bench);
+	send_what_has_no_description(&bench);
+	while (n == 0) {
+		send_frame(&bench, 200);
+		io_afpacket.wait(bench.io, never, -1);
+		n = receive(&bench);
+	}
+	cr_expect_eq(bench.packets[0]->len, UDP_HEADERS_LEN + 200);
+	close(never);
+	close_bench(&bench);
+}
+
 Test(afpacket_ring, the_next_such_frame_takes_nothing_with_it)
 {
 	enum { N_LOST = 3 };
