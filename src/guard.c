@@ -44,7 +44,7 @@ static int open_restart(struct guard *guard, const struct topology *topology,
 	if (topology->config->mode != MODE_DSR)
 		return firewall_remove_lapsing(err);
 	guard->restart_plan = plan_of(topology, cover, snapshot, guard->names);
-	guard->restart_plan.lapse_s = GUARD_RESTART_S;
+	guard->restart_plan.lapse_s = GUARD_CRASH_S + GUARD_REFRESH_S;
 	return firewall_open(&guard->restart, &guard->restart_plan, err);
 }
 
@@ -77,7 +77,7 @@ static int update_restart(struct guard *guard, const struct topology *topology,
 	if (!guard->restart)
 		return 0;
 	struct firewall_plan plan = plan_of(topology, cover, snapshot, guard->names);
-	plan.lapse_s = GUARD_RESTART_S;
+	plan.lapse_s = GUARD_CRASH_S + GUARD_REFRESH_S;
 	int code = firewall_update(guard->restart, &plan, err);
 	if (!code)
 		guard->restart_plan = plan;
@@ -113,6 +113,7 @@ int guard_refresh(struct guard *guard, struct err *err)
 void guard_close(struct guard *guard)
 {
 	struct err err = {0};
+	guard->restart_plan.lapse_s = GUARD_RESTART_S;
 	if (guard_refresh(guard, &err))
 		log_warn("firewall", "a restart may cost connections: %s", err.message);
 	else if (guard->restart)

@@ -13,7 +13,8 @@
 
 enum {
 	GUARD_RESTART_S = 30, // how long the next start may take
-	GUARD_REFRESH_S = 10, // how often guard_refresh() is due
+	GUARD_CRASH_S = 20,   // and how long at least when this process has not closed anything
+	GUARD_REFRESH_S = 20, // how often guard_refresh() is due
 };
 
 struct guard {
