@@ -33,7 +33,7 @@ enum {
 struct packet_mode {
 	struct config *config; // of the start, borrowed; everything else is owned
 	struct service service;
-	struct event *totals;
+	struct event *totals; // pending: the log is to have them
 	struct event *asking; // who holds the network namespace
 	struct netwatch *netwatch;
 	struct topology topology;
@@ -159,13 +159,28 @@ static int check_config(void *arg, const struct config *config, struct err *err)
 	return readiness_check_config(self->health.readiness, config, err);
 }
 
+// A line of totals is of level debug.
+static int follow_log_level(struct packet_mode *self, struct err *err)
+{
+	uint32_t ms = self->config->passthrough.stats_update_frequency_ms;
+	struct timeval period = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+	bool is_wanted = self->service.config->log_level >= LOG_DEBUG;
+	bool is_pending = event_pending(self->totals, EV_TIMEOUT, NULL);
+	if (is_wanted == is_pending)
+		return 0;
+	if (is_wanted ? event_add(self->totals, &period) : event_del(self->totals))
+		return err_set(err, -ENOMEM, "not enough memory for timers");
+	return 0;
+}
+
 static int follow_config(void *arg, struct err *err)
 {
 	struct packet_mode *self = arg;
 	int code = topology_follow(&self->topology, err);
+	int other = follow_log_level(self, code ? NULL : err);
 	if (self->news)
 		network_news_look(self->news);
-	return code;
+	return code ? code : other;
 }
 
 static void on_totals(evutil_socket_t fd, short what, void *arg)
@@ -213,14 +228,11 @@ static int check_privileges(const struct config *config, struct err *err)
 static int open_timers(struct packet_mode *self, struct err *err)
 {
 	struct event_base *base = self->service.base;
-	uint32_t ms = self->config->passthrough.stats_update_frequency_ms;
-	struct timeval period = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
 	self->totals = event_new(base, -1, EV_PERSIST, on_totals, self);
 	self->asking = event_new(base, self->instance_fd, EV_READ | EV_PERSIST, on_asking, self);
-	if (!self->totals || !self->asking || event_add(self->totals, &period) ||
-	    event_add(self->asking, NULL))
+	if (!self->totals || !self->asking || event_add(self->asking, NULL))
 		return err_set(err, -ENOMEM, "not enough memory for timers");
-	return 0;
+	return follow_log_level(self, err);
 }
 
 static int open_network(struct packet_mode *self, struct err *err)

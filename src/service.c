@@ -165,7 +165,7 @@ static int open_events(struct service *service, struct err *err)
 		return err_set(err, -ENOMEM, "cannot watch for signals");
 	service->publishing = evtimer_new(service->base, on_publish, service);
 	service->draining = evtimer_new(service->base, service_on_draining, service);
-	service->tending = event_new(service->base, -1, EV_PERSIST, service_on_tending, service);
+	service->tending = evtimer_new(service->base, service_on_tending, service);
 	if (!service->publishing || !service->draining || !service->tending)
 		return err_set(err, -ENOMEM, "not enough memory for timers");
 	return open_housekeeping(service, err);
@@ -191,7 +191,6 @@ int service_open(struct service *service, uint32_t n_threads, struct err *err)
 
 int service_open_health(struct service *service, struct err *err)
 {
-	static const struct timeval second = {.tv_sec = 1};
 	struct health **health = &service->health;
 	uint32_t n = registry_max_backends(service->registry);
 	int code;
@@ -200,8 +199,6 @@ int service_open_health(struct service *service, struct err *err)
 				     service->readiness, err);
 	else
 		code = health_create(health, service->base, n, service_take_health, service, err);
-	if (!code && event_add(service->tending, &second))
-		code = err_set(err, -ENOMEM, "not enough memory for timers");
 	return code ? code : service_follow_registry(service, err);
 }
 

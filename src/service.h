@@ -64,7 +64,7 @@ struct service {
 	struct event *hangup;     // SIGHUP: reload
 	struct event *publishing; // pending: the registry has news for the data path
 	struct event *draining;   // pending: some slots were removed and are still in use
-	struct event *tending;    // every second
+	struct event *tending;    // pending: some backend is to be looked at in a second
 	struct registry *registry;
 	struct slow_start *slow_start;
 	struct readiness *readiness; // borrowed; NULL: who is healthy gets traffic

@@ -21,6 +21,15 @@ const char *service_subject(const struct snapshot_backend *b, char text[EVENT_SU
 
 // ---- health ------------------------------------------------------------------------------------
 
+// What waits for time to pass is looked at in a second.
+static void tend_later(struct service *service)
+{
+	static const struct timeval second = {.tv_sec = 1};
+	if (!event_pending(service->tending, EV_TIMEOUT, NULL) &&
+	    event_add(service->tending, &second))
+		log_error("culvert", "no memory for a timer: slow starts stand still");
+}
+
 void service_take_health(void *arg, size_t backend, bool is_up, const char *reason)
 {
 	struct service *service = arg;
@@ -48,6 +57,7 @@ void service_take_health(void *arg, size_t backend, bool is_up, const char *reas
 		slow_start_end(service->slow_start, (uint32_t)backend);
 	else if (is_again)
 		slow_start_begin(service->slow_start, (uint32_t)backend, clock_now_ns());
+	tend_later(service);
 	service_publish_soon(service);
 }
 
@@ -112,6 +122,12 @@ static bool judge(struct service *service, uint32_t backend)
 	return registry_set_judged(service->registry, backend);
 }
 
+static bool is_to_be_judged(const struct service *service, uint32_t backend)
+{
+	return registry_backend(service->registry, backend)->config &&
+	       !registry_is_judged(service->registry, backend);
+}
+
 // What time brings.
 void service_on_tending(evutil_socket_t fd, short what, void *arg)
 {
@@ -119,10 +135,15 @@ void service_on_tending(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	struct service *service = arg;
 	bool is_news = slow_start_step(service->slow_start, clock_now_ns());
-	for (uint32_t i = 0; i < registry_n_backends(service->registry); i++)
+	bool is_awaited = slow_start_is_under_way(service->slow_start);
+	for (uint32_t i = 0; i < registry_n_backends(service->registry); i++) {
 		is_news |= judge(service, i);
+		is_awaited |= is_to_be_judged(service, i);
+	}
 	if (is_news)
 		service_publish_soon(service);
+	if (is_awaited)
+		tend_later(service);
 }
 
 // ---- coming and going --------------------------------------------------------------------------
@@ -154,6 +175,7 @@ int service_follow_registry(struct service *service, struct err *err)
 	}
 	if (service->readiness)
 		readiness_follow(service->readiness);
+	tend_later(service);
 	look_again_soon(service);
 	return code;
 }

@@ -60,6 +60,15 @@ void slow_start_end(struct slow_start *slow_start, uint32_t backend)
 	registry_hold_back(slow_start->registry, backend, 0);
 }
 
+bool slow_start_is_under_way(const struct slow_start *slow_start)
+{
+	for (uint32_t i = 0; i < slow_start->n_slots; i++) {
+		if (slow_start->began_ns[i])
+			return true;
+	}
+	return false;
+}
+
 bool slow_start_step(struct slow_start *slow_start, uint64_t now_ns)
 {
 	bool is_news = false;

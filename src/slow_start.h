@@ -17,5 +17,9 @@ void slow_start_begin(struct slow_start *slow_start, uint32_t backend, uint64_t 
 // It is down, or has gone.
 void slow_start_end(struct slow_start *slow_start, uint32_t backend);
 
-// What time has brought; call it every second. True when that was news for the data path.
+// Is any backend at it?
+bool slow_start_is_under_way(const struct slow_start *slow_start);
+
+// What time has brought; call it every second while one is. True when that was news for the data
+// path.
 bool slow_start_step(struct slow_start *slow_start, uint64_t now_ns);
