@@ -27,7 +27,7 @@ static int open_readiness(struct packet_health *self, struct err *err)
 static int open_passive(struct packet_health *self, struct err *err)
 {
 	struct passive_params params = {
-		.base = self->with.service->base,
+		.activity = self->with.service->activity,
 		.registry = self->with.service->registry,
 		.engine = self->with.engine,
 		.health = self->with.service->health,

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "culvert/base/log.h"
+#include "culvert/control/activity.h"
 #include "culvert/control/instance.h"
 #include "culvert/packet/engine.h"
 #include "inquiry.h"
@@ -259,6 +260,7 @@ static int open_engine(struct packet_mode *self, const struct io_link *links,
 		.n_links = self->topology.n_links,
 		.registry = self->service.registry,
 		.secret = self->service.secret,
+		.activity = activity_bell(self->service.activity),
 	};
 	return engine_create(&self->engine, &params, snapshot, err);
 }

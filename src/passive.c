@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // The packet path only counts: it neither calls the system nor waits. So the counters are looked at
-// a few times a second, which is sooner than most checks come round.
+// a few times a second, which is sooner than most checks come round, while anything moves.
 #include "passive.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "culvert/base/clock.h"
+#include "culvert/control/activity.h"
 #include "culvert/control/open_watch.h"
 
 enum { PERIOD_MS = 250, REASON_MAX = 128 };
 
 struct passive {
 	struct passive_params params;
-	struct event *event;         // owned
+	struct activity_watch watch;
 	struct open_watch watches[]; // by slot
 };
 
@@ -32,14 +32,17 @@ static struct open_rules rules_of(const struct passive *self, const struct confi
 	};
 }
 
-static void look_at(struct passive *self, uint32_t backend, const struct config_pool *pool)
+// True: there is more to be seen here.
+static bool look_at(struct passive *self, uint32_t backend, const struct config_pool *pool)
 {
 	struct opens opens;
 	char reason[REASON_MAX];
 	struct health *health = self->params.health;
+	struct open_watch *watch = &self->watches[backend];
+	struct open_watch before = *watch;
 	struct open_rules rules = rules_of(self, pool);
 	engine_opens(self->params.engine, backend, &opens);
-	switch (open_watch_look(&self->watches[backend], &rules, &opens, clock_now_ns())) {
+	switch (open_watch_look(watch, &rules, &opens, clock_now_ns())) {
 	case OPENS_WELL:
 		break;
 	case OPENS_REFUSED:
@@ -51,35 +54,42 @@ static void look_at(struct passive *self, uint32_t backend, const struct config_
 		health_report_silence(health, backend);
 		break;
 	}
+	return open_watch_has_moved(watch, &before) || open_watch_is_waiting(watch, &rules);
 }
 
-static void on_period(evutil_socket_t fd, short what, void *arg)
+static bool on_period(void *arg, bool is_after_rest)
 {
-	(void)fd;
-	(void)what;
 	struct passive *self = arg;
+	bool has_moved = false;
+	for (uint32_t i = 0; is_after_rest && i < registry_n_backends(self->params.registry); i++)
+		open_watch_skip(&self->watches[i], clock_now_ns() - PERIOD_MS * NS_PER_MS);
 	for (uint32_t i = 0; i < registry_n_backends(self->params.registry); i++) {
 		const struct snapshot_backend *backend = registry_backend(self->params.registry, i);
 		// What is down is asked for nothing new: what it says is about before.
 		if (!backend->config || !health_is_up(self->params.health, i))
 			self->watches[i] = (struct open_watch){0};
 		else
-			look_at(self, i, backend->pool_config);
+			has_moved |= look_at(self, i, backend->pool_config);
 	}
+	return has_moved;
 }
 
 int passive_start(struct passive **passive, const struct passive_params *params, struct err *err)
 {
-	static const struct timeval period = {.tv_usec = (suseconds_t)PERIOD_MS * 1000};
 	size_t n = registry_max_backends(params->registry);
 	struct passive *made = calloc(1, sizeof(*made) + n * sizeof(made->watches[0]));
 	if (!made)
 		return err_set(err, -ENOMEM, "not enough memory for passive checks");
 	made->params = *params;
-	made->event = event_new(params->base, -1, EV_PERSIST, on_period, made);
-	if (!made->event || event_add(made->event, &period)) {
+	made->watch = (struct activity_watch){
+		.look = on_period,
+		.arg = made,
+		.period_ms = PERIOD_MS,
+	};
+	int code = activity_add(params->activity, &made->watch, err);
+	if (code) {
 		passive_stop(made);
-		return err_set(err, -ENOMEM, "not enough memory for timers");
+		return code;
 	}
 	*passive = made;
 	return 0;
@@ -89,7 +99,6 @@ void passive_stop(struct passive *passive)
 {
 	if (!passive)
 		return;
-	if (passive->event)
-		event_free(passive->event);
+	activity_remove(&passive->watch);
 	free(passive);
 }

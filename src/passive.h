@@ -7,11 +7,12 @@
 #include "culvert/control/health.h"
 #include "culvert/packet/engine.h"
 
+struct activity;
 struct passive;
 
 // Everything is borrowed, as long as the object.
 struct passive_params {
-	struct event_base *base;
+	struct activity *activity;
 	const struct registry *registry;
 	const struct engine *engine;
 	struct health *health;

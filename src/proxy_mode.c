@@ -14,6 +14,7 @@
 #include "culvert/base/clock.h"
 #include "culvert/base/log.h"
 #include "culvert/base/notify.h"
+#include "culvert/control/activity.h"
 #include "culvert/control/firewall.h"
 #include "culvert/control/instance.h"
 #include "culvert/proxy/proxy.h"
@@ -252,6 +253,8 @@ static int open_proxy(struct proxy_mode *self, struct err *err)
 	code = proxy_create(&self->proxy, self->service.config, snapshot, err);
 	if (code)
 		snapshot_destroy(snapshot);
+	else
+		proxy_tell_activity(self->proxy, activity_bell(self->service.activity));
 	return code;
 }
 

@@ -12,6 +12,7 @@
 #include "culvert/base/event_loop.h"
 #include "culvert/base/log.h"
 #include "culvert/base/notify.h"
+#include "culvert/control/activity.h"
 #include "culvert/control/live.h"
 #include "flow_writer.h"
 #include "inquiry.h"
@@ -45,6 +46,7 @@ static void publish(struct service *service)
 	struct snapshot *snapshot;
 	struct err err = {0};
 	int code = registry_snapshot(service->registry, &snapshot, &err);
+	activity_stir(service->activity); // who came up, or is new, is looked at from now on
 	if (!code) {
 		flow_writer_follow(service->flow_writer, service->registry);
 		code = service->hooks->publish(service->arg, snapshot, &err);
@@ -178,6 +180,8 @@ int service_open(struct service *service, uint32_t n_threads, struct err *err)
 		return err_sys(err, -errno, "cannot get random bytes");
 	int code = open_events(service, err);
 	if (!code)
+		code = activity_create(&service->activity, service->base, err);
+	if (!code)
 		code = events_create(&service->events, err);
 	if (!code)
 		code = registry_create(&service->registry, service->config, service->secret,
@@ -212,7 +216,7 @@ int service_open_api(struct service *service, struct err *err)
 	};
 	int code = api_start(&service->api, service->base, &source, err);
 	if (!code)
-		code = live_start(&service->live, service->base, &source, service->api,
+		code = live_start(&service->live, service->activity, &source, service->api,
 				  service->events, err);
 	return code;
 }
@@ -279,6 +283,7 @@ void service_close(struct service *service)
 	free_event(service->reopening);
 	free_event(service->hangup);
 	free_event(service->publishing);
+	activity_destroy(service->activity);
 	for (int i = 0; i < SERVICE_SIGNALS; i++)
 		free_event(service->signals[i]);
 	if (service->base)

@@ -58,13 +58,14 @@ struct service {
 	void *arg;                         // borrowed; all that follows is owned
 	struct event_base *base;
 	struct event *signals[SERVICE_SIGNALS];
-	struct event *reopening;  // SIGUSR1
-	struct event *flushing;   // what the log's limits have left out
-	struct event *watchdog;   // NULL: nobody waits for a sign of life
-	struct event *hangup;     // SIGHUP: reload
-	struct event *publishing; // pending: the registry has news for the data path
-	struct event *draining;   // pending: some slots were removed and are still in use
-	struct event *tending;    // pending: some backend is to be looked at in a second
+	struct event *reopening;   // SIGUSR1
+	struct event *flushing;    // what the log's limits have left out
+	struct event *watchdog;    // NULL: nobody waits for a sign of life
+	struct event *hangup;      // SIGHUP: reload
+	struct event *publishing;  // pending: the registry has news for the data path
+	struct event *draining;    // pending: some slots were removed and are still in use
+	struct event *tending;     // pending: some backend is to be looked at in a second
+	struct activity *activity; // whether the data path counts anything
 	struct registry *registry;
 	struct slow_start *slow_start;
 	struct readiness *readiness; // borrowed; NULL: who is healthy gets traffic

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Samples are taken whether somebody looks or not, so that the page has a past when it is opened:
 // with 1,000 backends that is less than half a millisecond each second. JSON is only made for
-// readers.
+// readers. What is still needs no looking at: its samples are made up afterwards.
 #include "culvert/control/live.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <stdlib.h>
 
 #include "control/api_params.h"
@@ -15,15 +14,18 @@
 #include "control/live_history.h"
 #include "control/live_stream.h"
 #include "culvert/base/clock.h"
+#include "culvert/control/activity.h"
 
-enum { EVENTS_LIMIT = 100 };
+enum { EVENTS_LIMIT = 100, PERIOD_MS = 1000 };
 
 struct live {
 	struct api_source source;
-	struct events *events; // borrowed; what follows is owned
+	struct activity *activity; // borrowed
+	struct events *events;     // borrowed; what follows is owned
 	struct live_history *history;
 	struct live_stream *stream;
-	struct event *timer;
+	struct activity_watch watch;
+	bool has_flows; // at the last sample, and the kernel may forward for them unheard
 };
 
 // ---- sampling ----------------------------------------------------------------------------------
@@ -100,20 +102,30 @@ static int take_sample(struct live *live)
 		code = parts_init(&parts, &live->source, &stats);
 	if (!code)
 		code = read_counters(live, &parts, &stats);
+	live->has_flows = stats.packets.flows > 0;
 	parts_fini(&parts);
 	stats_fini(&stats);
 	return code;
 }
 
-// A sample that there was no memory for is a gap in the picture, and nothing else.
-static void on_second(evutil_socket_t fd, short what, void *arg)
+// The samples of the seconds in which nothing moved.
+static void make_up(struct live *live)
 {
-	(void)fd;
-	(void)what;
+	live_history_rest(live->history, clock_now_ns(), clock_wall_ms());
+}
+
+// A sample that there was no memory for is a gap in the picture, and nothing else.
+static bool on_second(void *arg, bool is_after_rest)
+{
 	struct live *live = arg;
-	if (take_sample(live) || !live_history_n(live->history) || !live_stream_n(live->stream))
-		return;
+	if (is_after_rest)
+		make_up(live);
+	if (take_sample(live) || !live_history_n(live->history))
+		return true;
+	if (!live_stream_n(live->stream))
+		return live->has_flows || !live_history_is_still(live->history);
 	live_stream_send(live->stream, "sample", live_history_newest(live->history));
+	return true;
 }
 
 static void on_event(void *arg, const struct event_record *event)
@@ -128,6 +140,9 @@ static void on_event(void *arg, const struct event_record *event)
 static void on_stream(struct api_request *request, void *arg)
 {
 	struct live *live = arg;
+	if (activity_is_resting(live->activity))
+		make_up(live);
+	activity_stir(live->activity);
 	live_stream_open(live->stream, request, live_history_all(live->history),
 			 live_history_newest(live->history));
 }
@@ -142,10 +157,9 @@ static void on_events(struct api_request *request, void *arg)
 		api_answer_json(request, 200, events_to_json(live->events, limit));
 }
 
-int live_start(struct live **live, struct event_base *base, const struct api_source *source,
+int live_start(struct live **live, struct activity *activity, const struct api_source *source,
 	       struct api *api, struct events *events, struct err *err)
 {
-	static const struct timeval second = {.tv_sec = 1};
 	static const struct api_route routes[] = {
 		{EVHTTP_REQ_GET, "/api/v1/stream", on_stream},
 		{EVHTTP_REQ_GET, "/api/v1/events", on_events},
@@ -154,13 +168,18 @@ int live_start(struct live **live, struct event_base *base, const struct api_sou
 	if (!made)
 		return err_set(err, -ENOMEM, "not enough memory for the live page");
 	made->source = *source;
+	made->activity = activity;
 	made->events = events;
+	made->watch = (struct activity_watch){
+		.look = on_second,
+		.arg = made,
+		.period_ms = PERIOD_MS,
+	};
 	int code = live_history_create(&made->history, err);
 	if (!code)
 		code = live_stream_create(&made->stream, err);
-	made->timer = event_new(base, -1, EV_PERSIST, on_second, made);
-	if (!code && (!made->timer || event_add(made->timer, &second)))
-		code = err_set(err, -ENOMEM, "not enough memory for timers");
+	if (!code)
+		code = activity_add(activity, &made->watch, err);
 	events_watch(events, on_event, made);
 	if (code) {
 		live_stop(made);
@@ -177,8 +196,7 @@ void live_stop(struct live *live)
 	if (!live)
 		return;
 	events_watch(live->events, NULL, NULL);
-	if (live->timer)
-		event_free(live->timer);
+	activity_remove(&live->watch);
 	live_stream_destroy(live->stream);
 	live_history_destroy(live->history);
 	free(live);

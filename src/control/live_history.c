@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,20 +133,31 @@ static void forget_replaced(struct live_history *history, const struct live_read
 	}
 }
 
-static void push(struct live_history *history, const struct live_reading *reading, double seconds)
+static const struct sample *newest(const struct live_history *history)
 {
-	struct sample *sample = &history->ring[history->next];
-	*sample = (struct sample){
+	return &history->ring[(history->next + LIVE_SAMPLES - 1) % LIVE_SAMPLES];
+}
+
+static void push(struct live_history *history, const struct sample *sample)
+{
+	history->ring[history->next] = *sample;
+	history->next = (history->next + 1) % LIVE_SAMPLES;
+	if (history->n < LIVE_SAMPLES)
+		history->n++;
+}
+
+static void push_reading(struct live_history *history, const struct live_reading *reading,
+			 double seconds)
+{
+	struct sample sample = {
 		.time_ms = reading->time_ms,
 		.total = history->total.rates,
 		.packets = rate(reading->packets, history->packets, seconds),
 		.drops = rate(reading->drops, history->drops, seconds),
 	};
 	for (size_t i = 0; i < history->frontends.n && i < LIVE_FRONTENDS; i++)
-		sample->frontends[i] = history->frontends.items[i].rates;
-	history->next = (history->next + 1) % LIVE_SAMPLES;
-	if (history->n < LIVE_SAMPLES)
-		history->n++;
+		sample.frontends[i] = history->frontends.items[i].rates;
+	push(history, &sample);
 }
 
 int live_history_create(struct live_history **history, struct err *err)
@@ -183,12 +193,38 @@ int live_history_add(struct live_history *history, const struct live_reading *re
 		return code;
 	part_take(&history->total, &reading->total, seconds);
 	if (history->has_before)
-		push(history, reading, seconds);
+		push_reading(history, reading, seconds);
 	history->has_before = true;
 	history->before_ns = reading->now_ns;
 	history->packets = reading->packets;
 	history->drops = reading->drops;
 	return 0;
+}
+
+// The reading that follows comes about a second after the last of these, so its rates are right,
+// however late it is by itself.
+void live_history_rest(struct live_history *history, uint64_t now_ns, int64_t time_ms)
+{
+	uint64_t past_ns = now_ns - history->before_ns;
+	uint64_t n_missed = (past_ns + NS_PER_SEC / 2) / NS_PER_SEC;
+	if (!history->n || n_missed < 2)
+		return;
+	struct sample sample = *newest(history);
+	uint64_t first = n_missed > LIVE_SAMPLES ? n_missed - LIVE_SAMPLES : 1;
+	for (uint64_t i = first; i < n_missed; i++) {
+		uint64_t ago_ns = past_ns - i * NS_PER_SEC;
+		sample.time_ms = time_ms - (int64_t)(ago_ns / NS_PER_MS);
+		push(history, &sample);
+	}
+	history->before_ns += (n_missed - 1) * NS_PER_SEC;
+}
+
+bool live_history_is_still(const struct live_history *history)
+{
+	const struct sample *sample = newest(history);
+	const struct rates *total = &sample->total;
+	return total->flows == 0 && total->bytes_rx == 0 && total->bytes_tx == 0 &&
+	       sample->packets == 0 && sample->drops == 0;
 }
 
 size_t live_history_n(const struct live_history *history)
@@ -296,8 +332,7 @@ json_t *live_history_newest(const struct live_history *history)
 {
 	if (!history->n)
 		return json_null();
-	size_t at = (history->next + LIVE_SAMPLES - 1) % LIVE_SAMPLES;
-	json_t *object = sample_to_json(history, &history->ring[at]);
+	json_t *object = sample_to_json(history, newest(history));
 	// All of the frontends now, not only those with a past.
 	bool is_good = put(object, "frontends", all_parts_to_json(&history->frontends));
 	const struct parts *backends = &history->backends;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,13 @@ void live_history_destroy(struct live_history *history); // NULL is legal
 // Add a sample; the first reading gives none, being only what the next is compared with. A counter
 // that has gone back counts from zero. 0, or -ENOMEM: the reading is lost.
 int live_history_add(struct live_history *history, const struct live_reading *reading);
+
+// Counters have stood still since the last reading, which was of so many seconds ago: add the
+// samples that there would have been, but for the last, which is still to come.
+void live_history_rest(struct live_history *history, uint64_t now_ns, int64_t time_ms);
+
+// Did nothing move in the newest sample?
+bool live_history_is_still(const struct live_history *history);
 
 size_t live_history_n(const struct live_history *history); // samples kept
 

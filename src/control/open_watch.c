@@ -48,3 +48,23 @@ enum open_verdict open_watch_look(struct open_watch *watch, const struct open_ru
 	watch->last = *now;
 	return verdict;
 }
+
+// Whoever has been waiting since then goes on waiting.
+void open_watch_skip(struct open_watch *watch, uint64_t until_ns)
+{
+	if (watch->last.asked == watch->n_asked)
+		watch->since_ns = until_ns;
+}
+
+bool open_watch_has_moved(const struct open_watch *watch, const struct open_watch *before)
+{
+	const struct opens *now = &watch->last;
+	const struct opens *then = &before->last;
+	return !before->is_begun || now->asked != then->asked || now->heard != then->heard ||
+	       now->answered != then->answered || now->refused != then->refused;
+}
+
+bool open_watch_is_waiting(const struct open_watch *watch, const struct open_rules *rules)
+{
+	return rules->hears_answers && watch->last.asked - watch->n_asked >= rules->fall;
+}

@@ -213,6 +213,7 @@ int engine_create(struct engine **engine, const struct engine_params *params,
 	*made = (struct engine){
 		.config = params->config,
 		.driver = params->driver,
+		.activity = params->activity,
 		.now_ns = params->now_ns ? params->now_ns : clock_now_ns,
 		.n_links = params->n_links,
 		.capture_bell = {.fd = -1},

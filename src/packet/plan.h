@@ -44,10 +44,13 @@ struct engine {
 	_Atomic bool is_worker_stopping;
 	_Atomic bool is_transmit_stopping;
 	_Atomic bool is_finished; // w: capture, r: control
+	struct doorbell
+		*activity; // borrowed; NULL: nobody wants to hear it; w: control before start
 
 	_Alignas(CACHE_LINE) struct capture capture;
 	struct doorbell capture_bell; // wakes the capturing thread out of the driver's wait
 	struct busy_poll capture_poll;
+	bool was_idle;     // the last look at the links found nothing; w, r: capture
 	struct ring *home; // transmit → capture
 	pthread_t capture_thread;
 	bool has_capture_thread;
@@ -72,6 +75,15 @@ static inline const struct snapshot *plan_snapshot(struct engine *engine)
 static inline bool plan_is_set(const _Atomic bool *flag)
 {
 	return atomic_load_explicit(flag, memory_order_acquire);
+}
+
+// After a look at all links. What comes without a pause was told when it began: control sees that
+// it goes on. Called by: capture.
+static inline void plan_tell_activity(struct engine *engine, bool is_idle)
+{
+	if (!is_idle && engine->was_idle && engine->activity)
+		doorbell_ring(engine->activity);
+	engine->was_idle = is_idle;
 }
 
 // plan_inline.c: everything to completion in one thread.

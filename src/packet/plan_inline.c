@@ -47,6 +47,7 @@ static bool run_once(struct engine *engine)
 		run_link(engine, snapshot, link, &is_idle);
 	send_home(engine, worker->made, worker->n_made);
 	worker->n_made = 0;
+	plan_tell_activity(engine, is_idle);
 	return !is_idle || worker_is_busy(worker);
 }
 

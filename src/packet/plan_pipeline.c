@@ -130,6 +130,7 @@ static void *run_capture(void *arg)
 				capture_burst(&engine->capture, snapshot, link, packets, &is_idle);
 			distribute(engine, packets, n);
 		}
+		plan_tell_activity(engine, is_idle);
 		grace_quiescent();
 		if (is_idle && capture_is_finished(&engine->capture, engine->n_links))
 			break;

@@ -6,6 +6,7 @@
 
 #include "culvert/balance/grace.h"
 #include "culvert/base/clock.h"
+#include "culvert/ds/doorbell.h"
 #include "proxy/affinity.h"
 #include "proxy/follow.h"
 #include "proxy/listener.h"
@@ -123,6 +124,16 @@ static void free_ended(struct proxy_thread *thread)
 	}
 }
 
+// Those of a tick are told together: threads share the bell. Control looks at the counters at least
+// a tick after it has armed it.
+static void tell_activity(struct proxy_thread *thread)
+{
+	if (!thread->proxy->activity || thread->told_tick == thread->tick)
+		return;
+	thread->told_tick = thread->tick;
+	doorbell_ring(thread->proxy->activity);
+}
+
 void loop_round(struct proxy_thread *thread)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
@@ -139,11 +150,14 @@ void loop_round(struct proxy_thread *thread)
 	if (thread->is_woken)
 		affinity_take_order(thread);
 	resume(thread);
+	uint32_t n_due = 0;
 	if (thread->tick != tick)
-		wheel_advance(&thread->timers, thread->tick, session_on_timer, thread,
-			      TIMERS_AT_ONCE);
+		n_due = wheel_advance(&thread->timers, thread->tick, session_on_timer, thread,
+				      TIMERS_AT_ONCE);
 	accept_again(thread, thread->is_woken || thread->tick != tick);
 	free_ended(thread);
+	if (n || n_due)
+		tell_activity(thread);
 	query_answer_sessions(thread);
 }
 

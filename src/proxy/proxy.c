@@ -188,6 +188,11 @@ void proxy_abandon(struct proxy *proxy)
 
 // ---- running -----------------------------------------------------------------------------------
 
+void proxy_tell_activity(struct proxy *proxy, struct doorbell *bell)
+{
+	proxy->activity = bell;
+}
+
 int proxy_start(struct proxy *proxy, struct err *err)
 {
 	for (uint32_t i = 0; i < proxy->n_threads; i++) {

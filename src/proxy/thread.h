@@ -63,6 +63,7 @@ struct proxy {
 	uint64_t limited_generation;   // w, r: control: of the snapshot whose limits hold
 	_Atomic uint32_t *n_failures;  // owned; by backend: failed connects in a row; any thread
 	int alarm_fd;                  // owned; eventfd: a backend's n_failures has come to `fall`
+	struct doorbell *activity;     // borrowed; NULL: nobody wants to hear it; w: control
 	struct proxy_stats before;     // w, r: control; what slots had counted for others
 	_Atomic(struct snapshot *) snapshot; // w: control (release); r: threads (acquire)
 	_Atomic bool is_draining;            // w: control (release), r: threads (acquire)
@@ -106,6 +107,7 @@ struct proxy_thread { // one after another in memory, and none in the lines of t
 	const struct snapshot *snapshot; // borrowed
 	uint64_t now_ns;
 	uint32_t tick;
+	uint32_t told_tick;   // when the last was told that sessions do something
 	bool is_brisk_config; // some idle timeout is short
 	bool is_drained;
 	bool is_woken;

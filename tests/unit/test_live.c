@@ -16,11 +16,14 @@
 
 #include "../support/lib/api_rig.h"
 #include "control/live_stream.h"
+#include "culvert/base/clock.h"
+#include "culvert/control/activity.h"
 
 enum { PATIENCE_S = 60, ANSWER_MAX = 16 << 20 };
 
 static struct api_rig rig;
 static struct events *events;
+static struct activity *activity;
 static struct live *live;
 static char directory[] = "/tmp/culvert-live-XXXXXX";
 static char path[64];
@@ -36,7 +39,8 @@ static void setup(void)
 	rig.config.stats_port = api_rig_free_port();
 	cr_assert_eq(api_start(&rig.api, rig.base, &rig.source, NULL), 0);
 	cr_assert_eq(events_create(&events, NULL), 0);
-	cr_assert_eq(live_start(&live, rig.base, &rig.source, rig.api, events, NULL), 0);
+	cr_assert_eq(activity_create(&activity, rig.base, NULL), 0);
+	cr_assert_eq(live_start(&live, activity, &rig.source, rig.api, events, NULL), 0);
 }
 
 static void teardown(void)
@@ -44,6 +48,7 @@ static void teardown(void)
 	live_stop(live);
 	api_stop(rig.api);
 	events_destroy(events);
+	activity_destroy(activity);
 	rig.config.api_socket = NULL;
 	api_rig_fini(&rig);
 	rmdir(directory);
@@ -249,5 +254,56 @@ Test(live, events_are_listed_up_to_a_limit_that_is_a_number)
 	client = ask("GET /api/v1/events?limit=-1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	await_close(&client);
 	cr_assert(strstr(client.text, "HTTP/1.1 400 "));
+	close_client(&client);
+}
+
+// Seconds since 1970, and the next one in the text.
+static double next_time(const char **text)
+{
+	struct tm tm = {0};
+	char *end = NULL;
+	const char *found = strstr(*text, "\"time\":\"");
+	cr_assert(found);
+	const char *rest = strptime(found + strlen("\"time\":\""), "%Y-%m-%dT%H:%M:%S", &tm);
+	cr_assert(rest);
+	double fraction = strtod(rest, &end); // of ".123Z"
+	cr_assert(*end == 'Z');
+	*text = end;
+	return (double)timegm(&tm) + fraction;
+}
+
+static void turn_for_s(unsigned seconds)
+{
+	uint64_t end_ns = clock_now_ns() + seconds * NS_PER_SEC;
+	while (clock_now_ns() < end_ns)
+		turn();
+}
+
+Test(live, it_does_not_rest_while_there_are_flows)
+{
+	turn_for_s(5);
+	cr_expect_not(activity_is_resting(activity));
+}
+
+Test(live, a_rest_has_left_no_gap_in_the_history_of_who_comes_then)
+{
+	enum { REST_S = 4 };
+	time_t end = time(NULL) + PATIENCE_S;
+	rig.mode = MODE_PROXY; // the packet modes have flows here
+	while (!activity_is_resting(activity) && time(NULL) < end)
+		turn();
+	cr_assert(activity_is_resting(activity));
+	turn_for_s(REST_S);
+	cr_assert(activity_is_resting(activity));
+	struct client client = open_stream();
+	const char *at = await(&client, 0, "event: history\ndata: [");
+	await(&client, (size_t)(at - client.text), "event: sample");
+	double last = next_time(&at);
+	for (unsigned n = 1; n < REST_S; n++) {
+		double now = next_time(&at);
+		cr_expect(now - last > 0.4 && now - last < 1.6, "%f s", now - last);
+		last = now;
+	}
+	cr_expect_not(activity_is_resting(activity), "somebody reads");
 	close_client(&client);
 }

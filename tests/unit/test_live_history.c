@@ -179,3 +179,71 @@ Test(live_history, of_thousands_of_backends_the_busiest_are_told)
 	cr_assert_null(json_object_get(told, names[N - LIVE_BACKENDS_TOLD - 1]));
 	json_decref(newest);
 }
+
+static void rest_until(uint64_t ms)
+{
+	live_history_rest(history, reading.now_ns + ms * NS_PER_MS, reading.time_ms + (int64_t)ms);
+}
+
+Test(live_history, a_rest_gets_the_samples_that_it_would_have_had_but_for_the_last)
+{
+	reading.total = (struct traffic){.current_connections = 2};
+	add_after(1000);
+	cr_expect(live_history_is_still(history));
+	rest_until(10000);
+	cr_assert_eq(live_history_n(history), 1 + 9);
+	json_t *all = live_history_all(history);
+	json_t *third = json_array_get(all, 2);
+	cr_expect_str_eq(json_string_value(json_object_get(third, "time")),
+			 "2023-11-14T22:13:23.000Z");
+	cr_expect_eq(number(third, "current"), 2);
+	cr_expect_eq(number(third, "packets_per_s"), 0);
+	json_decref(all);
+}
+
+Test(live_history, what_moved_after_a_rest_is_a_rate_of_its_last_second)
+{
+	add_after(1000);
+	rest_until(10000);
+	reading.packets = 500;
+	add_after(10000);
+	json_t *newest = live_history_newest(history);
+	cr_expect_eq(number(newest, "packets_per_s"), 500);
+	json_decref(newest);
+	cr_expect_eq(live_history_n(history), 1 + 9 + 1);
+}
+
+Test(live_history, a_rest_that_has_been_made_up_for_is_not_again)
+{
+	add_after(1000);
+	rest_until(10300);
+	rest_until(11000);
+	cr_expect_eq(live_history_n(history), 1 + 10);
+	rest_until(11400);
+	cr_expect_eq(live_history_n(history), 1 + 10, "the next sample is still to come");
+}
+
+Test(live_history, a_rest_longer_than_the_history_fills_it)
+{
+	enum { S = LIVE_SAMPLES + 100 };
+	reading.packets = 5;
+	add_after(1000);
+	cr_expect_not(live_history_is_still(history));
+	add_after(1000);
+	rest_until(S * UINT64_C(1000));
+	cr_assert_eq(live_history_n(history), LIVE_SAMPLES);
+	json_t *all = live_history_all(history);
+	cr_expect_eq(number(json_array_get(all, 0), "packets_per_s"), 0);
+	json_decref(all);
+	reading.packets += 7;
+	add_after(S * UINT64_C(1000));
+	json_t *newest = live_history_newest(history);
+	cr_expect_eq(number(newest, "packets_per_s"), 7);
+	json_decref(newest);
+}
+
+Test(live_history, nothing_is_made_up_before_the_first_sample)
+{
+	rest_until(10000);
+	cr_expect_eq(live_history_n(history), 0);
+}

@@ -139,3 +139,56 @@ Test(open_watch, where_answers_are_not_heard_silence_says_nothing)
 	opens.refused += FALL;
 	cr_expect_eq(open_watch_look(&watch, &deaf, &opens, 200000), OPENS_REFUSED);
 }
+
+Test(open_watch, a_time_without_looks_is_no_silence)
+{
+	struct bench bench = begin();
+	bench.now += LATER;
+	open_watch_skip(&bench.watch, bench.now);
+	for (int i = 0; i < FALL; i++)
+		cr_expect_eq(look(&bench, question), OPENS_WELL);
+	cr_expect_eq(look(&bench, nothing), OPENS_WELL);
+	bench.now += SILENCE;
+	cr_expect_eq(look(&bench, nothing), OPENS_SILENT);
+}
+
+Test(open_watch, who_was_waiting_before_still_is_after_a_time_without_looks)
+{
+	struct bench bench = begin();
+	look(&bench, question);
+	bench.now += LATER;
+	open_watch_skip(&bench.watch, bench.now);
+	look(&bench, question);
+	cr_expect_eq(look(&bench, question), OPENS_SILENT);
+}
+
+Test(open_watch, says_whether_it_has_seen_anything)
+{
+	static const struct opens *const seen[] = {&answer, &refusal, &question, &data};
+	struct open_watch before = {0};
+	struct bench bench = begin();
+	cr_expect(open_watch_has_moved(&bench.watch, &before), "the first look");
+	for (size_t i = 0; i < sizeof(seen) / sizeof(seen[0]); i++) {
+		before = bench.watch;
+		look(&bench, nothing);
+		cr_expect_not(open_watch_has_moved(&bench.watch, &before));
+		before = bench.watch;
+		look(&bench, *seen[i]);
+		cr_expect(open_watch_has_moved(&bench.watch, &before), "%zu", i);
+	}
+}
+
+Test(open_watch, waits_for_silence_to_last)
+{
+	const struct open_rules deaf = {.fall = FALL, .silence_ns = SILENCE};
+	struct bench bench = begin();
+	for (int i = 0; i < FALL; i++) {
+		cr_expect_not(open_watch_is_waiting(&bench.watch, &rules));
+		look(&bench, question);
+	}
+	cr_expect(open_watch_is_waiting(&bench.watch, &rules));
+	cr_expect_not(open_watch_is_waiting(&bench.watch, &deaf));
+	bench.now += SILENCE;
+	cr_expect_eq(look(&bench, nothing), OPENS_SILENT);
+	cr_expect_not(open_watch_is_waiting(&bench.watch, &rules));
+}

@@ -35,3 +35,12 @@ struct open_watch {
 // same look as an answer. A verdict is given once; then it takes as much again.
 enum open_verdict open_watch_look(struct open_watch *watch, const struct open_rules *rules,
 				  const struct opens *now, uint64_t now_ns);
+
+// Nothing was counted from the last look until then, and so there was none.
+void open_watch_skip(struct open_watch *watch, uint64_t until_ns);
+
+// Has the last look seen other sums than the one before it, or been the first? `before`: the watch
+// as it was then.
+bool open_watch_has_moved(const struct open_watch *watch, const struct open_watch *before);
+// May time alone bring a verdict?
+bool open_watch_is_waiting(const struct open_watch *watch, const struct open_rules *rules);

@@ -8,6 +8,7 @@
 #include "culvert/flow/packet_stats.h"
 #include "culvert/packet/io.h"
 
+struct doorbell;
 struct engine;
 struct flow_journal;
 
@@ -19,6 +20,8 @@ struct engine_params {
 	const struct registry *registry; // borrowed for the call: sizes
 	uint64_t secret;                 // random; keys the flow tables' hashes
 	uint64_t (*now_ns)(void);        // NULL: the monotonic clock; tests bring their own
+	// Rung when something comes in after a pause; borrowed, as long as the engine. NULL: not.
+	struct doorbell *activity;
 };
 
 // The threads that will pick backends, each by schedulers of its own.

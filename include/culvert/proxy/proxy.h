@@ -7,6 +7,7 @@
 #include "culvert/balance/snapshot.h"
 #include "culvert/flow/proxy_stats.h"
 
+struct doorbell;
 struct flow_journal;
 struct proxy;
 
@@ -18,6 +19,10 @@ uint32_t proxy_count_threads(const struct config *config);
 int proxy_create(struct proxy **proxy, const struct config *config, struct snapshot *snapshot,
 		 struct err *err);
 int proxy_start(struct proxy *proxy, struct err *err);
+
+// Have a doorbell rung when sessions do something, a tenth of a second apart at least: whoever arms
+// it looks once more after that. Borrowed, as long as the proxy. Before the start.
+void proxy_tell_activity(struct proxy *proxy, struct doorbell *bell);
 
 // Decide by `snapshot` from now on, and free the one before when nobody holds it any more. Sessions
 // of backends that went down are reset where the pool says so.
