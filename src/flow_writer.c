@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One thread: it looks at the journals ten times a second, and again at once while they are full of
-// records. Lines gather in a buffer and are written when it is full or nothing more is there. What
-// the file does not take is counted and given up: the next lines may find room.
+// records; when none have come for a while it sleeps until one does. Lines gather in a buffer and
+// are written when it is full or nothing more is there. What the file does not take is counted and
+// given up: the next lines may find room.
 #include "flow_writer.h"
 
 #include <errno.h>
@@ -16,11 +17,13 @@
 #include "culvert/base/clock.h"
 #include "culvert/base/log.h"
 #include "culvert/base/thread.h"
+#include "culvert/ds/doorbell.h"
 
 enum {
 	RECORDS_AT_ONCE = 64,
 	BUFFER_SIZE = RECORDS_AT_ONCE * FLOW_LINE_MAX,
 	LOOK_MS = 100,
+	REST_LOOKS = 10, // in a row that have found nothing: waking for each record costs more
 	FILE_MODE = 0640,
 };
 
@@ -38,6 +41,8 @@ struct flow_writer {
 
 	// The thread's own, once it runs.
 	struct flow_line_style style;
+	struct pollfd *bells; // owned; of the journals, and wake_fd behind them
+	unsigned n_idle_looks;
 	int fd;
 	bool is_torn;    // a line's beginning has been written, and its end has not
 	bool is_failing; // the last write
@@ -153,21 +158,45 @@ static uint32_t take(struct flow_writer *writer, struct flow_journal *journal)
 static bool look(struct flow_writer *writer)
 {
 	bool has_more = false;
+	writer->n_idle_looks++;
 	writer->style.clock_ms = clock_offset_ms();
 	for (uint32_t i = 0; i < writer->n_journals; i++) {
 		uint32_t n = take(writer, writer->journals[i]);
 		flush(writer);
 		has_more = has_more || n == RECORDS_AT_ONCE;
+		if (n)
+			writer->n_idle_looks = 0;
 	}
 	return has_more;
 }
 
-static void await_bell(const struct flow_writer *writer)
+static bool is_any_written(const struct flow_writer *writer)
 {
-	struct pollfd bell = {.fd = writer->wake_fd, .events = POLLIN};
+	for (uint32_t i = 0; i < writer->n_journals; i++) {
+		if (!flow_journal_is_empty(writer->journals[i]))
+			return true;
+	}
+	return false;
+}
+
+static void rest(struct flow_writer *writer)
+{
+	for (uint32_t i = 0; i < writer->n_journals; i++)
+		doorbell_arm(flow_journal_bell(writer->journals[i]));
+	if (!is_any_written(writer))
+		(void)poll(writer->bells, writer->n_journals + 1, -1);
+	for (uint32_t i = 0; i < writer->n_journals; i++)
+		doorbell_disarm(flow_journal_bell(writer->journals[i]));
+}
+
+static void await_records(struct flow_writer *writer)
+{
 	uint64_t rung;
-	if (poll(&bell, 1, LOOK_MS) > 0)
-		(void)!read(writer->wake_fd, &rung, sizeof(rung));
+	if (writer->n_idle_looks < REST_LOOKS)
+		(void)poll(&writer->bells[writer->n_journals], 1, LOOK_MS);
+	else
+		rest(writer);
+	(void)!read(writer->wake_fd, &rung, sizeof(rung));
 }
 
 static void *run(void *arg)
@@ -178,7 +207,7 @@ static void *run(void *arg)
 		if (atomic_exchange_explicit(&writer->is_reopening, false, memory_order_relaxed))
 			reopen(writer);
 		if (!look(writer))
-			await_bell(writer);
+			await_records(writer);
 	}
 	while (look(writer)) {
 	}
@@ -201,6 +230,7 @@ static void destroy(struct flow_writer *writer)
 		close(writer->wake_fd);
 	pthread_mutex_destroy(&writer->names_lock);
 	flow_names_fini(&writer->names);
+	free(writer->bells);
 	free(writer->journals);
 	free(writer->path);
 	free(writer);
@@ -213,12 +243,22 @@ static int copy_params(struct flow_writer *writer, const struct flow_writer_para
 	writer->style.is_json = params->config->flow_log.format == LOG_AS_JSON;
 	writer->path = strdup(params->config->flow_log.path);
 	writer->journals = calloc(n + 1, sizeof(struct flow_journal *));
-	if (!writer->path || !writer->journals)
+	writer->bells = calloc(n + 1, sizeof(*writer->bells));
+	if (!writer->path || !writer->journals || !writer->bells)
 		return -ENOMEM;
 	memcpy(writer->journals, params->journals, n * sizeof(struct flow_journal *));
 	writer->n_journals = n;
 	writer->generation = registry_generation(params->registry);
 	return flow_names_update(&writer->names, params->registry);
+}
+
+static void fill_in_bells(struct flow_writer *writer)
+{
+	uint32_t n = writer->n_journals;
+	for (uint32_t i = 0; i < n; i++)
+		writer->bells[i] = (struct pollfd){.fd = flow_journal_bell(writer->journals[i])->fd,
+						   .events = POLLIN};
+	writer->bells[n] = (struct pollfd){.fd = writer->wake_fd, .events = POLLIN};
 }
 
 static int open_all(struct flow_writer *writer, const struct flow_writer_params *params,
@@ -231,6 +271,7 @@ static int open_all(struct flow_writer *writer, const struct flow_writer_params 
 	writer->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (writer->wake_fd < 0)
 		return err_sys(err, -errno, "cannot open an eventfd");
+	fill_in_bells(writer);
 	writer->fd = open_file(path);
 	if (writer->fd < 0)
 		return err_sys(err, writer->fd,

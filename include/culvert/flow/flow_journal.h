@@ -30,6 +30,7 @@ struct flow_record {
 	bool has_backend;
 };
 
+struct doorbell;
 struct flow_journal;
 
 // `capacity` is a power of two. 0 or -errno.
@@ -45,6 +46,10 @@ bool flow_journal_has_room(const struct flow_journal *journal);
 // Up to `n` of the oldest; each is to be given back. Called by: the consumer, as the next.
 uint32_t flow_journal_take(struct flow_journal *journal, struct flow_record **records, uint32_t n);
 void flow_journal_give_back(struct flow_journal *journal, struct flow_record **records, uint32_t n);
+
+// For a consumer that sleeps until something is committed: doorbell.h says how. Borrowed.
+struct doorbell *flow_journal_bell(struct flow_journal *journal);
+bool flow_journal_is_empty(const struct flow_journal *journal);
 
 uint64_t flow_journal_dropped(const struct flow_journal *journal); // any thread
 
