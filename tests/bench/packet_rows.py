@@ -18,7 +18,7 @@ WARM_SECONDS = 0.5        # at least
 MEMORY_RATE = 150_000
 MEMORY_TRIES = 20
 ENOUGH = 0.98             # of the flows: some frames are lost
-REST_START_SECONDS = 2.0
+REST_START_SECONDS = 6.0  # so long it looks after what was asked at its start
 
 
 def send(place, addr, service, flows, seconds, rate=0):

@@ -52,6 +52,18 @@ def get(culvert, target):
     return body
 
 
+def history(culvert):
+    """The samples of the last five minutes, with which the stream for the live page begins."""
+    connection = _UnixConnection(culvert.socket_path())
+    try:
+        connection.request("GET", "/api/v1/stream")
+        response = connection.getresponse()
+        assert response.readline() == b"event: history\n"
+        return json.loads(response.readline().removeprefix(b"data: "))
+    finally:
+        connection.close()
+
+
 def post(culvert, target, body):
     status, _kind, answer = ask(culvert, "POST", target, body)
     assert status == 200, f"{target}: {status} {answer}"
