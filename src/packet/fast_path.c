@@ -315,9 +315,7 @@ static void look_at(struct worker *worker, uint32_t number)
 {
 	struct fast_path *fast = &worker->fast;
 	struct fast_slot *slot = &fast->slots[number];
-	uint64_t n = catch_up(worker, number);
-	fast->n_moved += n;
-	slot->n_idle_rounds = n ? 0 : slot->n_idle_rounds + 1;
+	slot->n_idle_rounds = catch_up(worker, number) ? 0 : slot->n_idle_rounds + 1;
 	if (!is_wanted(worker) || (slot->n_idle_rounds > IDLE_ROUNDS_MAX &&
 				   fast->n_free < fast->n_slots / SHORT_OF_SLOTS))
 		fast_path_leave(worker, slot->flow);
@@ -327,9 +325,12 @@ static void end_round(struct worker *worker)
 {
 	struct fast_path *fast = &worker->fast;
 	uint32_t elapsed_ms = fast->round_ms - fast->last_round_ms;
-	fast->has_moved = fast->n_moved != 0;
+	uint64_t counted = counter_read(&fast->ledger.received);
+	uint64_t n = counted - fast->counted_before;
+	fast->counted_before = counted;
+	fast->has_moved = n != 0;
 	if (elapsed_ms)
-		pressure_ease(&worker->pressure, fast->n_moved * MS_PER_S / elapsed_ms);
+		pressure_ease(&worker->pressure, n * MS_PER_S / elapsed_ms);
 }
 
 // From the last to the first: whoever leaves has its place taken by one that was looked at.
@@ -359,7 +360,6 @@ void fast_path_look(struct worker *worker, uint64_t now_ns)
 	fast->last_round_ms = fast->round_ms;
 	fast->round_ms = fast->now_ms;
 	wake_rested(worker);
-	fast->n_moved = 0;
 	fast->round_next = fast->n_active;
 	go_on(worker);
 }
