@@ -8,6 +8,7 @@ const struct doctor_check doctor_checks[] = {
 	{"files", IN_PROXY, check_files},
 	{"paths", IN_ALL, check_paths},
 	{"kernel", IN_PACKET_MODES, check_kernel},
+	{"fast-path", IN_PACKET_MODES, check_fast_path},
 	{"clock", IN_ALL, check_clock},
 	{"addresses", IN_ALL, check_addresses},
 	{"ports", IN_ALL, check_ports},

@@ -34,6 +34,10 @@ void check_files(struct doctor *doctor);
 void check_paths(struct doctor *doctor);
 // checks_kernel.c
 void check_kernel(struct doctor *doctor);
+void check_fast_path(struct doctor *doctor);
+// What the kernel says when it is asked for programs at ingress of a link; 0 or -errno. -EINVAL: it
+// knows no such place.
+int kernel_ask_for_programs(void);
 void check_clock(struct doctor *doctor);
 void check_conntrack(struct doctor *doctor);
 void check_backlog(struct doctor *doctor);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kernel offers, how full it is, and its clock.
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/capability.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/timex.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +22,8 @@ enum {
 	CONNTRACK_PERCENT = 90,
 	SOMAXCONN_MIN = 1024,
 	SYN_BACKLOG_MIN = 256,
+	LOOPBACK = 1,     // its number in every network namespace
+	TCX_INGRESS = 46, // of linux/bpf.h since Linux 6.6
 };
 
 // ---- features ----------------------------------------------------------------------------------
@@ -83,6 +87,54 @@ void check_kernel(struct doctor *doctor)
 	check_packet_socket(doctor);
 	check_xdp(doctor);
 	check_ingress(doctor);
+}
+
+// ---- the fast path -----------------------------------------------------------------------------
+
+int kernel_ask_for_programs(void)
+{
+	LIBBPF_OPTS(bpf_prog_query_opts, options);
+	return bpf_prog_query_opts(LOOPBACK, (enum bpf_attach_type)TCX_INGRESS, &options);
+}
+
+static void say_without_fast_path(struct doctor *doctor, int code)
+{
+	struct utsname system;
+	if (code == -EINVAL && uname(&system) == 0) {
+		doctor_say(doctor, STATUS_NOTE, "",
+			   "not with Linux %s: all packets go through culvert's threads",
+			   system.release);
+		doctor_fix(doctor, "use Linux 6.6 or later; without, all works and costs more "
+				   "processor time");
+		return;
+	}
+	doctor_say(doctor, STATUS_NOTE, "",
+		   "the kernel refuses it: %s; all packets go through culvert's threads",
+		   strerrordesc_np(-code));
+	doctor_fix(doctor, "let culvert use the bpf system call, which a sandbox may forbid");
+}
+
+// Not to have it is no fault: culvert does without.
+void check_fast_path(struct doctor *doctor)
+{
+	const struct config *config = doctor->config;
+	if (config->passthrough.io != IO_AFPACKET ||
+	    config->passthrough.fast_path != FAST_PATH_AUTO)
+		return;
+	if (!doctor_has_capability(doctor, CAP_BPF) ||
+	    !doctor_has_capability(doctor, CAP_NET_ADMIN)) {
+		doctor_say(doctor, STATUS_NOTE, "",
+			   "without CAP_BPF and CAP_NET_ADMIN all packets go through culvert's "
+			   "threads");
+		doctor_fix(doctor, "sudo culvert --%s --config=%s # or run it by the systemd unit",
+			   mode_name(config->mode), config->path);
+		return;
+	}
+	int code = doctor->ask_for_programs();
+	if (code)
+		say_without_fast_path(doctor, code);
+	else
+		doctor_say(doctor, STATUS_OK, "", "the kernel can forward established flows");
 }
 
 // ---- the clock ---------------------------------------------------------------------------------

@@ -236,7 +236,12 @@ int doctor_main(int argc, char **argv)
 		return code;
 	if (load(&options, &config))
 		return EXIT_CODE_USAGE;
-	struct doctor doctor = {.config = config, .root = "", .clock = adjtimex};
+	struct doctor doctor = {
+		.config = config,
+		.root = "",
+		.clock = adjtimex,
+		.ask_for_programs = kernel_ask_for_programs,
+	};
 	log_set_level(LOG_ERROR); // the report says it
 	raise_descriptor_limit();
 	code = EXIT_CODE_FAILED;

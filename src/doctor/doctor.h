@@ -47,9 +47,10 @@ struct doctor {
 	size_t n_links;
 	struct doctor_hop *hops; // owned; by running number of the backend
 	size_t n_hops;
-	uint64_t capabilities;        // that this process has, one bit each
-	int holder;                   // process of the culvert in this namespace, or as instance.h
-	int (*clock)(struct timex *); // adjtimex(), but in tests
+	uint64_t capabilities;         // that this process has, one bit each
+	int holder;                    // process of the culvert in this namespace, or as instance.h
+	int (*clock)(struct timex *);  // adjtimex(), but in tests
+	int (*ask_for_programs)(void); // of checks.h, but in tests
 };
 
 // What the check that runs says of `subject` ("": this host).

@@ -378,6 +378,19 @@ def test_fault_capability_missing(one_arm, make_doctor, mode, capability, also):
     assert capability.upper() in report.faults()[0].found
 
 
+def test_what_the_fast_path_lacks_is_a_note(one_arm, make_doctor):
+    made = config.passthrough(one_arm, passthrough={"io": "afpacket"})
+    [found] = make_doctor(one_arm).look(made).named("fast-path")
+    # The machine's kernel may be old.
+    assert found.status == "ok" or "not with Linux" in found.found
+    report = make_doctor(one_arm).look(made, wrapper=["setpriv", "--bounding-set=-bpf"])
+    assert report.faults() == [] and report.exit == 0
+    [found] = report.named("fast-path")
+    assert found.status == "note" and "CAP_BPF" in found.found and "systemd unit" in found.fix
+    made = config.passthrough(one_arm, passthrough={"io": "afpacket", "fast_path": "off"})
+    assert make_doctor(one_arm).look(made).named("fast-path") == []
+
+
 def test_fault_listen_queue_short(one_arm, make_doctor):
     sysctl(one_arm, "net.core.somaxconn", 128)
     made = config.proxy(one_arm, proxy={"max_connections": 50})

@@ -3,6 +3,7 @@
 // a root of their own, and the clock is.
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,64 @@ static void expect(enum status status, const char *found, const char *fix)
 		     finding->found);
 	cr_expect_not_null(strstr(finding->found, found), "%s", finding->found);
 	cr_expect_str_eq(finding->fix, fix);
+}
+
+// ---- the fast path -----------------------------------------------------------------------------
+
+static int answer_to_be_given;
+
+static int answer_for_programs(void)
+{
+	return answer_to_be_given;
+}
+
+static void look_for_fast_path(uint64_t capabilities, struct config_passthrough wanted, int answer)
+{
+	static struct config packet_config;
+	packet_config = (struct config){.mode = MODE_DSR, .path = "f", .passthrough = wanted};
+	answer_to_be_given = answer;
+	doctor.config = &packet_config;
+	doctor.capabilities = capabilities;
+	doctor.ask_for_programs = answer_for_programs;
+	check_fast_path(&doctor);
+}
+
+static const uint64_t net_admin = UINT64_C(1) << CAP_NET_ADMIN;
+static const uint64_t bpf = UINT64_C(1) << CAP_BPF;
+static const struct config_passthrough by_default = {.io = IO_AFPACKET};
+
+Test(doctor_fast_path, is_fine_where_programs_can_be, .init = setup, .fini = teardown)
+{
+	look_for_fast_path(net_admin | bpf, by_default, 0);
+	expect(STATUS_OK, "can forward", "");
+}
+
+Test(doctor_fast_path, an_older_kernel_is_a_note, .init = setup, .fini = teardown)
+{
+	look_for_fast_path(net_admin | bpf, by_default, -EINVAL);
+	expect(STATUS_NOTE, "not with Linux ",
+	       "use Linux 6.6 or later; without, all works and costs more processor time");
+}
+
+Test(doctor_fast_path, a_kernel_that_refuses_is_a_note, .init = setup, .fini = teardown)
+{
+	look_for_fast_path(net_admin | bpf, by_default, -EPERM);
+	expect(STATUS_NOTE, "Operation not permitted",
+	       "let culvert use the bpf system call, which a sandbox may forbid");
+}
+
+Test(doctor_fast_path, a_missing_capability_is_a_note, .init = setup, .fini = teardown)
+{
+	look_for_fast_path(net_admin, by_default, 0);
+	expect(STATUS_NOTE, "without CAP_BPF",
+	       "sudo culvert --dsr --config=f # or run it by the systemd unit");
+}
+
+Test(doctor_fast_path, what_is_not_wanted_is_not_looked_for, .init = setup, .fini = teardown)
+{
+	look_for_fast_path(0, (struct config_passthrough){.io = IO_XDP}, -EINVAL);
+	look_for_fast_path(0, (struct config_passthrough){.fast_path = FAST_PATH_OFF}, -EINVAL);
+	cr_expect_eq(doctor.findings.n, 0);
 }
 
 // ---- connection tracking -----------------------------------------------------------------------
