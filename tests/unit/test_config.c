@@ -82,11 +82,13 @@ static void dump_passthrough(FILE *out, const struct config_passthrough *passthr
 {
 	char text[IP_ADDR_TEXT_MAX];
 	fprintf(out,
-		"workers %d poll %u capacity %u frequency %u ports %u-%u maglev %u\nclamp %d\n",
+		"workers %d poll %u capacity %u frequency %u ports %u-%u maglev %u\nclamp %d "
+		"io %d fast %d\n",
 		passthrough->workers, passthrough->busy_poll_us,
 		passthrough->connection_tracker_capacity, passthrough->stats_update_frequency_ms,
 		passthrough->nat_port_min, passthrough->nat_port_max,
-		passthrough->maglev_table_size, passthrough->mss_clamp);
+		passthrough->maglev_table_size, passthrough->mss_clamp, passthrough->io,
+		passthrough->fast_path);
 	for (size_t i = 0; i < passthrough->n_snat_addrs; i++)
 		fprintf(out, "snat %s\n", ip_addr_format(&passthrough->snat_addrs[i], text));
 	for (size_t i = 0; i < passthrough->n_interfaces; i++)
@@ -144,7 +146,7 @@ static const char minimal_dump[] =
 	"pool p check 0 every 3000 within 2000 rise 1 fall 3 down 0 send 0 proto 6\n"
 	"  s 198.51.100.1:80 proto 6 weight 1\n" PROXY_DEFAULTS
 	"workers -1 poll 50 capacity 1048576 frequency 5000 ports 33768-61000 maglev 65537\n"
-	"clamp -1\n" DSR_DEFAULTS "timeouts 120 60 7440 240 120 10 30 300\n"
+	"clamp -1 io 0 fast 0\n" DSR_DEFAULTS "timeouts 120 60 7440 240 120 10 30 300\n"
 	"manage 1 stats 127.0.0.1 0 log 2\n";
 
 Test(config, fills_in_every_default)
@@ -179,7 +181,7 @@ Test(config, reads_every_key)
 		    "source 203.0.113.3\n"
 		    "source 2001:db8::3\n"
 		    "workers 4 poll 0 capacity 20000 frequency 2500 ports 1024-65535 maglev 1009\n"
-		    "clamp 1300\n"
+		    "clamp 1300 io 1 fast 1\n"
 		    "snat 203.0.113.1\n"
 		    "snat 203.0.113.2\n"
 		    "interface eth0\n"
@@ -227,7 +229,8 @@ Test(config, reads_files_of_convey_unchanged)
 		    "  server1 198.51.100.11:3000 proto 6 weight 1\n"
 		    "  server2 198.51.100.12:3000 proto 6 weight 20\n" PROXY_DEFAULTS
 		    "workers 4 poll 50 capacity 20000 frequency 5000 ports 33768-61000 maglev "
-		    "65537\nclamp -1\n" DSR_DEFAULTS "timeouts 120 60 7440 240 120 10 30 300\n"
+		    "65537\nclamp -1 io 0 fast 0\n" DSR_DEFAULTS
+		    "timeouts 120 60 7440 240 120 10 30 300\n"
 		    "manage 1 stats 127.0.0.1 7000 log 2\n");
 	config_destroy(config);
 }
@@ -338,7 +341,7 @@ Test(config, the_example_loads_and_shows_the_defaults)
 		    "  dns1 198.51.100.31:53 proto 17 weight 1\n" PROXY_DEFAULTS
 		    "workers -1 poll 50 capacity 1048576 frequency 5000 ports 33768-61000 maglev "
 		    "65537\n"
-		    "clamp -1\n"
+		    "clamp -1 io 0 fast 0\n"
 		    "dsr method 0 ready 0 mss -1 source 192.0.2.250\n"
 		    "timeouts 120 60 7440 240 120 10 30 300\n"
 		    "manage 1 stats 127.0.0.1 0 log 2\n");
