@@ -105,6 +105,8 @@ static void tell_flow(struct account *account)
 		say(account, "%s has a %s in state %s with backend %s; nothing has moved for %u s.",
 		    client, what, flow->state, label(account, flow->backend, backend),
 		    flow->idle_ms / MS_PER_S);
+	if (flow->is_fast)
+		say(account, "The kernel forwards its packets (fast path).");
 	if (flow->prospect == FLOW_BEGINS_AGAIN)
 		say(account, "That connection is over; the backend gets the next one as well.");
 	else if (flow->prospect == FLOW_IS_REPLACED)

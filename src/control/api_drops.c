@@ -27,9 +27,10 @@ static json_t *list_drops(const struct packet_stats *stats)
 
 static json_t *ledger_to_json(const struct packet_stats *stats)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "received",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "received",
 			 (json_int_t)stats->received, "forwarded",
-			 (json_int_t)stats->verdicts[VERDICT_FORWARDED], "passed",
+			 (json_int_t)stats->verdicts[VERDICT_FORWARDED], "fast_path",
+			 (json_int_t)stats->fast_packets, "passed",
 			 (json_int_t)stats->verdicts[VERDICT_PASSED], "held",
 			 (json_int_t)stats->held, "generated", (json_int_t)stats->generated,
 			 "suppressed", (json_int_t)stats->suppressed, "kernel_dropped",

@@ -55,10 +55,21 @@ json_t *api_pair_to_json(enum mode mode, uint64_t rx, uint64_t tx)
 	return json_pack("{s:o, s:I}", "rx", received, "tx", (json_int_t)tx);
 }
 
+// What there is in some modes only.
+static bool put_ways(json_t *object, enum mode mode, const struct flow_row *row)
+{
+	char nat[ENDPOINT_TEXT_MAX];
+	if (mode != MODE_PROXY &&
+	    json_object_set_new(object, "fast_path", json_boolean(row->is_fast)))
+		return false;
+	return !row->nat.port_be ||
+	       json_object_set_new(object, "nat", json_string(endpoint_format(&row->nat, nat))) ==
+		       0;
+}
+
 json_t *api_flow_to_json(const struct registry *registry, const struct flow_row *row)
 {
 	char client[ENDPOINT_TEXT_MAX];
-	char nat[ENDPOINT_TEXT_MAX];
 	const struct snapshot_frontend *frontend = registry_frontend(registry, row->frontend);
 	json_t *backend = backend_of(registry, row);
 	if (!frontend->config || !backend) {
@@ -73,8 +84,7 @@ json_t *api_flow_to_json(const struct registry *registry, const struct flow_row 
 				   "idle", (double)row->idle_ms / MS_PER_S, "expires_in",
 				   (double)row->expires_ms / MS_PER_S, "bytes",
 				   api_pair_to_json(mode, row->bytes_rx, row->bytes_tx));
-	if (object && row->nat.port_be &&
-	    json_object_set_new(object, "nat", json_string(endpoint_format(&row->nat, nat)))) {
+	if (object && !put_ways(object, mode, row)) {
 		json_decref(object);
 		return NULL;
 	}

@@ -117,9 +117,10 @@ static int put_load(json_t *root, const struct api_status *status, const struct 
 				  (json_int_t)stats->sessions.total.current_connections, "max",
 				  (json_int_t)status->max_sessions));
 	return json_object_set_new(root, "flows",
-				   json_pack("{s:I, s:I}", "current",
+				   json_pack("{s:I, s:I, s:I}", "current",
 					     (json_int_t)stats->packets.flows, "capacity",
-					     (json_int_t)stats->packets.flow_capacity));
+					     (json_int_t)stats->packets.flow_capacity, "fast_path",
+					     (json_int_t)stats->packets.fast_flows));
 }
 
 static json_t *status_to_json(const struct api_source *source, const struct stats *stats)

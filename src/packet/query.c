@@ -35,6 +35,7 @@ static void fill_row(struct flow_row *row, struct worker *worker, uint32_t index
 		.state = flow_state_name((enum flow_state)flow->state),
 		.backend = flow->backend,
 		.frontend = flow->frontend,
+		.is_fast = flow->is_aside,
 		.bytes_tx = flow->bytes_tx,
 	};
 	fill_times(row, worker, flow);

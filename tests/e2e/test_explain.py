@@ -106,6 +106,31 @@ def test_a_connection_stays_with_its_backend_and_explain_says_so(request, lab, m
         assert other["flow"] is None and other["backend"] != f"web/{name}", other
 
 
+@pytest.mark.parametrize("wanted", ["auto", "off"])
+@pytest.mark.parametrize("mode", ["passthrough", "dsr"])
+def test_flows_that_the_kernel_forwards_are_told_apart(request, lab, mode, wanted):
+    running = start(request, lab, mode, passthrough={"io": "afpacket", "fast_path": wanted})
+    if running.log_lines("no fast path in the kernel"):
+        pytest.skip("needs Linux 6.6")
+    is_fast = wanted == "auto"
+    source, port = SOURCES[0], 23456
+    with http.connect(lab, source=(source, port)) as sock:
+        for _ in range(10):
+            http.request(sock)
+        assert [flow["fast_path"] for flow in flows(running)["flows"]] == [is_fast]
+        said = explain(running, source, port)
+        assert said["flow"]["fast_path"] == is_fast
+        assert ("The kernel forwards its packets (fast path)." in said["steps"]) == is_fast, said
+        assert api.get(running, "/api/v1/status")["flows"]["fast_path"] == is_fast
+        assert running.stats()["fast_path"]["flows"] == is_fast
+        if is_fast:
+            await_condition(lambda: running.stats()["fast_path"]["packets"] >= 8, "they are counted")
+    running.ledger()
+    n_packets = running.stats()["fast_path"]["packets"]
+    assert bool(n_packets) == is_fast
+    assert api.get(running, "/api/v1/drops")["fast_path"] == n_packets <= running.stats()["packets"]["forwarded"]
+
+
 def test_explain_knows_the_way_out(request, lab):
     running = start(request, lab, "passthrough", workers=2)
     said = explain(running, SOURCES[1], 4000)

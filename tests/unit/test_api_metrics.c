@@ -26,6 +26,8 @@ Test(api_metrics, packet_modes_have_packets_flows_and_backends, .timeout = 120)
 		"culvert_packets_received_total 60",
 		"culvert_packets_dropped_total{reason=\"no_flow\"} 11",
 		"culvert_flows 20",
+		"culvert_fast_path_flows 9",
+		"culvert_fast_path_packets_total 30",
 		"culvert_flows_limit 4096",
 		"culvert_frontend_connections_total{frontend=\"secure\",pool=\"db\"} 5",
 		"culvert_backend_up{backend=\"web/s1\",pool=\"web\"} 1",

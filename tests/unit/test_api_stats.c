@@ -36,7 +36,8 @@ static const char expected_json[] =
 	" 'mode': 'passthrough', 'packets': {'received': 60, 'forwarded': 40, 'passed': 5, "
 	"'dropped': 15,"
 	"  'held': 6, 'generated': 3, 'suppressed': 4, 'kernel_dropped': 2},"
-	" 'flows': {'current': 20, 'capacity': 4096, 'reclaimed': 1}}";
+	" 'flows': {'current': 20, 'capacity': 4096, 'reclaimed': 1},"
+	" 'fast_path': {'flows': 9, 'packets': 30}}";
 
 // What it holds apart from "drops", whose keys come from the list of verdicts.
 static void check_json(json_t *actual)

@@ -268,6 +268,30 @@ Test(explain, names_what_refuses_the_client)
 	scene_fini(&scene);
 }
 
+Test(explain, says_of_a_flow_that_the_kernel_forwards_it)
+{
+	struct scene scene;
+	struct rig rig;
+	start(&rig, &scene, WORKERS_INLINE, HASH_5_TUPLE);
+	for (int is_fast = 0; is_fast < 2; is_fast++) {
+		struct flow_row row = {.state = "established", .is_fast = is_fast};
+		struct explain_params params = {
+			.registry = scene.registry,
+			.snapshot = engine_snapshot(rig.engine),
+			.vip = scene_endpoint("10.1.0.100:80", IPPROTO_TCP),
+			.flow = &row,
+		};
+		json_t *said = explain(&params);
+		const json_t *flow = json_object_get(said, "flow");
+		cr_expect_eq(has_step(said, "(fast path)"), is_fast);
+		cr_expect_eq(json_is_true(json_object_get(flow, "fast_path")), is_fast);
+		cr_expect(json_is_boolean(json_object_get(flow, "fast_path")));
+		json_decref(said);
+	}
+	cr_expect_null(rig_stop(&rig));
+	scene_fini(&scene);
+}
+
 static json_t *explain_removed(struct rig *rig, const struct flow_row *flow)
 {
 	struct explain_params params = {

@@ -32,6 +32,7 @@ struct flow_row {
 	int32_t backend;        // slot; QUERY_ANY: none yet
 	uint16_t frontend;      // slot
 	uint8_t prospect;       // enum flow_prospect; packet modes, of a query for one flow
+	bool is_fast;           // the kernel forwards its packets; packet modes
 	uint32_t idle_ms;
 	uint32_t expires_ms; // until it ends if nothing happens
 	uint64_t bytes_tx;

@@ -95,6 +95,8 @@ int api_rig_gather(void *arg, struct stats *all)
 	stats->generated = 3;
 	stats->kernel_dropped = 2;
 	stats->suppressed = 4;
+	stats->fast_flows = 9;
+	stats->fast_packets = 30;
 	stats->held = 6;
 	stats->flows = 20;
 	stats->flow_capacity = 4096;
