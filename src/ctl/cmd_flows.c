@@ -26,11 +26,12 @@ static const struct table_column columns[] = {
 	{"PROTO", TABLE_LEFT},    {"CLIENT", TABLE_LEFT}, {"FRONTEND", TABLE_LEFT},
 	{"SERVER", TABLE_LEFT},   {"STATE", TABLE_LEFT},  {"IDLE", TABLE_RIGHT},
 	{"EXPIRES", TABLE_RIGHT}, {"IN", TABLE_RIGHT},    {"OUT", TABLE_RIGHT},
-	{"NAT", TABLE_LEFT},
+	{"PATH", TABLE_LEFT},     {"NAT", TABLE_LEFT},
 };
-static const char *const less_needed[] = {"NAT", "PROTO", "EXPIRES", "FRONTEND",
-					  "OUT", "IN",    "IDLE",    NULL};
-enum { N_COLUMNS = sizeof(columns) / sizeof(*columns) };
+static const char *const less_needed[] = {"NAT", "PROTO", "PATH", "EXPIRES", "FRONTEND",
+					  "OUT", "IN",    "IDLE", NULL};
+// The last two are not there in every mode.
+enum { N_COLUMNS = sizeof(columns) / sizeof(*columns), N_COMMON = N_COLUMNS - 2 };
 
 static void add_duration(struct table *table, const json_t *flow, const char *path)
 {
@@ -40,7 +41,15 @@ static void add_duration(struct table *table, const json_t *flow, const char *pa
 		   field_number(flow, path, &seconds) ? units_duration(seconds, text) : NULL);
 }
 
-static void add_row(struct table *table, const json_t *flow)
+// Only the packet modes have a fast path, and only passthrough mode addresses of its own to show.
+static size_t count_columns(const json_t *flow)
+{
+	if (field_text(flow, "nat"))
+		return N_COLUMNS;
+	return field_at(flow, "fast_path") ? N_COMMON + 1 : N_COMMON;
+}
+
+static void add_row(struct table *table, const json_t *flow, size_t n_columns)
 {
 	table_text(table, PAINT_NONE, field_text(flow, "protocol"));
 	table_text(table, PAINT_BOLD, field_text(flow, "client"));
@@ -51,7 +60,9 @@ static void add_row(struct table *table, const json_t *flow)
 	add_duration(table, flow, "expires_in");
 	table_bytes(table, flow, "bytes.tx");
 	table_bytes(table, flow, "bytes.rx");
-	if (field_text(flow, "nat"))
+	if (n_columns > N_COMMON)
+		table_text(table, PAINT_NONE, field_is_true(flow, "fast_path") ? "fast" : NULL);
+	if (n_columns == N_COLUMNS)
 		table_text(table, PAINT_NONE, field_text(flow, "nat"));
 	table_end_row(table);
 }
@@ -79,12 +90,11 @@ static int show(const struct ctl *ctl, const json_t *answer)
 	const json_t *flows = field_list(answer, "flows");
 	size_t i;
 	json_t *flow;
-	// Only passthrough mode has addresses of its own to show.
-	bool has_nat = field_text(json_array_get(flows, 0), "nat");
-	struct table *table = table_create(columns, has_nat ? N_COLUMNS : N_COLUMNS - 1);
+	size_t n_columns = count_columns(json_array_get(flows, 0));
+	struct table *table = table_create(columns, n_columns);
 	if (!table)
 		return CTL_NO;
-	json_array_foreach(flows, i, flow) add_row(table, flow);
+	json_array_foreach(flows, i, flow) add_row(table, flow, n_columns);
 	table_fit(table, ctl->n_columns, less_needed);
 	bool is_good = table_print(table, stdout, ctl->has_color);
 	table_destroy(table);
@@ -115,7 +125,9 @@ const struct command flows_command = {
 	.summary = "the connections that there are",
 	.help = "The connections that there are: whose, through which frontend, to which server, "
 		"how long\n"
-		"silent, when they would lapse, bytes from the client (IN) and back (OUT).",
+		"silent, when they would lapse, bytes from the client (IN) and back (OUT). PATH is "
+		"fast for\n"
+		"those whose packets the kernel forwards.",
 	.options = options,
 	.n_options = N_OPTIONS,
 	.run = run,

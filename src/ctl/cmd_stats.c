@@ -100,6 +100,23 @@ static void add_packets(struct table *facts, const json_t *stats)
 		  n_dropped > 0 ? " (culvertctl drops says why)" : "");
 }
 
+// Packet modes.
+static void add_fast_path(struct table *facts, const json_t *stats)
+{
+	char flows[UNITS_TEXT_MAX];
+	char packets[UNITS_TEXT_MAX];
+	char share[UNITS_TEXT_MAX];
+	double n_packets = field_number_or(stats, "fast_path.packets", 0);
+	double n_forwarded = field_number_or(stats, "packets.forwarded", 0);
+	double n_flows = field_number_or(stats, "fast_path.flows", 0);
+	if (!field_at(stats, "fast_path"))
+		return;
+	facts_add(facts, "Fast path", PAINT_NONE, "%s flow%s, %s packet%s (%s of those forwarded)",
+		  units_whole(n_flows, flows), n_flows == 1 ? "" : "s",
+		  units_whole(n_packets, packets), n_packets == 1 ? "" : "s",
+		  units_share(n_forwarded > 0 ? n_packets / n_forwarded : 0, share));
+}
+
 static void print_totals(const struct ctl *ctl, const json_t *stats, struct table *facts)
 {
 	char now[UNITS_TEXT_MAX];
@@ -118,6 +135,7 @@ static void print_totals(const struct ctl *ctl, const json_t *stats, struct tabl
 		facts_add(facts, "Traffic", PAINT_NONE,
 			  "%s from clients; servers answer them directly", in);
 	add_packets(facts, stats);
+	add_fast_path(facts, stats);
 	table_print(facts, stdout, ctl->has_color);
 }
 

@@ -145,8 +145,22 @@ static void draw_clock(void)
 	attrset(A_NORMAL);
 }
 
+// ", 9,812 fast", or nothing: those that the kernel forwards.
+static const char *format_fast(const json_t *status, char *text, size_t size)
+{
+	char count[UNITS_TEXT_MAX];
+	double n = field_number_or(status, "flows.fast_path", 0);
+	text[0] = '\0';
+	if (n > 0)
+		snprintf(text, size, ", %s fast", units_whole(n, count));
+	return text;
+}
+
 static void draw_load(const struct top_model *model)
 {
+	char line[LINE_MAX_BYTES];
+	char fast[LINE_MAX_BYTES / 4];
+	char load[LINE_MAX_BYTES / 4];
 	char now[UNITS_TEXT_MAX];
 	char most[UNITS_TEXT_MAX];
 	char new[UNITS_TEXT_MAX];
@@ -162,9 +176,14 @@ static void draw_load(const struct top_model *model)
 	units_rate(model->total.new_per_s, new);
 	units_byte_rate(model->total.in_per_s, in);
 	units_byte_rate(model->total.out_per_s, out);
-	put_line(1, PAINT_NONE, "%s %s%s%s   new/s %s   in %s   out %s",
+	snprintf(load, sizeof(load), "%s %s%s%s",
 		 field_at(status, "sessions") ? "sessions" : "flows", now, is_bounded ? " of " : "",
-		 is_bounded ? units_whole(capacity, most) : "", new, in, out);
+		 is_bounded ? units_whole(capacity, most) : "");
+	format_fast(status, fast, sizeof(fast));
+	size_t width =
+		(size_t)snprintf(line, sizeof(line), "   new/s %s   in %s   out %s", new, in, out);
+	bool has_room = strlen(load) + strlen(fast) + width <= (size_t)COLS;
+	put_line(1, PAINT_NONE, "%s%s%s", load, has_room ? fast : "", line);
 }
 
 static void draw_servers(const json_t *status)

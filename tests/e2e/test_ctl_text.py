@@ -200,7 +200,7 @@ def test_servers_of_one_pool(fake_api):
     (["servers"], 200, "OUT", ""),
     (["servers"], 80, "SHARE", "TOTAL, IN, OUT"),
     (["servers"], 40, "HEALTH", "ADDRESS, FOR, WEIGHT, SHARE, NOW, TOTAL"),
-    (["flows"], 80, "STATE", "PROTO, NAT"),
+    (["flows"], 80, "STATE", "PROTO, PATH, NAT"),
     (["flows"], 40, "SERVER", "PROTO, FRONTEND"),
 ])
 def test_a_narrow_terminal_gets_the_columns_that_it_has_room_for(fake_api, make_terminal, command, columns, kept, gone):
@@ -235,6 +235,16 @@ def test_stats_counts_what_is_up(fake_api):
     assert "200 dropped (culvertctl drops says why)" in result.stdout
 
 
+@pytest.mark.parametrize("counts, shown", [
+    ({"flows": 9812, "packets": 87600}, "9,812 flows, 87,600 packets (80% of those forwarded)"),
+    ({"flows": 1, "packets": 1}, "1 flow, 1 packet (<0.1% of those forwarded)"),
+    ({"flows": 0, "packets": 0}, "0 flows, 0 packets (0% of those forwarded)"),
+])
+def test_stats_say_what_the_kernel_forwards(fake_api, counts, shown):
+    fake_api.answers["GET /stats"] = {**fake_api.answers["GET /stats"], "fast_path": counts}
+    assert ["Fast", "path", *shown.split()] in lines(fake_api.run("stats"))
+
+
 def test_stats_has_a_line_for_what_reloads_have_left_out(fake_api):
     stats = fake_api.answers["GET /stats"]
     removed = {"total_connections": 7, "current_connections": 1, "bytes_tx": 100, "bytes_rx": 100}
@@ -262,6 +272,19 @@ def test_flows_asks_for_what_the_options_say(fake_api):
                                        "frontend": "web", "limit": "5"}
     assert "10.0.0.2:33768" in result.stdout and "2 h 3 min" in result.stdout
     assert "1 of 250 flows shown; --limit=N shows more" in result.stdout
+
+
+@pytest.mark.parametrize("flow, shown", [
+    ({**FLOWS["flows"][0]}, ["PATH", "NAT", "fast", "10.0.0.2:33768"]),
+    ({**FLOWS["flows"][0], "fast_path": False}, ["PATH", "NAT", "-", "10.0.0.2:33768"]),
+    ({key: value for key, value in FLOWS["flows"][0].items() if key != "nat"}, ["OUT", "PATH", "kB", "fast"]),
+    ({key: value for key, value in FLOWS["flows"][0].items() if key not in ("nat", "fast_path")},
+     ["IN", "OUT", "5.0", "kB"]),
+])
+def test_flows_say_which_path_they_take(fake_api, flow, shown):
+    fake_api.answers["GET /api/v1/flows"] = {"flows": [flow], "n_matched": 1, "is_complete": True}
+    heading, row = lines(fake_api.run("flows"))[:2]
+    assert heading[-2:] + row[-2:] == shown
 
 
 def test_flows_without_nat_have_no_column_for_it(fake_api):

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from harness.fake_api import BACKENDS, backend
+from harness.fake_api import BACKENDS, STATUS, backend
 from harness.wait import await_condition
 
 ENTER, ESCAPE, CTRL_C = "\n", "\033", "\003"
@@ -56,6 +56,14 @@ def test_pools_come_first_and_rates_move(fake_api, top):
     assert "1 of 1" in terminal.line("mail") and "2 of 3" in terminal.line("web")
     await_condition(lambda: "-" not in terminal.line("web"), "rates")
     assert 10 < number_of(terminal.line("web"), 3) <= 200, terminal.text()
+
+
+@pytest.mark.parametrize("columns, fast", [(80, ", 9,812 fast "), (60, " ")])
+def test_what_the_kernel_forwards_is_told_where_there_is_room(fake_api, top, columns, fast):
+    terminal = top(columns=columns)
+    terminal.await_text(f"flows 12,304 of 1,048,576{fast}  new/s")
+    fake_api.answers["GET /api/v1/status"] = {**STATUS, "flows": {"current": 5, "capacity": 8, "fast_path": 0}}
+    terminal.await_text("flows 5 of 8   new/s")
 
 
 def test_a_pool_is_entered_and_left(top):

@@ -22,7 +22,7 @@ STATUS = {
                "last_reload": {"time": "2026-11-21T10:00:00.000Z", "result": "refused",
                                "cause": "file", "summary": "the file has 1 error",
                                "errors": ["/etc/culvert/culvert.toml:3:1: bad"]}},
-    "threads": 3, "flows": {"current": 12304, "capacity": 1048576}, "frontends": 1,
+    "threads": 3, "flows": {"current": 12304, "capacity": 1048576, "fast_path": 9812}, "frontends": 1,
     "backends": {"total": 3, "up": 2, "down": 1, "unknown": 0, "drain": 0, "maint": 0, "removed": 0},
     "pools_in_panic": [],
 }
@@ -73,16 +73,17 @@ STATS = {
                          "bytes_rx": 102000000,
                          "servers": {"10.0.0.101:80": True, "10.0.0.102:80": False}}},
     "packets": {"received": 110000, "forwarded": 109500, "passed": 300, "dropped": 200},
+    "fast_path": {"flows": 9812, "packets": 87600},
 }
 
-DROPS = {"received": 110000, "forwarded": 109500, "passed": 300, "drops": [
+DROPS = {"received": 110000, "forwarded": 109500, "fast_path": 87600, "passed": 300, "drops": [
     {"reason": "flow_table_full", "text": "every flow is in use", "count": 200},
     {"reason": "bad_checksum", "text": "the checksum is wrong", "count": 0},
 ]}
 
 FLOWS = {"flows": [
     {"protocol": "tcp", "client": "192.0.2.7:40000", "frontend": "web", "backend": "web/b1",
-     "state": "established", "nat": "10.0.0.2:33768", "idle": 3, "expires_in": 7437,
+     "state": "established", "fast_path": True, "nat": "10.0.0.2:33768", "idle": 3, "expires_in": 7437,
      "bytes": {"rx": 5000, "tx": 600}},
 ], "n_matched": 250, "is_complete": True}
 
