@@ -81,7 +81,8 @@ export class DropLedger {
 	#balance(drops: Drops, seen: Count[]): string {
 		if (drops.received === undefined) return "";
 		const dropped = seen.reduce((total, entry) => total + entry.count, 0);
-		return `${count(drops.received)} packets received: ${count(drops.forwarded ?? 0)} forwarded, ` +
+		const fast = drops.fast_path ? ` (${count(drops.fast_path)} by the kernel)` : "";
+		return `${count(drops.received)} packets received: ${count(drops.forwarded ?? 0)} forwarded${fast}, ` +
 			`${count(drops.passed ?? 0)} passed to the kernel, ${count(dropped)} dropped`;
 	}
 }

@@ -74,6 +74,7 @@ export interface Count {
 export interface Drops {
 	received?: number;
 	forwarded?: number;
+	fast_path?: number; // of these, by the kernel
 	passed?: number;
 	drops?: Count[];
 	ends?: Count[];
