@@ -97,17 +97,20 @@ int kernel_ask_for_programs(void)
 	return bpf_prog_query_opts(LOOPBACK, (enum bpf_attach_type)TCX_INGRESS, &options);
 }
 
-static void say_without_fast_path(struct doctor *doctor, int code)
+// Filters of tc do as well, but for what they leave behind.
+static void say_without_tcx(struct doctor *doctor)
 {
-	struct utsname system;
-	if (code == -EINVAL && uname(&system) == 0) {
-		doctor_say(doctor, STATUS_NOTE, "",
-			   "not with Linux %s: all packets go through culvert's threads",
-			   system.release);
-		doctor_fix(doctor, "use Linux 6.6 or later; without, all works and costs more "
-				   "processor time");
-		return;
-	}
+	struct utsname system = {0};
+	(void)uname(&system);
+	doctor_say(doctor, STATUS_NOTE, "",
+		   "by filters of tc, as Linux %s has no tcx; a qdisc clsact stays at the "
+		   "interfaces",
+		   system.release);
+	doctor_fix(doctor, "use Linux 6.6 or later, which needs none");
+}
+
+static void say_refused(struct doctor *doctor, int code)
+{
 	doctor_say(doctor, STATUS_NOTE, "",
 		   "the kernel refuses it: %s; all packets go through culvert's threads",
 		   strerrordesc_np(-code));
@@ -131,10 +134,12 @@ void check_fast_path(struct doctor *doctor)
 		return;
 	}
 	int code = doctor->ask_for_programs();
-	if (code)
-		say_without_fast_path(doctor, code);
-	else
+	if (code == 0)
 		doctor_say(doctor, STATUS_OK, "", "the kernel can forward established flows");
+	else if (code == -EINVAL)
+		say_without_tcx(doctor);
+	else
+		say_refused(doctor, code);
 }
 
 // ---- the clock ---------------------------------------------------------------------------------

@@ -97,8 +97,8 @@ Test(doctor_fast_path, is_fine_where_programs_can_be, .init = setup, .fini = tea
 Test(doctor_fast_path, an_older_kernel_is_a_note, .init = setup, .fini = teardown)
 {
 	look_for_fast_path(net_admin | bpf, by_default, -EINVAL);
-	expect(STATUS_NOTE, "not with Linux ",
-	       "use Linux 6.6 or later; without, all works and costs more processor time");
+	expect(STATUS_NOTE, "by filters of tc, as Linux ",
+	       "use Linux 6.6 or later, which needs none");
 }
 
 Test(doctor_fast_path, a_kernel_that_refuses_is_a_note, .init = setup, .fini = teardown)
