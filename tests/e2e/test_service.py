@@ -239,16 +239,38 @@ def unprivileged():
         yield make_it
 
 
+def ambient(names):
+    """Options of setpriv: capabilities that whoever is started has, as the unit gives them."""
+    wanted = ",".join(["-all", *(f"+{name}" for name in names)])
+    return [f"--inh-caps={wanted}", f"--ambient-caps={wanted}"]
+
+
 def test_started_as_the_user_it_gives_up_the_rest(lab, unprivileged, make):
     """As the unit starts it: with ambient capabilities."""
     culvert, settings = make(lab, "proxy")
-    wanted = ",".join(f"+{name}" for name in kept("passthrough"))
-    wrapper = [*unprivileged(culvert), f"--inh-caps=-all,{wanted}", f"--ambient-caps=-all,{wanted}"]
-    culvert.start(settings, f"--user={USER}", wrapper=wrapper)
+    culvert.start(settings, f"--user={USER}", wrapper=[*unprivileged(culvert), *ambient(CAPABILITIES)])
     for thread in threads_of(culvert.process):
         assert int(thread["CapEff"], 16) == kept_bits("proxy"), thread
         assert int(thread["CapAmb"], 16) == 0, thread
     assert set(http.short_connections(lab, 60)) == set(lab.backend_names())
+
+
+@pytest.mark.parametrize("lacking", [None, "bpf"])
+def test_the_fast_path_needs_a_capability_at_the_start_only(lab, unprivileged, make, lacking):
+    culvert, settings = make(lab, "passthrough", passthrough={"io": "afpacket"})
+    given = [name for name in CAPABILITIES if name != lacking]
+    culvert.start(settings, f"--user={USER}", wrapper=[*unprivileged(culvert), *ambient(given)])
+    culvert.await_all_up()
+    without = culvert.log_lines("no fast path in the kernel")
+    assert bool(without) == (lacking is not None), culvert.log()
+    assert all("needs CAP_BPF" in line for line in without)
+    for thread in threads_of(culvert.process):
+        assert not int(thread["CapPrm"], 16) & CAPABILITIES["bpf"], thread
+    with http.connect(lab) as sock:
+        for _ in range(10):
+            assert http.request(sock) in lab.backend_names()
+        assert culvert.stats()["fast_path"]["flows"] == (lacking is None)
+    culvert.ledger()
 
 
 # --- what is installed -----------------------------------------------------------------------------
@@ -410,10 +432,8 @@ def test_the_units_filter_allows_every_call_that_is_made(lab, unprivileged, make
     trace.mkdir()
     trace.chmod(0o777)
     settings["flow_log"] = {"path": str(trace / "flows.log"), "starts": True}
-    wanted = ",".join(f"+{name}" for name in kept("passthrough"))
     culvert.start(settings, f"--user={USER}", wrapper=[
-        *start, f"--inh-caps=-all,{wanted}", f"--ambient-caps=-all,{wanted}",
-        "strace", "-ff", "-qq", "-o", trace / "calls"])
+        *start, *ambient(CAPABILITIES), "strace", "-ff", "-qq", "-o", trace / "calls"])
     culvert.await_all_up()
     http.short_connections(lab, 40)
     lab.stop("b1")
