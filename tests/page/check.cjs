@@ -144,6 +144,19 @@ async function manyServersStayReadable(browser, viewport) {
 	await page.context().close();
 }
 
+async function theLedgerTellsOfTheFastPath(browser) {
+	const page = await open(browser, { viewport: { width: 1440, height: 900 } });
+	let packets = 4321;
+	await page.route("**/api/v1/drops", async (route) => {
+		const answer = await (await route.fetch()).json();
+		await route.fulfill({ json: { ...answer, forwarded: 5000, fast_path: packets } });
+	});
+	await page.waitForSelector("#drops-balance >> text=/ forwarded \\(4.?321 by the kernel\\), /");
+	packets = 0;
+	await page.waitForSelector("#drops-balance >> text=/ forwarded, /");
+	await page.context().close();
+}
+
 async function pictures(browser) {
 	for (const [device, viewport] of [["desktop", { width: 1440, height: 900 }], ["phone", { width: 360, height: 740 }]]) {
 		for (const colorScheme of ["light", "dark"]) {
@@ -197,6 +210,7 @@ async function main() {
 		} else {
 			await keyboardReaches(page);
 			await deathAndReturnAreShown(page);
+			await theLedgerTellsOfTheFastPath(browser);
 			await pictures(browser);
 			assert.deepEqual(complaints, []);
 			await theLossOfTheServerIsShown(page);
