@@ -121,8 +121,7 @@ static void say_refused(struct doctor *doctor, int code)
 void check_fast_path(struct doctor *doctor)
 {
 	const struct config *config = doctor->config;
-	if (config->passthrough.io != IO_AFPACKET ||
-	    config->passthrough.fast_path != FAST_PATH_AUTO)
+	if (config->passthrough.io != IO_AFPACKET || config->passthrough.fast_path == FAST_PATH_OFF)
 		return;
 	if (!doctor_has_capability(doctor, CAP_BPF) ||
 	    !doctor_has_capability(doctor, CAP_NET_ADMIN)) {

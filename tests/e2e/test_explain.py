@@ -106,13 +106,13 @@ def test_a_connection_stays_with_its_backend_and_explain_says_so(request, lab, m
         assert other["flow"] is None and other["backend"] != f"web/{name}", other
 
 
-@pytest.mark.parametrize("wanted", ["auto", "off"])
+@pytest.mark.parametrize("wanted", ["always", "off"])
 @pytest.mark.parametrize("mode", ["passthrough", "dsr"])
 def test_flows_that_the_kernel_forwards_are_told_apart(request, lab, mode, wanted):
     running = start(request, lab, mode, passthrough={"io": "afpacket", "fast_path": wanted})
     if running.log_lines("no fast path in the kernel"):
         pytest.skip("this kernel has none")
-    is_fast = wanted == "auto"
+    is_fast = wanted == "always"
     source, port = SOURCES[0], 23456
     with http.connect(lab, source=(source, port)) as sock:
         for _ in range(10):

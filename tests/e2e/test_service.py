@@ -257,7 +257,7 @@ def test_started_as_the_user_it_gives_up_the_rest(lab, unprivileged, make):
 
 @pytest.mark.parametrize("lacking", [None, "bpf"])
 def test_the_fast_path_needs_a_capability_at_the_start_only(lab, unprivileged, make, lacking):
-    culvert, settings = make(lab, "passthrough", passthrough={"io": "afpacket"})
+    culvert, settings = make(lab, "passthrough", passthrough={"io": "afpacket", "fast_path": "always"})
     given = [name for name in CAPABILITIES if name != lacking]
     culvert.start(settings, f"--user={USER}", wrapper=[*unprivileged(culvert), *ambient(given)])
     culvert.await_all_up()

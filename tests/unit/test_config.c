@@ -181,7 +181,7 @@ Test(config, reads_every_key)
 		    "source 203.0.113.3\n"
 		    "source 2001:db8::3\n"
 		    "workers 4 poll 0 capacity 20000 frequency 2500 ports 1024-65535 maglev 1009\n"
-		    "clamp 1300 io 1 fast 1\n"
+		    "clamp 1300 io 1 fast 2\n"
 		    "snat 203.0.113.1\n"
 		    "snat 203.0.113.2\n"
 		    "interface eth0\n"
