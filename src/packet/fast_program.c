@@ -18,8 +18,9 @@ extern const char bpf_fast_path_end[];
 // Of linux/bpf.h since Linux 6.6.
 enum { TCX_INGRESS = 46, BEFORE_ALL_OTHERS = 1 << 3 };
 
-// Of the filter where there is no such link: the first of all.
-enum { FILTER_HANDLE = 1, FILTER_PRIORITY = 1 };
+// Of the filter where there is no such link: the first of all, under a number that nobody else is
+// likely to take.
+enum { FILTER_HANDLE = 0xc01de27, FILTER_PRIORITY = 1 };
 
 // ---- loading ------------------------------------------------------------------------------------
 
