@@ -61,6 +61,7 @@ void scene_init(struct scene *scene, const char *snat_addr)
 	*scene = (struct scene){
 		.config = grown(NULL, 0, sizeof(struct config)),
 		.link_macs = {{{0x02, 0, 0, 0, 0, 0x01}}, {{0x02, 0, 0, 0, 0, 0x02}}},
+		.ifindexes = {1, 2},
 		.mtus = {1500, 1500},
 	};
 	scene->config->mode = MODE_PASSTHROUGH;
@@ -149,7 +150,7 @@ void scene_build(struct scene *scene)
 	check(registry_create(&scene->registry, scene->config, 1, SCENE_MAX_THREADS, &err), &err);
 	for (unsigned i = 0; i < SCENE_N_LINKS; i++) {
 		struct snapshot_link link = {
-			.ifindex = i + 1,
+			.ifindex = scene->ifindexes[i],
 			.mac = scene->link_macs[i],
 			.mtu = scene->mtus[i],
 			.own_v4 = scene->own_v4[i],

@@ -15,6 +15,7 @@ struct scene {
 	struct config *config; // owned
 	struct registry *registry;
 	struct mac_addr link_macs[SCENE_N_LINKS];
+	unsigned ifindexes[SCENE_N_LINKS]; // 1 and 2 at first
 	uint32_t mtus[SCENE_N_LINKS];
 	struct ip_addr own_v4[SCENE_N_LINKS]; // none at first
 	struct ip_addr own_v6[SCENE_N_LINKS];

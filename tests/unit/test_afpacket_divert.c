@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a program takes out of a packet socket's hands, on links of a private network namespace. The
+// program here takes datagrams to ports with odd numbers.
+#include <bpf/bpf.h>
+#include <criterion/criterion.h>
+#include <linux/filter.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netpacket/packet.h>
+#include <stddef.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../support/lib/frame.h"
+#include "../support/lib/netns.h"
+#include "culvert/packet/io.h"
+#include "packet/packet_pool.h"
+
+enum {
+	N_PACKETS = PACKET_BURST,
+	AWAIT_MS = 100,
+	TRIES = 300,
+	PORT_IN_IP_PACKET = IP_HEADER_MIN + 2,
+	PORT_IN_FRAME = ETH_HEADER_LEN + PORT_IN_IP_PACKET,
+	LAST = 100, // the port of a datagram that nobody takes
+};
+
+struct bench {
+	struct io *io;
+	struct packet_pool pool;
+	struct packet *packets[N_PACKETS];
+	int program;
+	int own;  // a socket that sends by the captured link
+	int peer; // and one at the other end
+};
+
+// A word of the packet behind its link header, wherever that begins, to be returned modulo two; but
+// 1 for what leaves.
+static int load_program(void)
+{
+	static const struct bpf_insn program[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_1},
+		{.code = BPF_LDX | BPF_MEM | BPF_W,
+		 .dst_reg = BPF_REG_0,
+		 .src_reg = BPF_REG_6,
+		 .off = offsetof(struct __sk_buff, pkt_type)},
+		{.code = BPF_JMP | BPF_JEQ | BPF_K,
+		 .dst_reg = BPF_REG_0,
+		 .off = 2,
+		 .imm = PACKET_OUTGOING},
+		{.code = BPF_LD | BPF_ABS | BPF_H, .imm = SKF_NET_OFF + PORT_IN_IP_PACKET},
+		{.code = BPF_JMP | BPF_JA, .off = 1},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1},
+		{.code = BPF_ALU64 | BPF_AND | BPF_K, .dst_reg = BPF_REG_0, .imm = 1},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "odd", "GPL", program,
+			       sizeof(program) / sizeof(program[0]), NULL);
+	cr_assert_geq(fd, 0);
+	return fd;
+}
+
+static struct io *open_io(const char *filter, int program)
+{
+	struct err err = {0};
+	struct io *io = NULL;
+	struct io_link link = {
+		.name = "va",
+		.ifindex = if_nametoindex("va"),
+		.filter = filter,
+		.divert_fd = program,
+	};
+	cr_assert_eq(io_afpacket.open(&io, &link, 1, &err), 0, "%s", err.message);
+	return io;
+}
+
+static void bench_open(struct bench *bench, const char *filter)
+{
+	struct err err = {0};
+	if (!netns_enter())
+		cr_skip("needs root, for a private network namespace");
+	cr_assert(netns_run("ip link add va type veth peer name vb"));
+	// IPv6 would speak by itself.
+	cr_assert(netns_run("sysctl -qw net.ipv6.conf.va.disable_ipv6=1 "
+			    "net.ipv6.conf.vb.disable_ipv6=1"));
+	cr_assert(netns_run("ip link set va up && ip link set vb up"));
+	bench->own = netns_link_socket(0, "va");
+	bench->peer = netns_link_socket(0, "vb");
+	cr_assert(netns_await_link(bench->own, bench->peer));
+	bench->program = load_program();
+	bench->io = open_io(filter, bench->program);
+	cr_assert_eq(packet_pool_init(&bench->pool, N_PACKETS, &err), 0, "%s", err.message);
+	cr_assert_eq(packet_pool_take(&bench->pool, bench->packets, N_PACKETS), N_PACKETS);
+}
+
+static void bench_close(struct bench *bench)
+{
+	cr_expect_eq(io_afpacket.kernel_drops(bench->io), 0, "what is diverted is not lost");
+	io_afpacket.close(bench->io);
+	packet_pool_give_back(&bench->pool, bench->packets, N_PACKETS);
+	packet_pool_fini(&bench->pool);
+	close(bench->program);
+	close(bench->own);
+	close(bench->peer);
+}
+
+static void send_by(int fd, uint16_t port, uint32_t payload_len)
+{
+	uint8_t frame[4096];
+	struct virtio_net_hdr vnet;
+	struct frame_spec spec = {
+		.src_mac = {{2, 0, 0, 0, 0, 9}},
+		.dst_mac = {{2, 0, 0, 0, 0, 1}},
+		.src = frame_v4(0x0a01000b),
+		.dst = frame_v4(0x0a010064),
+		.proto = IPPROTO_UDP,
+		.ttl = 64,
+		.dst_port = port,
+		.payload_len = payload_len,
+	};
+	uint32_t len = frame_build(&spec, frame, &vnet);
+	cr_assert_eq(send(fd, frame, len, 0), (ssize_t)len);
+}
+
+// The next that is received: its port.
+static unsigned receive(struct bench *bench, struct io *io)
+{
+	int never = eventfd(0, EFD_CLOEXEC);
+	int n = 0;
+	for (int tries = 0; n == 0 && tries < TRIES; tries++) {
+		io_afpacket.wait(io, never, AWAIT_MS);
+		n = io_afpacket.recv_burst(io, 0, bench->packets, 1);
+	}
+	close(never);
+	cr_assert_eq(n, 1);
+	const uint8_t *frame = bench->packets[0]->frame;
+	return (unsigned)(frame[PORT_IN_FRAME] << 8 | frame[PORT_IN_FRAME + 1]);
+}
+
+// Datagrams to the ports from 50 to 59, and what comes of them.
+static void expect_even_ones(struct bench *bench)
+{
+	for (uint16_t port = 50; port < 60; port++)
+		send_by(bench->peer, port, port % 3 ? 10 : 1400);
+	send_by(bench->peer, LAST, 10);
+	for (unsigned port = 50; port < 60; port += 2)
+		cr_assert_eq(receive(bench, bench->io), port);
+	cr_assert_eq(receive(bench, bench->io), LAST);
+}
+
+Test(afpacket_divert, what_the_program_takes_is_not_received_and_the_rest_is)
+{
+	struct bench bench;
+	bench_open(&bench, NULL);
+	for (int i = 0; i < 20; i++)
+		expect_even_ones(&bench);
+	bench_close(&bench);
+}
+
+Test(afpacket_divert, the_filter_decides_about_the_rest)
+{
+	struct bench bench;
+	struct err err = {0};
+	bench_open(&bench, "udp dst portrange 50-100");
+	send_by(bench.peer, 48, 10);
+	expect_even_ones(&bench);
+	cr_assert_eq(io_afpacket.set_filter(bench.io, "udp dst portrange 52-53", &err), 0, "%s",
+		     err.message);
+	for (uint16_t port = 50; port < 56; port++)
+		send_by(bench.peer, port, 10);
+	send_by(bench.peer, 52, 10);
+	cr_expect_eq(receive(&bench, bench.io), 52);
+	cr_expect_eq(receive(&bench, bench.io), 52);
+	bench_close(&bench);
+}
+
+Test(afpacket_divert, it_is_still_so_when_the_link_has_been_down)
+{
+	struct bench bench;
+	bench_open(&bench, NULL);
+	for (int i = 0; i < 3; i++) {
+		cr_assert(netns_run("ip link set va down"));
+		cr_expect_eq(io_afpacket.recv_burst(bench.io, 0, bench.packets, N_PACKETS), 0);
+		cr_assert(netns_run("ip link set va up"));
+		cr_assert(netns_await_link(bench.own, bench.peer));
+		while (io_afpacket.recv_burst(bench.io, 0, bench.packets, N_PACKETS) > 0)
+			;
+		expect_even_ones(&bench);
+	}
+	bench_close(&bench);
+}
+
+Test(afpacket_divert, what_leaves_by_the_link_is_not_received)
+{
+	struct bench bench;
+	bench_open(&bench, NULL);
+	for (uint16_t port = 50; port < 60; port++)
+		send_by(bench.own, port, 10);
+	send_by(bench.peer, LAST, 10);
+	cr_expect_eq(receive(&bench, bench.io), LAST);
+	bench_close(&bench);
+}
+
+Test(afpacket_divert, other_sockets_of_the_link_receive_all)
+{
+	struct bench bench;
+	bench_open(&bench, NULL);
+	struct io *plain = open_io("udp", 0);
+	struct io *second = open_io("udp", bench.program);
+	for (uint16_t port = 50; port < 60; port++)
+		send_by(bench.peer, port, 10);
+	for (unsigned port = 50; port < 60; port++)
+		cr_expect_eq(receive(&bench, plain), port);
+	for (unsigned port = 50; port < 60; port += 2) {
+		cr_expect_eq(receive(&bench, bench.io), port);
+		cr_expect_eq(receive(&bench, second), port);
+	}
+	io_afpacket.close(plain);
+	io_afpacket.close(second);
+	bench_close(&bench);
+}
+
+Test(afpacket_divert, what_is_no_program_is_refused)
+{
+	struct bench bench;
+	struct err err = {0};
+	struct io *io = NULL;
+	bench_open(&bench, NULL);
+	struct io_link link = {.name = "va",
+			       .ifindex = if_nametoindex("va"),
+			       .divert_fd = bench.own};
+	cr_expect_lt(io_afpacket.open(&io, &link, 1, &err), 0);
+	cr_expect_neq(err.message[0], '\0');
+	cr_expect_null(io);
+	expect_even_ones(&bench);
+	bench_close(&bench);
+}
