@@ -160,6 +160,13 @@ static __always_inline bool read_v4(const struct __sk_buff *skb, struct seen *se
 	return ip->protocol == IPPROTO_UDP && read_udp(seen, &frame.udp, sizeof(*ip));
 }
 
+// On no wire (RFC 4942 section 2.2), and no different from IPv4 in a key.
+static __always_inline bool is_mapped(const struct in6_addr *addr)
+{
+	return addr->s6_addr32[2] == bpf_htonl(MAPPED_V4) && !addr->s6_addr32[1] &&
+	       !addr->s6_addr32[0];
+}
+
 static __always_inline bool read_v6(const struct __sk_buff *skb, struct seen *seen)
 {
 	struct frame_v6 frame;
@@ -167,7 +174,7 @@ static __always_inline bool read_v6(const struct __sk_buff *skb, struct seen *se
 	    !read(skb, &frame.eth, sizeof(frame) - FRAME_PAD - LESS_WITH_UDP))
 		return false;
 	const struct ipv6hdr *ip = &frame.ip;
-	if (ip->version != 6 || ip->hop_limit <= 1)
+	if (ip->version != 6 || ip->hop_limit <= 1 || is_mapped(&ip->saddr))
 		return false;
 	__builtin_memcpy(seen->src_mac, frame.eth.h_source, ETH_ALEN);
 	__builtin_memcpy(seen->key.src_be, &ip->saddr, sizeof(ip->saddr));

@@ -289,6 +289,30 @@ Test(fast_program_plain, what_is_for_another_host_is_left)
 	fast_bench_close(&bench);
 }
 
+// IPv4 addresses in the form of IPv6 are never on a wire (RFC 4942 section 2.2), and a key of IPv4
+// looks the same.
+Test(fast_program_plain, a_packet_of_ipv6_with_the_addresses_of_a_flow_of_ipv4_is_left)
+{
+	static const uint8_t protos[] = {IPPROTO_TCP, IPPROTO_UDP};
+	static uint8_t frame[FRAME_MAX];
+	struct virtio_net_hdr vnet;
+	struct fast_bench bench;
+	uint32_t note[N_NOTE];
+	fast_bench_open(&bench, FAST_LAB_NAT);
+	for (size_t i = 0; i < sizeof(protos); i++) {
+		struct fast_lab_client client = establish(&bench, (uint32_t)i, protos[i], false);
+		struct frame_spec v4 = plain_of(&client, FROM_CLIENT);
+		struct frame_spec v6 = v4;
+		v6.src.bytes[0] = 0xfd;
+		uint32_t len = frame_build(&v6, frame, &vnet);
+		memcpy(frame + IP + IPV6_SRC_OFFSET, v4.src.bytes, IPV6_ADDR_LEN);
+		cr_expect(is_taken(&bench, &v4));
+		cr_expect_eq(fast_bench_divert(&bench, SCENE_FRONT, frame, len, note),
+			     FAST_TO_CULVERT);
+	}
+	fast_bench_close(&bench);
+}
+
 // ---- when ---------------------------------------------------------------------------------------
 
 Test(fast_program_plain, entries_of_another_snapshot_do_not_hold)
