@@ -330,6 +330,8 @@ static __always_inline void update_transport(struct __sk_buff *skb, const struct
 		   (note->is_tcp ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check));
 	__u64 flags = note->is_tcp ? 0 : BPF_F_MARK_MANGLED_0;
 	__u64 of_addrs = flags | BPF_F_PSEUDO_HDR;
+	if (!entry->addrs_delta && !entry->ports_delta)
+		return; // as in method l2: nothing is changed
 	if (!note->is_v6) {
 		bpf_l4_csum_replace(skb, at, 0, entry->addrs_delta, of_addrs);
 	} else if (bpf_l4_csum_replace(skb, at, 0, entry->addrs_delta,
