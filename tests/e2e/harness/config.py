@@ -9,7 +9,8 @@ STATS_PORT = 9000
 UDP_PORT = 5353
 
 
-def _leave_unchecked(pool):
+def leave_unchecked(pool):
+    """Its servers are up, and see no connections but those of clients."""
     for key in ("health_check_interval", "health_check_timeout", "rise", "fall"):
         del pool[key]
     pool["health_check"] = "none"
@@ -34,7 +35,7 @@ def passthrough(lab, *, weights=None, workers=0, protocol=None, port=80, family=
     if protocol:
         frontend["protocol"] = protocol
     if protocol == "udp":
-        _leave_unchecked(pool)
+        leave_unchecked(pool)
     config = {
         "mode": "passthrough",
         "stats": {"port": STATS_PORT},
@@ -67,7 +68,7 @@ def proxy(lab, *, weights=None, port=80, backend_port=80, checked=True, **overri
         }},
     }
     if not checked:
-        _leave_unchecked(config["backends"]["web"])
+        leave_unchecked(config["backends"]["web"])
     merge(config, overrides)
     return config
 
@@ -80,12 +81,14 @@ def dsr(lab, method="nat", **overrides):
     return config
 
 
-def with_io(config):
-    """The configuration with the driver that the environment variable IO names, unless it names one."""
-    io = os.environ.get("IO")
-    if not io or config.get("mode") not in ("passthrough", "dsr"):
+def with_environment(config):
+    """The configuration with what the environment variables IO and FAST_PATH say of a packet mode's driver,
+    unless it says so itself."""
+    named = {key: os.environ.get(key.upper()) for key in ("io", "fast_path")}
+    if not any(named.values()) or config.get("mode") not in ("passthrough", "dsr"):
         return config
-    return {**config, "passthrough": {"io": io, **config.get("passthrough", {})}}
+    wanted = {key: value for key, value in named.items() if value}
+    return {**config, "passthrough": {**wanted, **config.get("passthrough", {})}}
 
 
 def merge(target, source):

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from .config import STATS_PORT, to_toml, with_io
+from .config import STATS_PORT, to_toml, with_environment
 from .lab import ROOT, endpoint
 from .wait import await_condition
 
@@ -69,7 +69,7 @@ class Culvert:
 
     def config_text(self, config):
         """A dictionary as a file. Labs share the file system, and so the default socket."""
-        return to_toml({**with_io(config), "api": {"socket": self.socket_path(), **config.get("api", {})}})
+        return to_toml({**with_environment(config), "api": {"socket": self.socket_path(), **config.get("api", {})}})
 
     def write_config(self, config):
         path = self.directory / "culvert.toml"

@@ -14,7 +14,8 @@ TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_TAP, IFF_NO_PI = 0x0001, 0x0002, 0x1000
 
 TCP, UDP, ICMP, HOPOPTS, FRAGMENT, AH, DSTOPTS = 6, 17, 1, 0, 44, 51, 60
-MORE_V4 = 0x2000
+MORE_V4, WHOLE_V4 = 0x2000, 0x4000
+TCP_RST, TCP_PSH, TCP_ACK = 0x04, 0x08, 0x10
 
 
 def packed(addr):
@@ -35,9 +36,9 @@ def pseudo_header(src, dst, proto, size):
     return packed(src) + packed(dst) + struct.pack("!HH", proto, size)
 
 
-def tcp(src, dst, data=b"", flaw=0):
+def tcp(src, dst, data=b"", flaw=0, seq=1, ack=1, flags=TCP_PSH | TCP_ACK):
     """`src` and `dst` are (address, port); `flaw` is how far the checksum is from right."""
-    head = struct.pack("!HHIIHHHH", src[1], dst[1], 1, 1, 0x5018, 65535, 0, 0)
+    head = struct.pack("!HHIIHHHH", src[1], dst[1], seq % 2**32, ack % 2**32, 0x5000 | flags, 65535, 0, 0)
     right = checksum(pseudo_header(src[0], dst[0], TCP, len(head + data)) + head + data)
     wrong = (right + flaw - 1) % 0xFFFF + 1 if flaw else right
     return head[:16] + struct.pack("!H", wrong) + head[18:] + data
