@@ -274,8 +274,16 @@ static void enter(struct worker *worker, uint32_t index)
 		fast_path_leave(worker, index);
 }
 
+// The kernel may move it on at the same time, and then its next packet says how far again.
+static void move_on(__u32 *number, uint32_t to)
+{
+	if ((int32_t)(to - read32(number)) > 0)
+		atomic_store_explicit((_Atomic uint32_t *)number, to, memory_order_relaxed);
+}
+
 // Entries that say what would be said now are good for this snapshot as well. False when one says
-// anything else.
+// anything else. Where all that one side sends comes to the worker, the kernel is told how far that
+// is: numbers that stayed behind would once seem to be ahead.
 static bool confirm(struct worker *worker, uint32_t index)
 {
 	const struct fast_path *fast = &worker->fast;
@@ -289,6 +297,8 @@ static bool confirm(struct worker *worker, uint32_t index)
 			return false;
 		atomic_store_explicit((_Atomic uint32_t *)&entry->version, version,
 				      memory_order_relaxed);
+		move_on(&entry->next, wanted.next);
+		move_on(&entry->acked, wanted.acked);
 	}
 	return true;
 }

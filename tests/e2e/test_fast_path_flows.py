@@ -336,3 +336,23 @@ def test_guessed_numbers_do_not_move_it(start_pair, mode):
         forger.send(*ends, seq=seq, ack=0, flags=TCP_RST)
         await_condition(lambda: fast_path.state_of(culvert, near) == "reset", "it has been reset")
         assert fast_path.flows(culvert) == 0
+
+
+def test_numbers_that_only_a_worker_has_seen_are_kept(start_pair):
+    """A backend whose packets may be fragmented speaks past the kernel, and more than half of all
+    numbers go by while the client's packets are all fast."""
+    culvert = start_pair("passthrough")
+    lab = culvert.lab
+    forger = Forger(lab, "b1")
+    with forger.sock, fast_pair(culvert) as (near, far):
+        ends = (lab.backend_addr("b1"), PORT), far.getpeername()
+        client, backend = numbers_of(lab, near, far)
+        for _ in range(2):
+            backend += 3 << 29
+            slow = slow_packets(culvert)
+            with fast_path.used(culvert, 1):  # the client's kernel says that it expects another number
+                forger.send(*ends, whole=False, data=b"x", seq=backend, ack=client, flags=TCP_ACK)
+                culvert.ledger()
+            assert slow_packets(culvert) == slow + 1
+        forger.send(*ends, seq=backend + 1, ack=0, flags=TCP_RST)
+        await_condition(lambda: fast_path.state_of(culvert, near) == "reset", "it has been reset", 5)
