@@ -120,13 +120,21 @@ def pair(lab, family=4, host="b1", source=None):
             yield near, far
 
 
+def receive(sock, size):
+    """So many bytes. MSG_WAITALL means nothing to a socket with a timeout."""
+    data = b""
+    while len(data) < size and (piece := sock.recv(size - len(data))):
+        data += piece
+    return data
+
+
 def talk(near, far, count=10):
     """There and back."""
     for number in range(count):
         for one, other in ((near, far), (far, near)):
             text = b"message %08d" % number
             one.sendall(text)
-            assert other.recv(len(text), socket.MSG_WAITALL) == text
+            assert receive(other, len(text)) == text
 
 
 def ctl(culvert, *args):
