@@ -61,7 +61,7 @@ void scene_init(struct scene *scene, const char *snat_addr)
 	*scene = (struct scene){
 		.config = grown(NULL, 0, sizeof(struct config)),
 		.link_macs = {{{0x02, 0, 0, 0, 0, 0x01}}, {{0x02, 0, 0, 0, 0, 0x02}}},
-		.ifindexes = {1, 2},
+		.ifindexes = {SCENE_FIRST_IFINDEX, SCENE_FIRST_IFINDEX + 1},
 		.mtus = {1500, 1500},
 	};
 	scene->config->mode = MODE_PASSTHROUGH;

@@ -10,12 +10,13 @@
 
 enum { SCENE_FRONT, SCENE_BACK, SCENE_N_LINKS };
 enum { SCENE_MAX_THREADS = 8 };
+enum { SCENE_FIRST_IFINDEX = 2 }; // 1 is the loopback interface of a namespace
 
 struct scene {
 	struct config *config; // owned
 	struct registry *registry;
 	struct mac_addr link_macs[SCENE_N_LINKS];
-	unsigned ifindexes[SCENE_N_LINKS]; // 1 and 2 at first
+	unsigned ifindexes[SCENE_N_LINKS]; // SCENE_FIRST_IFINDEX and the next at first
 	uint32_t mtus[SCENE_N_LINKS];
 	struct ip_addr own_v4[SCENE_N_LINKS]; // none at first
 	struct ip_addr own_v6[SCENE_N_LINKS];
