@@ -150,7 +150,9 @@ static void replay(struct golden_run *run, const struct files *files)
 void golden_replay_case(const struct golden_table *table, const struct golden_case *test,
 			int workers, struct frame_log *log)
 {
-	struct golden_run run = {.table = table, .test = test, .log = log, .has_verdict = true};
+	static const struct golden_way by_files = {0};
+	struct golden_run run = {
+		.way = &by_files, .table = table, .test = test, .log = log, .has_verdict = true};
 	struct files files;
 	if (!golden_run_open(&run, workers))
 		return;

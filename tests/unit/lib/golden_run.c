@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../support/lib/cables.h"
 #include "../../support/lib/notation.h"
 #include "culvert/base/clock.h"
 
@@ -68,6 +69,8 @@ static const char *mismatch(struct golden_run *run, const char *text,
 	if (notation.link != actual->link)
 		return "went out on the other link";
 	uint32_t len = frame_build(&notation.spec, expected, &vnet);
+	if (run->way->completes_sums)
+		cables_complete(expected, len, &vnet);
 	if (frame_difference(expected, len, actual->bytes, actual->len, why, why_size))
 		return why;
 	if (memcmp(&vnet, &actual->vnet, sizeof(vnet)) != 0)
@@ -78,13 +81,6 @@ static const char *mismatch(struct golden_run *run, const char *text,
 }
 
 // ---- steps -------------------------------------------------------------------------------------
-
-static void take_outputs(struct golden_run *run)
-{
-	struct mem_frame *frame;
-	while (run->n_outputs < GOLDEN_RUN_OUTPUTS && (frame = mem_io_take(run->rig.io)))
-		run->outputs[run->n_outputs++] = frame;
-}
 
 void golden_run_end_step(struct golden_run *run)
 {
@@ -102,15 +98,10 @@ static void step_in(struct golden_run *run, const char *text)
 {
 	static uint8_t frame[FRAME_MAX];
 	struct virtio_net_hdr vnet;
-	struct packet_stats before;
 	uint32_t link;
 	uint32_t len = golden_run_build(run, text, frame, &vnet, &link);
-	cr_assert_eq(engine_stats(run->rig.engine, &before), 0);
-	rig_push(&run->rig, link, frame, len, &vnet);
-	run->verdict = rig_verdict_since(&run->rig, &before);
 	run->has_verdict = false;
-	packet_stats_fini(&before);
-	take_outputs(run);
+	run->way->bring(run, link, frame, len, &vnet);
 }
 
 static void step_verdict(struct golden_run *run, const char *text)
@@ -124,6 +115,17 @@ static void step_verdict(struct golden_run *run, const char *text)
 	golden_run_complain(run, why);
 }
 
+// The next to be compared with the line.
+static size_t first_on_link(const struct golden_run *run, const char *text)
+{
+	uint32_t link = golden_after(text, "front") ? SCENE_FRONT : SCENE_BACK;
+	for (size_t i = 0; run->way->is_by_link && i < run->n_outputs; i++) {
+		if (run->outputs[i]->link == link)
+			return i;
+	}
+	return 0;
+}
+
 static void step_out(struct golden_run *run, const char *text)
 {
 	char why[300];
@@ -133,12 +135,13 @@ static void step_out(struct golden_run *run, const char *text)
 		golden_run_complain(run, "nothing was sent");
 		return;
 	}
-	const char *what = mismatch(run, text, run->outputs[0], why, sizeof(why));
+	size_t next = first_on_link(run, text);
+	const char *what = mismatch(run, text, run->outputs[next], why, sizeof(why));
 	if (what)
 		golden_run_complain(run, what);
-	free(run->outputs[0]);
+	free(run->outputs[next]);
 	run->n_outputs--;
-	for (size_t i = 0; i < run->n_outputs; i++)
+	for (size_t i = next; i < run->n_outputs; i++)
 		run->outputs[i] = run->outputs[i + 1];
 }
 
@@ -155,13 +158,13 @@ void golden_run_match(struct golden_run *run, const char *text)
 	golden_run_complain(run, "no such packet was sent");
 }
 
-static void step_set_up(struct golden_run *run, const char *backend, bool is_up)
+static void step_set_up(struct golden_run *run, const char *backend, bool is_up, unsigned n_sent)
 {
 	uint32_t id = 0;
 	if (!names_find_number(&run->names, backend, &id))
 		golden_run_complain(run, "no such backend");
 	registry_set_up(run->scene.registry, id, is_up);
-	rig_publish(&run->rig);
+	run->way->publish(run, n_sent);
 }
 
 // Down, with the number of clients that get a reset: "down b1 resets 2".
@@ -169,12 +172,8 @@ static void step_down(struct golden_run *run, const char *text)
 {
 	char backend[NAME_MAX_LEN] = "";
 	unsigned n_resets = 0;
-	uint64_t n_sent = mem_io_n_sent(run->rig.io);
 	(void)sscanf(text, "%23s resets %u", backend, &n_resets); // NOLINT(cert-err34-c)
-	step_set_up(run, backend, false);
-	if (!mem_io_await_sent(run->rig.io, n_sent + n_resets))
-		golden_run_complain(run, "not as many resets were sent");
-	take_outputs(run);
+	step_set_up(run, backend, false, n_resets);
 }
 
 static void step_hop(struct golden_run *run, const char *text)
@@ -268,7 +267,7 @@ static void step_driver(struct golden_run *run, const char *text)
 	enum verdict refusal = strcmp(text, "full") == 0     ? VERDICT_DROP_TX_FULL
 			       : strcmp(text, "broken") == 0 ? VERDICT_DROP_TX_ERROR
 							     : VERDICT_NONE;
-	mem_io_refuse(run->rig.io, refusal);
+	run->way->refuse(run, refusal);
 }
 
 static void run_step(struct golden_run *run, const char *line)
@@ -292,7 +291,7 @@ static void run_step(struct golden_run *run, const char *line)
 	else if ((rest = golden_after(line, "down")))
 		step_down(run, rest);
 	else if ((rest = golden_after(line, "up")))
-		step_set_up(run, rest, true);
+		step_set_up(run, rest, true, 0);
 	else if ((rest = golden_after(line, "hop")))
 		step_hop(run, rest);
 	else if ((rest = golden_after(line, "advance")))
@@ -324,23 +323,74 @@ bool golden_run_open(struct golden_run *run, int workers)
 	return false;
 }
 
+void golden_run_steps(struct golden_run *run)
+{
+	run->has_verdict = true;
+	run->way->start(run);
+	for (size_t i = 0; i < run->test->n_steps && !run->has_failed && !run->is_left_out; i++) {
+		run->line = run->test->steps[i].number;
+		run_step(run, run->test->steps[i].text);
+	}
+	if (!run->has_failed && !run->is_left_out)
+		golden_run_end_step(run);
+	for (size_t i = 0; i < run->n_outputs; i++)
+		free(run->outputs[i]);
+	const char *wrong = rig_stop(&run->rig);
+	if (wrong)
+		golden_run_complain(run, wrong);
+}
+
+// ---- the driver in memory ----------------------------------------------------------------------
+
+static void memory_start(struct golden_run *run)
+{
+	rig_start(&run->rig, &run->scene);
+}
+
+static void memory_take(struct golden_run *run)
+{
+	struct mem_frame *frame;
+	while (run->n_outputs < GOLDEN_RUN_OUTPUTS && (frame = mem_io_take(run->rig.io)))
+		run->outputs[run->n_outputs++] = frame;
+}
+
+static void memory_bring(struct golden_run *run, uint32_t link, const uint8_t *frame, uint32_t len,
+			 const struct virtio_net_hdr *vnet)
+{
+	struct packet_stats before;
+	cr_assert_eq(engine_stats(run->rig.engine, &before), 0);
+	rig_push(&run->rig, link, frame, len, vnet);
+	run->verdict = rig_verdict_since(&run->rig, &before);
+	packet_stats_fini(&before);
+	memory_take(run);
+}
+
+static void memory_publish(struct golden_run *run, unsigned n_sent)
+{
+	uint64_t n_before = mem_io_n_sent(run->rig.io);
+	rig_publish(&run->rig);
+	if (!mem_io_await_sent(run->rig.io, n_before + n_sent))
+		golden_run_complain(run, "not as many resets were sent");
+	memory_take(run);
+}
+
+static void memory_refuse(struct golden_run *run, enum verdict verdict)
+{
+	mem_io_refuse(run->rig.io, verdict);
+}
+
 void golden_run_case(const struct golden_table *table, const struct golden_case *test, int workers,
 		     struct frame_log *log)
 {
-	struct golden_run run = {.table = table, .test = test, .log = log, .has_verdict = true};
+	static const struct golden_way by_memory = {
+		.start = memory_start,
+		.bring = memory_bring,
+		.publish = memory_publish,
+		.refuse = memory_refuse,
+	};
+	struct golden_run run = {.way = &by_memory, .table = table, .test = test, .log = log};
 	if (!golden_run_open(&run, workers))
 		return;
-	rig_start(&run.rig, &run.scene);
-	for (size_t i = 0; i < test->n_steps && !run.has_failed; i++) {
-		run.line = test->steps[i].number;
-		run_step(&run, test->steps[i].text);
-	}
-	if (!run.has_failed)
-		golden_run_end_step(&run);
-	for (size_t i = 0; i < run.n_outputs; i++)
-		free(run.outputs[i]);
-	const char *wrong = rig_stop(&run.rig);
-	if (wrong)
-		golden_run_complain(&run, wrong);
+	golden_run_steps(&run);
 	scene_fini(&run.scene);
 }

@@ -11,8 +11,25 @@
 
 enum { GOLDEN_RUN_OUTPUTS = 512 };
 
+struct golden_run;
+
+// What frames come in by and leave by.
+struct golden_way {
+	void (*start)(struct golden_run *run); // the rig
+	// Lets a frame in and waits for its end: `verdict`, and `outputs` for what was sent.
+	void (*bring)(struct golden_run *run, uint32_t link, const uint8_t *frame, uint32_t len,
+		      const struct virtio_net_hdr *vnet);
+	// A new snapshot, on whose account so many frames are sent: into `outputs`.
+	void (*publish)(struct golden_run *run, unsigned n_sent);
+	void (*refuse)(struct golden_run *run, enum verdict verdict); // from now on: mem_io.h
+	bool completes_sums; // what was left to hardware is completed before frames are compared
+	bool is_by_link;     // frames have an order for each link only
+};
+
 // A case on its way.
 struct golden_run {
+	const struct golden_way *way;     // borrowed
+	void *arg;                        // the way's own; borrowed
 	const struct golden_table *table; // borrowed
 	const struct golden_case *test;   // borrowed
 	struct frame_log *log;            // borrowed; NULL: nobody wants to see the frames
@@ -23,6 +40,7 @@ struct golden_run {
 	size_t n_outputs;
 	enum verdict verdict; // of the last frame
 	bool has_failed;
+	bool is_left_out; // by its way, in the middle: the rest is nobody's business
 	bool has_verdict; // the last frame's was checked
 	unsigned line;
 };
@@ -44,6 +62,8 @@ void golden_run_complain(struct golden_run *run, const char *what);
 // The case's scene. False when there are fewer NAT ports than workers, which a configuration must
 // not say, or when the table is about fewer workers.
 bool golden_run_open(struct golden_run *run, int workers);
+// Its steps, by `way`, and the end: everything is as the table says, or there are complaints.
+void golden_run_steps(struct golden_run *run);
 // The frame of a line, and its link. 0 when it makes none.
 uint32_t golden_run_build(struct golden_run *run, const char *text, uint8_t *frame,
 			  struct virtio_net_hdr *vnet, uint32_t *link);
