@@ -199,7 +199,7 @@ static __always_inline bool read_packet(const struct __sk_buff *skb, struct seen
 	else
 		return false;
 	return is_read && seen->header_len <= seen->ip_len && seen->ip_len <= skb->len &&
-	       (seen->is_tcp || !skb->gso_size);
+	       (!skb->gso_size || (seen->is_tcp && seen->ip_len == skb->len));
 }
 
 // ---- finding ------------------------------------------------------------------------------------
@@ -365,6 +365,13 @@ struct ports {
 	__be16 dst;
 };
 
+// Padding is a link's own (RFC 894), and nobody else's to read. False when there is no memory.
+static __always_inline bool cut_padding(struct __sk_buff *skb, const struct note *note)
+{
+	__u32 len = sizeof(struct ethhdr) + note->ip_len;
+	return skb->len <= len || bpf_skb_change_tail(skb, len, 0) == 0;
+}
+
 // False with nothing changed where the headers do not lie side by side.
 static __always_inline bool rewrite_headers(struct __sk_buff *skb, const struct fast_entry *entry,
 					    const struct note *note)
@@ -429,6 +436,8 @@ int forward(struct __sk_buff *skb)
 	if (!entry)
 		return TC_ACT_UNSPEC;
 	take_note(skb, entry, &note);
+	if (!cut_padding(skb, &note))
+		return TC_ACT_SHOT;
 	update_transport(skb, entry, &note);
 	if (!rewrite_headers(skb, entry, &note) &&
 	    (bpf_skb_pull_data(skb, sizeof(struct ethhdr) + note.header_len) ||

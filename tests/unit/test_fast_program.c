@@ -193,7 +193,7 @@ Test(fast_program, sends_on_unchanged_as_the_worker_does)
 }
 
 // Ethernet fills short frames up, with whatever there is.
-Test(fast_program, padding_is_not_looked_at)
+Test(fast_program, padding_is_neither_looked_at_nor_passed_on)
 {
 	struct fast_bench bench;
 	fast_bench_open(&bench, FAST_LAB_NAT);
@@ -210,6 +210,7 @@ Test(fast_program, padding_is_not_looked_at)
 		uint64_t before = fast_lab_entry(&bench.lab, &client, FROM_CLIENT)->bytes;
 		fast_bench_run(&bench, SCENE_FRONT, &spec, &run);
 		cr_assert_eq(run.forward, FAST_REDIRECTED);
+		cr_expect_eq(run.len, expected->len);
 		cr_expect_arr_eq(run.frame, expected->bytes, expected->len);
 		uint64_t counted = fast_lab_entry(&bench.lab, &client, FROM_CLIENT)->bytes - before;
 		cr_expect_eq(counted, expected->len - ETH_HEADER_LEN);
