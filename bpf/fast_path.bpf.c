@@ -9,6 +9,7 @@
 // comes to the second with the packet, in words that the kernel keeps for such (skb->cb), under a
 // token that nothing else has.
 #include <linux/bpf.h>
+#include <linux/errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/in.h>
@@ -204,7 +205,7 @@ static __always_inline bool read_packet(const struct __sk_buff *skb, struct seen
 
 // ---- finding ------------------------------------------------------------------------------------
 
-// Two entries of one tag in a bucket are as good as never: then the second is not found.
+// Workers put no two entries of one tag into a bucket.
 static __always_inline struct fast_entry *look_up(const struct fast_control *control,
 						  const struct fast_key *key, __u32 *index)
 {
@@ -245,25 +246,32 @@ static __always_inline __u32 wire_len(const struct __sk_buff *skb, const struct 
 	return skb->gso_size && segment < seen->ip_len ? segment : seen->ip_len;
 }
 
-// Is there an entry for it, and does it hold? Then *index is its number.
-static __always_inline bool find(const struct __sk_buff *skb, const struct fast_control *control,
-				 struct seen *seen, __u32 *index)
+// The entry for it, if that holds; *index is its number.
+static __always_inline struct fast_entry *find(const struct __sk_buff *skb,
+					       const struct fast_control *control,
+					       struct seen *seen, __u32 *index)
 {
-	if (!control->n_flows || !read_packet(skb, seen))
-		return false;
-	const struct fast_entry *entry = look_up(control, &seen->key, index);
-	return entry && entry->version == control->version && wire_len(skb, seen) <= entry->mtu &&
-	       is_on_path(skb, seen, entry);
+	if (!control->n_flows || control->is_cut || !read_packet(skb, seen))
+		return NULL;
+	struct fast_entry *entry = look_up(control, &seen->key, index);
+	if (!entry || entry->version != control->version || wire_len(skb, seen) > entry->mtu ||
+	    !is_on_path(skb, seen, entry))
+		return NULL;
+	return entry;
 }
 
 // ---- from one program to the other --------------------------------------------------------------
 
 enum { CB_ENTRY, CB_LENGTHS, CB_SEQ, CB_ACK, CB_TOKEN };
 
-static __always_inline void leave_note(struct __sk_buff *skb, const struct seen *seen, __u32 index,
+enum { INDEX_BITS = 16, INDEX_MASK = FAST_ENTRIES - 1 }; // the turn is above them
+
+_Static_assert(FAST_ENTRIES == 1 << INDEX_BITS, "half a word names an entry");
+
+static __always_inline void leave_note(struct __sk_buff *skb, const struct seen *seen, __u32 name,
 				       __u32 token)
 {
-	skb->cb[CB_ENTRY] = index;
+	skb->cb[CB_ENTRY] = name;
 	skb->cb[CB_LENGTHS] = seen->header_len << 16 | seen->ip_len;
 	skb->cb[CB_SEQ] = seen->seq;
 	skb->cb[CB_ACK] = seen->ack;
@@ -320,8 +328,25 @@ static __always_inline void count(struct fast_entry *entry, const struct note *n
 
 // ---- rewriting ----------------------------------------------------------------------------------
 
-// Checksums that are left to hardware, or stand for the whole packet, are the helper's to know.
-static __always_inline void update_transport(struct __sk_buff *skb, const struct fast_entry *entry,
+// With the addresses, of which IPv6 has no sum in its header that would make up for them. Older
+// kernels do not know that.
+static __always_inline long update_for_addrs(struct __sk_buff *skb, __u32 at, __u16 delta,
+					     __u64 flags, bool is_v6)
+{
+	flags |= BPF_F_PSEUDO_HDR;
+	if (!is_v6)
+		return bpf_l4_csum_replace(skb, at, 0, delta, flags);
+	long code = bpf_l4_csum_replace(skb, at, 0, delta, flags | L4_CSUM_OF_IPV6);
+	if (code != -EINVAL)
+		return code;
+	code = bpf_l4_csum_replace(skb, at, 0, delta, flags);
+	bpf_csum_update(skb, delta);
+	return code;
+}
+
+// Checksums that are left to hardware, or stand for the whole packet, are the helpers' to know.
+// False when there is no memory.
+static __always_inline bool update_transport(struct __sk_buff *skb, const struct fast_entry *entry,
 					     const struct note *note)
 {
 	__u32 l4 = sizeof(struct ethhdr) +
@@ -329,17 +354,12 @@ static __always_inline void update_transport(struct __sk_buff *skb, const struct
 	__u32 at = l4 +
 		   (note->is_tcp ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check));
 	__u64 flags = note->is_tcp ? 0 : BPF_F_MARK_MANGLED_0;
-	__u64 of_addrs = flags | BPF_F_PSEUDO_HDR;
+	if (note->is_v6) // the hop limit, which no sum in the header makes up for
+		bpf_csum_update(skb, (__u16)~bpf_htons(1));
 	if (!entry->addrs_delta && !entry->ports_delta)
-		return; // as in method l2: nothing is changed
-	if (!note->is_v6) {
-		bpf_l4_csum_replace(skb, at, 0, entry->addrs_delta, of_addrs);
-	} else if (bpf_l4_csum_replace(skb, at, 0, entry->addrs_delta,
-				       of_addrs | L4_CSUM_OF_IPV6)) {
-		bpf_l4_csum_replace(skb, at, 0, entry->addrs_delta, of_addrs);
-		bpf_csum_update(skb, entry->addrs_delta);
-	}
-	bpf_l4_csum_replace(skb, at, 0, entry->ports_delta, flags);
+		return true; // as in method l2: nothing is changed
+	return update_for_addrs(skb, at, entry->addrs_delta, flags, note->is_v6) == 0 &&
+	       bpf_l4_csum_replace(skb, at, 0, entry->ports_delta, flags) == 0;
 }
 
 // One from the time to live; RFC 1624 equation 3.
@@ -401,6 +421,14 @@ static __always_inline bool rewrite_headers(struct __sk_buff *skb, const struct 
 	return true;
 }
 
+static __always_inline bool rewrite(struct __sk_buff *skb, const struct fast_entry *entry,
+				    const struct note *note)
+{
+	return rewrite_headers(skb, entry, note) ||
+	       (bpf_skb_pull_data(skb, sizeof(struct ethhdr) + note->header_len) == 0 &&
+		rewrite_headers(skb, entry, note));
+}
+
 // ---- the programs -------------------------------------------------------------------------------
 
 static __always_inline const struct fast_control *find_control(void)
@@ -418,9 +446,13 @@ int divert(struct __sk_buff *skb)
 	const struct fast_control *control = find_control();
 	if (skb->pkt_type == PACKET_OUTGOING)
 		return TO_NOBODY;
-	if (!control || !find(skb, control, &seen, &index))
+	if (!control)
 		return TO_CULVERT;
-	leave_note(skb, &seen, index, control->token);
+	struct fast_entry *entry = find(skb, control, &seen, &index);
+	if (!entry)
+		return TO_CULVERT;
+	entry->n_diverted++;
+	leave_note(skb, &seen, entry->turn << INDEX_BITS | index, control->token);
 	return TO_NOBODY;
 }
 
@@ -431,18 +463,17 @@ int forward(struct __sk_buff *skb)
 	const struct fast_control *control = find_control();
 	if (!control || skb->cb[CB_TOKEN] != control->token)
 		return TC_ACT_UNSPEC;
-	__u32 index = skb->cb[CB_ENTRY];
+	__u32 name = skb->cb[CB_ENTRY];
+	__u32 index = name & INDEX_MASK;
 	struct fast_entry *entry = bpf_map_lookup_elem(&fast_entries, &index);
-	if (!entry)
+	if (!entry || (entry->turn << INDEX_BITS | index) != name)
 		return TC_ACT_UNSPEC;
 	take_note(skb, entry, &note);
-	if (!cut_padding(skb, &note))
+	if (!cut_padding(skb, &note) || !update_transport(skb, entry, &note) ||
+	    !rewrite(skb, entry, &note)) {
+		__sync_fetch_and_add(&entry->n_lost, 1);
 		return TC_ACT_SHOT;
-	update_transport(skb, entry, &note);
-	if (!rewrite_headers(skb, entry, &note) &&
-	    (bpf_skb_pull_data(skb, sizeof(struct ethhdr) + note.header_len) ||
-	     !rewrite_headers(skb, entry, &note)))
-		return TC_ACT_SHOT;
+	}
 	count(entry, &note);
 	return (int)bpf_redirect(entry->tx_ifindex, 0);
 }

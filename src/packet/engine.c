@@ -299,8 +299,8 @@ void engine_destroy(struct engine *engine)
 
 void engine_publish(struct engine *engine, struct snapshot *snapshot)
 {
-	// Release pairs with plan_snapshot(): who sees the pointer sees what it points to.
 	uint64_t version = snapshot->version;
+	// Release pairs with plan_snapshot(): who sees the pointer sees what it points to.
 	struct snapshot *old =
 		atomic_exchange_explicit(&engine->snapshot, snapshot, memory_order_acq_rel);
 	fast_program_set_version(&engine->fast, version);
@@ -421,6 +421,7 @@ int engine_stats(struct engine *engine, struct packet_stats *stats)
 	// Read last: what leaves the store meanwhile is missing from the sums, and never in both.
 	stats->held = counter_read(&engine->capture.fragments.held);
 	stats->kernel_dropped = engine->driver->kernel_drops(engine->io);
+	fast_program_tell(&engine->fast);
 	return 0;
 }
 

@@ -97,12 +97,20 @@ struct fast_entry fast_decide(const struct worker *worker, uint32_t index, enum 
 	return way == FROM_CLIENT ? to_backend(worker, flow) : to_client(worker, flow);
 }
 
+// With a backend that is down a UDP flow has another with the client's next datagram
+// (forward_prospect()); those of TCP have been reset by then.
+static bool may_be_replaced(const struct flow *flow, const struct snapshot_backend *backend)
+{
+	return flow->proto == IPPROTO_UDP && backend->resets_on_down && !backend->is_up;
+}
+
 bool fast_is_eligible(const struct worker *worker, const struct flow *flow)
 {
 	const struct config *config = worker->config;
+	const struct snapshot_backend *backend = &worker->snapshot->backends[flow->backend];
 	bool is_in_tunnel = config->mode == MODE_DSR && config->dsr.method == DSR_IPIP;
 	uint8_t harmless = worker->flows->params.is_one_sided ? 0 : FLOW_HIDES_TIMESTAMPS;
 	return (flow->state == FLOW_ESTABLISHED || flow->state == FLOW_UDP) &&
-	       !(flow->marks & ~harmless) && !is_in_tunnel &&
-	       worker->snapshot->backends[flow->backend].hop.state == HOP_READY;
+	       !(flow->marks & ~harmless) && !is_in_tunnel && backend->hop.state == HOP_READY &&
+	       !may_be_replaced(flow, backend);
 }

@@ -34,10 +34,7 @@ struct fast_bucket {
 	__u64 cells[FAST_CELLS];
 };
 
-enum {
-	FAST_IS_ONE_SIDED = 1, // acknowledgements are how far the other side is
-	FAST_HAS_PATH = 2,     // the packet must come by `rx_ifindex` from `rx_mac`
-};
+enum { FAST_HAS_PATH = 1 }; // the packet must come by `rx_ifindex` from `rx_mac`
 
 struct fast_entry {
 	// Whose packets; as they must be to take the fast path.
@@ -64,7 +61,10 @@ struct fast_entry {
 	__u32 next;    // TCP, host byte order: the number after the last that the sender has sent
 	__u32 acked;   // and the last that it has acknowledged
 	__u32 n_known; // packets that could be the sender's own; wraps, and may miss some
-	__u32 pad3[9];
+	__u32 n_lost;  // packets for which there was no memory
+	__u32 n_diverted; // packets that the first program has named it for; likewise
+	__u32 turn;       // another one for each flow that has had the entry; written by workers
+	__u32 pad3[6];
 };
 
 _Static_assert(sizeof(struct fast_key) == sizeof(__u32) * FAST_KEY_WORDS, "no holes to be hashed");
@@ -75,8 +75,8 @@ _Static_assert(sizeof(struct fast_entry) == 192, "whole cache lines");
 struct fast_control {
 	__u32 version; // of the snapshot in force; entries of any other are not taken
 	__u32 n_flows; // that have entries: without any there is nothing to look for
-	__u32 pad;
-	__u32 token; // random, not 0: what one program tells the other is this culvert's
+	__u32 is_cut;  // the second program does not get what the first has named: no more of it
+	__u32 token;   // random, not 0: what one program tells the other is this culvert's
 	__u64 factors[FAST_KEY_WORDS + 1];
 };
 

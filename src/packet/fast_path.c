@@ -19,6 +19,8 @@ enum {
 	REST_MS = 1000,       // a processor that found an entry is through with it by then
 	IDLE_ROUNDS_MAX = 20, // without a packet: gives way when slots run short
 	SHORT_OF_SLOTS = 8,   // when less than one in so many is free
+	BYTES_MIN = 1024,     // from the client: short connections are over before it pays
+	DIVERTED_MIN = 64,    // packets, and none forwarded: not by chance
 };
 
 // One flow's entries, one for each way that it is seen on.
@@ -34,7 +36,12 @@ struct fast_slot {
 		uint64_t packets;
 		uint64_t bytes;
 		uint32_t n_known;
+		uint32_t n_lost;
 	} counted[2]; // of what the entries say
+	struct fast_watch {
+		uint64_t packets;
+		uint32_t n_diverted;
+	} watches[2]; // when a packet was last seen to be forwarded
 };
 
 _Static_assert(FAST_SEQ_WINDOW == (int)FLOW_SEQ_WINDOW, "both sides judge segments alike");
@@ -71,17 +78,26 @@ static uint32_t publish(const struct fast_path *fast, const struct fast_entry *e
 	return NO_CELL;
 }
 
-// Likely room for both: another worker may be quicker.
+// A bucket has an empty cell, and none with the tag of the key, of which one would hide the other.
+static bool has_room_for(const struct fast_path *fast, const struct fast_key *key)
+{
+	uint32_t hash = fast_hash(key, fast->maps->control->factors);
+	uint32_t first = fast_bucket_of(hash) * FAST_CELLS;
+	bool has_empty = false;
+	for (uint32_t cell = first; cell < first + FAST_CELLS; cell++) {
+		uint64_t value = atomic_load_explicit(cell_at(fast, cell), memory_order_relaxed);
+		has_empty |= value == 0;
+		if (value >> 32 == fast_tag_of(hash))
+			return false;
+	}
+	return has_empty;
+}
+
+// Likely: another worker may be quicker.
 static bool has_room(const struct fast_path *fast, const struct fast_entry *entries)
 {
 	for (uint32_t way = 0; way < fast->n_ways; way++) {
-		uint32_t hash = fast_hash(&entries[way].key, fast->maps->control->factors);
-		uint32_t first = fast_bucket_of(hash) * FAST_CELLS;
-		uint32_t cell = first;
-		while (cell < first + FAST_CELLS &&
-		       atomic_load_explicit(cell_at(fast, cell), memory_order_relaxed))
-			cell++;
-		if (cell == first + FAST_CELLS)
+		if (!has_room_for(fast, &entries[way].key))
 			return false;
 	}
 	return true;
@@ -109,13 +125,30 @@ static uint32_t read32(const __u32 *at)
 	return atomic_load_explicit((const _Atomic uint32_t *)at, memory_order_relaxed);
 }
 
+static void enter_into_ledger(struct fast_path *fast, uint64_t n)
+{
+	counter_add(&fast->ledger.received, n);
+	counter_add(&fast->ledger.verdicts[VERDICT_FORWARDED], n);
+}
+
+static void enter_lost(struct fast_path *fast, uint32_t n)
+{
+	counter_add(&fast->ledger.received, n);
+	counter_add(&fast->ledger.verdicts[VERDICT_DROP_NO_BUFFER], n);
+}
+
 // What an entry has counted since it was last asked.
-static struct flow_traffic take_count(const struct fast_path *fast, uint32_t slot, uint32_t way)
+static struct flow_traffic take_count(struct fast_path *fast, uint32_t slot, uint32_t way)
 {
 	const struct fast_entry *entry = entry_of(fast, slot, way);
 	struct fast_counted *before = &fast->slots[slot].counted[way];
-	struct fast_counted now = {read64(&entry->packets), read64(&entry->bytes),
-				   read32(&entry->n_known)};
+	struct fast_counted now = {
+		.packets = read64(&entry->packets),
+		.bytes = read64(&entry->bytes),
+		.n_known = read32(&entry->n_known),
+		.n_lost = read32(&entry->n_lost),
+	};
+	enter_lost(fast, now.n_lost - before->n_lost);
 	struct flow_traffic traffic = {
 		.packets = now.packets - before->packets,
 		.bytes = now.bytes - before->bytes,
@@ -123,12 +156,6 @@ static struct flow_traffic take_count(const struct fast_path *fast, uint32_t slo
 	};
 	*before = now;
 	return traffic;
-}
-
-static void enter_into_ledger(struct fast_path *fast, uint64_t n)
-{
-	counter_add(&fast->ledger.received, n);
-	counter_add(&fast->ledger.verdicts[VERDICT_FORWARDED], n);
 }
 
 // Returns how many packets have gone by since the last time.
@@ -173,6 +200,13 @@ static void rest(struct fast_path *fast, uint32_t number)
 	fast->resting[(fast->rest_head + fast->n_resting++) % fast->n_slots] = number;
 }
 
+// Nothing is held for them any more, so control may have given their numbers to others.
+static bool is_given_back(const struct flow_table *flows, const struct fast_slot *slot)
+{
+	return counter_read(&flows->frontends[slot->frontend].flows_held) == 0 ||
+	       counter_read(&flows->backends[slot->backend].flows_held) == 0;
+}
+
 // What was counted after the flow had come back belongs to its frontend and backend at least.
 static void take_late(struct worker *worker, uint32_t number)
 {
@@ -180,9 +214,11 @@ static void take_late(struct worker *worker, uint32_t number)
 	const struct fast_slot *slot = &fast->slots[number];
 	for (uint32_t way = 0; way < fast->n_ways; way++) {
 		struct flow_traffic traffic = take_count(fast, number, way);
+		enter_into_ledger(fast, traffic.packets);
+		if (is_given_back(worker->flows, slot))
+			continue;
 		flow_table_count_traffic(worker->flows, (enum flow_dir)way, slot->frontend,
 					 slot->backend, &traffic);
-		enter_into_ledger(fast, traffic.packets);
 	}
 }
 
@@ -268,8 +304,10 @@ static void enter(struct worker *worker, uint32_t index)
 	fast->has_moved = true; // or is about to
 	fast->slot_of[index] = number;
 	flow->is_aside = true;
-	for (uint32_t way = 0; way < fast->n_ways; way++)
+	for (uint32_t way = 0; way < fast->n_ways; way++) {
+		entries[way].turn = entry_of(fast, number, way)->turn + 1;
 		*entry_of(fast, number, way) = entries[way];
+	}
 	if (!publish_all(fast, number))
 		fast_path_leave(worker, index);
 }
@@ -305,7 +343,13 @@ static bool confirm(struct worker *worker, uint32_t index)
 
 static bool is_wanted(const struct worker *worker)
 {
-	return worker->fast.is_always || worker->pressure.is_high;
+	return !read32(&worker->fast.maps->control->is_cut) &&
+	       (worker->fast.is_always || worker->pressure.is_high);
+}
+
+static bool is_worth_it(const struct worker *worker, const struct flow *flow)
+{
+	return worker->fast.is_always || flow->bytes_tx >= BYTES_MIN;
 }
 
 void fast_path_settle(struct worker *worker, uint32_t index)
@@ -315,19 +359,47 @@ void fast_path_settle(struct worker *worker, uint32_t index)
 	if (flow->is_aside && is_eligible && confirm(worker, index))
 		return;
 	fast_path_leave(worker, index);
-	if (is_eligible && is_wanted(worker))
+	if (is_eligible && is_wanted(worker) && is_worth_it(worker, flow))
 		enter(worker, index);
 }
 
 // ---- rounds -------------------------------------------------------------------------------------
+
+// Packets were named for the flow, and none was forwarded: somebody else's program at ingress does
+// not let them through, or ours is not there any more.
+static bool is_cut(const struct fast_path *fast, uint32_t number)
+{
+	for (uint32_t way = 0; way < fast->n_ways; way++) {
+		const struct fast_entry *entry = entry_of(fast, number, way);
+		struct fast_watch *watch = &fast->slots[number].watches[way];
+		struct fast_watch now = {read64(&entry->packets), read32(&entry->n_diverted)};
+		if (now.packets != watch->packets)
+			*watch = now;
+		else if (now.n_diverted - watch->n_diverted >= DIVERTED_MIN)
+			return true;
+	}
+	return false;
+}
+
+// What has been published anew says the same about most flows.
+static bool is_still_good(struct worker *worker, uint32_t number)
+{
+	uint32_t index = worker->fast.slots[number].flow;
+	uint32_t version = entry_of(&worker->fast, number, FROM_CLIENT)->version;
+	return version == (uint32_t)worker->snapshot->version ||
+	       (fast_is_eligible(worker, &worker->flows->flows[index]) && confirm(worker, index));
+}
 
 static void look_at(struct worker *worker, uint32_t number)
 {
 	struct fast_path *fast = &worker->fast;
 	struct fast_slot *slot = &fast->slots[number];
 	slot->n_idle_rounds = catch_up(worker, number) ? 0 : slot->n_idle_rounds + 1;
-	if (!is_wanted(worker) || (slot->n_idle_rounds > IDLE_ROUNDS_MAX &&
-				   fast->n_free < fast->n_slots / SHORT_OF_SLOTS))
+	if (is_cut(fast, number))
+		fast_program_cut(fast->maps);
+	if (!is_wanted(worker) || !is_still_good(worker, number) ||
+	    (slot->n_idle_rounds > IDLE_ROUNDS_MAX &&
+	     fast->n_free < fast->n_slots / SHORT_OF_SLOTS))
 		fast_path_leave(worker, slot->flow);
 }
 
@@ -365,8 +437,10 @@ void fast_path_look(struct worker *worker, uint64_t now_ns)
 		go_on(worker);
 		return;
 	}
-	if (fast->now_ms - fast->round_ms < ROUND_MS)
+	bool is_new = (uint32_t)worker->snapshot->version != fast->version;
+	if (!is_new && fast->now_ms - fast->round_ms < ROUND_MS)
 		return;
+	fast->version = (uint32_t)worker->snapshot->version;
 	fast->last_round_ms = fast->round_ms;
 	fast->round_ms = fast->now_ms;
 	wake_rested(worker);

@@ -2,10 +2,10 @@
 // A worker's side of the fast path: which of its flows the kernel forwards (bpf/fast_path.bpf.c),
 // and what it has counted of them meanwhile.
 //
-// A flow goes there when it is established and its thread is under pressure, and comes back with
-// the first packet that changes something about it, or when the pressure is over. Every entry is
-// decided by one snapshot and good for that alone: when another is published, all flows' next
-// packets come to the worker, which confirms the entry or writes another.
+// A flow goes there when it is established and its thread is under pressure (with "always", at
+// once), and comes back with the first packet that changes something about it, or when the pressure
+// is over. Every entry is decided by one snapshot and good for that alone: when another is
+// published, packets come to the worker until it has confirmed the entry, or written another.
 //
 // Called by: the worker, but for init and fini (control).
 #pragma once
@@ -35,7 +35,8 @@ struct fast_path {
 	uint32_t rest_head;
 	uint32_t n_resting;
 
-	uint32_t now_ms; // wraps
+	uint32_t version; // of the snapshot that the round at hand, or the last, began with
+	uint32_t now_ms;  // wraps
 	uint32_t last_round_ms;
 	uint32_t round_ms;       // when the last look at all slots began
 	uint32_t round_next;     // place in `active` to look at next; 0: it is over

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "culvert/base/log.h"
 #include "culvert/ds/hash.h"
 #include "packet/bpf_library.h"
 
@@ -111,6 +112,26 @@ void fast_program_set_version(const struct fast_program *program, uint64_t versi
 	_Atomic uint32_t *at = (_Atomic uint32_t *)&program->maps.control->version;
 	// The kernel's programs read it, each for one packet; nothing else is ordered by it.
 	atomic_store_explicit(at, (uint32_t)version, memory_order_relaxed);
+}
+
+void fast_program_cut(const struct fast_maps *maps)
+{
+	// Relaxed: it stands for itself.
+	atomic_store_explicit((_Atomic uint32_t *)&maps->control->is_cut, 1, memory_order_relaxed);
+}
+
+void fast_program_tell(struct fast_program *program)
+{
+	if (!program->object || program->is_cut_told ||
+	    !atomic_load_explicit((_Atomic uint32_t *)&program->maps.control->is_cut,
+				  memory_order_relaxed))
+		return;
+	program->is_cut_told = true;
+	log_warn("packet",
+		 "the fast path is off until the next start: what its first program took from "
+		 "packet "
+		 "sockets did not come to the second; see which other programs are at ingress "
+		 "(bpftool net, tc filter show dev INTERFACE ingress)");
 }
 
 // ---- links --------------------------------------------------------------------------------------

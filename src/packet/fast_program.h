@@ -32,6 +32,7 @@ struct fast_program {
 		int link_fd; // owned; -1: by a filter of tc
 	} holds[CONFIG_MAX_INTERFACES];
 	uint32_t n_holds;
+	bool is_cut_told;
 };
 
 // Loaded, with an empty table whose hashing is keyed by `secret`. 0, or -errno with nothing to
@@ -45,6 +46,12 @@ int fast_program_attach(struct fast_program *program, const struct io_link *link
 			bool has_tcx, struct err *err);
 void fast_program_detach(struct fast_program *program); // nothing more is forwarded by it
 void fast_program_close(struct fast_program *program);  // harmless when there is none
+
+// The programs are not run one after the other any more: all goes to the workers from now on.
+// Called by: a worker.
+void fast_program_cut(const struct fast_maps *maps);
+// Says so, once. Called by: control.
+void fast_program_tell(struct fast_program *program);
 
 // Only entries that have been decided by this snapshot are good from now on; 0: none.
 void fast_program_set_version(const struct fast_program *program, uint64_t version);

@@ -112,6 +112,9 @@ Test(fast_path, several_workers_use_entries_of_their_own)
 	for (params.number = 0; params.number < N_WORKERS; params.number++) {
 		struct fast_lab *lab = &labs[params.number];
 		fast_lab_init(lab, FAST_LAB_NAT);
+		struct config_passthrough *passthrough = &lab->scene.config->passthrough;
+		passthrough->nat_port_min = (uint16_t)(40000 + 300 * params.number);
+		passthrough->nat_port_max = (uint16_t)(passthrough->nat_port_min + 299);
 		fast_lab_open(lab, &params);
 		params.maps = &labs[0].maps;
 		const struct fast_path *fast = &lab->pump.worker.fast;
@@ -302,10 +305,12 @@ Test(fast_path, another_way_to_the_backend_replaces_the_entry)
 	cr_expect_eq(fast_lab_entry(&lab, &client, FROM_CLIENT)->dst_mac[5], 99);
 	set_hop(&lab, backend, SCENE_FRONT, 99, HOP_READY);
 	expect_replaced(&lab, &client);
-	cr_expect_eq(fast_lab_entry(&lab, &client, FROM_CLIENT)->tx_ifindex, 1);
+	cr_expect_eq(fast_lab_entry(&lab, &client, FROM_CLIENT)->tx_ifindex,
+		     SCENE_FIRST_IFINDEX + SCENE_FRONT);
 	set_hop(&lab, backend, SCENE_BACK, 99, HOP_READY);
 	expect_replaced(&lab, &client);
-	cr_expect_eq(fast_lab_entry(&lab, &client, FROM_CLIENT)->tx_ifindex, 2);
+	cr_expect_eq(fast_lab_entry(&lab, &client, FROM_CLIENT)->tx_ifindex,
+		     SCENE_FIRST_IFINDEX + SCENE_BACK);
 	fast_lab_close(&lab);
 }
 

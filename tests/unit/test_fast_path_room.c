@@ -8,6 +8,7 @@
 
 enum {
 	A = TCP_FLAG_ACK,
+	BUCKET_BITS = 14, // of a hash
 	REST_MS = 1000,
 	ROUND_MS = 250,
 };
@@ -32,10 +33,14 @@ static bool is_there(const struct fast_lab *lab, const struct fast_lab_client *c
 	return fast_lab_entry(lab, client, FROM_CLIENT) != NULL;
 }
 
-// What the hashing is keyed by does not matter then: all flows meet in one bucket.
+// All flows meet in one bucket then, under different tags: what differs in their addresses (the
+// last byte) and NAT ports is multiplied to where a hash has its tag alone.
 static void forget_factors(struct fast_lab *lab)
 {
-	memset(lab->maps.control->factors, 0, sizeof(lab->maps.control->factors));
+	__u64 *factors = lab->maps.control->factors;
+	memset(factors, 0, sizeof(lab->maps.control->factors));
+	factors[3] = 1ULL << (32 + BUCKET_BITS - 24);
+	factors[8] = 1ULL << (32 + BUCKET_BITS);
 }
 
 Test(fast_path_room, a_full_bucket_takes_no_more)
@@ -157,7 +162,9 @@ Test(fast_path_room, flows_go_there_under_pressure_and_come_back_when_it_is_over
 	cr_expect_not(is_there(&lab, &client));
 	set_pressure(&lab, true);
 	cr_expect_not(is_there(&lab, &client));
-	cr_expect(fast_lab_say(&lab, &client, FROM_BACKEND, A, 10));
+	cr_expect(fast_lab_say(&lab, &client, FROM_BACKEND, A, 1400));
+	cr_expect_not(is_there(&lab, &client), "the client has hardly spoken");
+	cr_expect(fast_lab_say(&lab, &client, FROM_CLIENT, A, 1000));
 	cr_expect(is_there(&lab, &client));
 	cr_expect(fast_lab_pass(&lab, &client, FROM_CLIENT, 10));
 	set_pressure(&lab, true);
@@ -195,5 +202,47 @@ Test(fast_path_room, a_worker_sleeps_as_long_as_its_flows_let_it)
 	cr_expect_neq(fast_path_idle_ms(fast), -1, "a slot rests");
 	fast_lab_move_ms(&lab, 2 * REST_MS);
 	cr_expect_eq(fast_path_idle_ms(fast), -1);
+	fast_lab_close(&lab);
+}
+
+// ---- programs that do not follow one another
+// ------------------------------------------------------
+
+static struct fast_entry *its_entry(struct fast_lab *lab, const struct fast_lab_client *client)
+{
+	return &lab->maps.entries[fast_lab_entry(lab, client, FROM_CLIENT) - lab->maps.entries];
+}
+
+Test(fast_path_room, what_is_diverted_and_not_forwarded_ends_it_for_all)
+{
+	struct fast_lab lab;
+	open_lab(&lab, FAST_LAB_NAT);
+	struct fast_lab_client clients[] = {establish(&lab, 1), establish(&lab, 2)};
+	its_entry(&lab, &clients[0])->n_diverted = 63;
+	fast_lab_move_ms(&lab, ROUND_MS);
+	cr_expect_not(lab.maps.control->is_cut);
+	its_entry(&lab, &clients[0])->n_diverted = 64;
+	fast_lab_move_ms(&lab, ROUND_MS);
+	cr_expect(lab.maps.control->is_cut);
+	fast_lab_move_ms(&lab, ROUND_MS);
+	cr_expect_eq(lab.pump.worker.fast.n_active, 0);
+	fast_lab_move_ms(&lab, 2 * REST_MS);
+	cr_expect(fast_lab_say(&lab, &clients[1], FROM_CLIENT, A, 10));
+	cr_expect_not(is_there(&lab, &clients[1]), "until the next start");
+	fast_lab_close(&lab);
+}
+
+Test(fast_path_room, what_is_diverted_is_forwarded_a_moment_later)
+{
+	struct fast_lab lab;
+	open_lab(&lab, FAST_LAB_NAT);
+	struct fast_lab_client client = establish(&lab, 1);
+	for (int i = 0; i < 10; i++) {
+		its_entry(&lab, &client)->n_diverted += 63;
+		cr_expect(fast_lab_pass(&lab, &client, FROM_CLIENT, 10));
+		fast_lab_move_ms(&lab, ROUND_MS);
+	}
+	cr_expect_not(lab.maps.control->is_cut);
+	cr_expect(is_there(&lab, &client));
 	fast_lab_close(&lab);
 }

@@ -410,7 +410,8 @@ Test(fast_program_plain, without_the_right_note_nothing_is_forwarded)
 	uint32_t len = frame_build(&spec, frame, &vnet);
 	cr_assert_eq(fast_bench_divert(&bench, SCENE_FRONT, frame, len, note), FAST_TO_NOBODY);
 	const struct fast_entry *entry = fast_lab_entry(&bench.lab, &client, FROM_CLIENT);
-	cr_expect_eq(note[FAST_NOTE_ENTRY], entry - bench.lab.maps.entries);
+	uint32_t index = (uint32_t)(entry - bench.lab.maps.entries);
+	cr_expect_eq(note[FAST_NOTE_ENTRY], entry->turn << 16 | index);
 	cr_expect_neq(bench.lab.maps.control->token, 0);
 	cr_expect_eq(note[FAST_NOTE_TOKEN], bench.lab.maps.control->token);
 
@@ -420,8 +421,8 @@ Test(fast_program_plain, without_the_right_note_nothing_is_forwarded)
 	cr_expect_eq(forward_with(&bench, &spec, note), FAST_LEFT_ALONE, "another token");
 	note[FAST_NOTE_TOKEN] ^= 2;
 	uint32_t number = note[FAST_NOTE_ENTRY];
-	note[FAST_NOTE_ENTRY] = FAST_ENTRIES;
-	cr_expect_eq(forward_with(&bench, &spec, note), FAST_LEFT_ALONE, "no such entry");
+	note[FAST_NOTE_ENTRY] = (entry->turn + 1) << 16 | index;
+	cr_expect_eq(forward_with(&bench, &spec, note), FAST_LEFT_ALONE, "another flow's since");
 	note[FAST_NOTE_ENTRY] = UINT32_MAX;
 	cr_expect_eq(forward_with(&bench, &spec, note), FAST_LEFT_ALONE, "no such entry");
 	cr_expect_eq(entry->packets, 0);
