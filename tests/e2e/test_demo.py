@@ -47,3 +47,42 @@ def test_an_interrupted_demo_leaves_nothing(delay):
     process, output = run_demo(interrupt_after=delay)
     assert process.returncode == 130, output
     assert remains(process) == []
+
+
+INTERRUPT_BEFORE_TARGETS = """
+if [[ $0 == */tools/demo ]]; then
+	unset BASH_ENV
+	set -T
+	trap 'if [[ $BASH_COMMAND == "targets=(\\"-"* ]]; then trap - DEBUG; kill -INT $$; fi' DEBUG
+fi
+"""
+
+
+def steps_of(process):
+    """Process groups of the demo's steps, which are named after it, too."""
+    found = set()
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if f"demo{process.pid}".encode() in words:
+                found.add(os.getpgid(int(entry.name)))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
+
+
+def test_a_demo_that_is_interrupted_before_it_knows_its_steps_ends_them(tmp_path):
+    hook = tmp_path / "hook.sh"
+    hook.write_text(INTERRUPT_BEFORE_TARGETS)
+    process = subprocess.Popen([DEMO], env={**os.environ, "CULVERT": BINARY, "BASH_ENV": str(hook)},
+                               start_new_session=True, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    code = process.wait(timeout=90)
+    left = steps_of(process)
+    for group in left:
+        os.killpg(group, signal.SIGKILL)
+    if left or remains(process):
+        subprocess.run([ROOT / "tools" / "lab", "down", "--name", f"demo{process.pid}"], check=False)
+    assert code == 130
+    assert left == set()
+    assert remains(process) == []
