@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app.h"
 #include "culvert/doctor/doctor.h"
@@ -60,6 +63,17 @@ static const char help_text[] =
 	"Exit codes: 0 stopped by SIGTERM or SIGINT, or a check passed; 1 could not start,\n"
 	"broke down, or a backend is not ready; 2 bad command line or configuration.\n"
 	"See culvert(8) and culvert.toml(5).\n";
+
+// What is opened next gets the lowest number that is free. Were that one of these, a socket would
+// get what is logged, and a program be taken for none (io.h).
+static bool open_standard_files(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return false;
+	}
+	return true;
+}
 
 static int usage_error(const char *text)
 {
@@ -126,6 +140,12 @@ int main(int argc, char **argv)
 {
 	struct app_options options = {0};
 	int option;
+	if (!open_standard_files()) {
+		fputs("culvert: standard input, output or error is closed, and there is no "
+		      "/dev/null to take its place\n",
+		      stderr);
+		return EXIT_CODE_FAILED;
+	}
 	// A client of the statistics server that has gone away is an error of write(), no more.
 	signal(SIGPIPE, SIG_IGN);
 	if (argc > 1 && strcmp(argv[1], "doctor") == 0)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting, stopping, crashing, and refusing to start."""
 
+import os
 import signal
 
 import pytest
@@ -53,6 +54,17 @@ def test_connections_survive_a_stop_and_start_as_refusals_not_hangs(lab, culvert
         culvert.await_all_up()
         with pytest.raises(OSError):
             http.request(sock)
+
+
+def test_started_with_its_standard_files_closed_it_takes_nothing_else_for_them(lab, culvert):
+    """A log line would go to a socket, and 0 be a descriptor where it says that there is none."""
+    culvert.start(config.passthrough(lab), await_ready=False,
+                  wrapper=["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"])
+    await_condition(lambda: os.path.exists(culvert.socket_path()), "the API")
+    culvert.await_all_up()
+    files = [os.readlink(f"/proc/{culvert.process.pid}/fd/{fd}") for fd in range(3)]
+    assert files == ["/dev/null"] * 3
+    assert set(http.short_connections(lab, 20)) == {"b1", "b2", "b3"}
 
 
 def test_every_mistake_in_the_configuration_is_listed(lab, culvert):

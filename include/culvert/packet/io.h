@@ -19,7 +19,7 @@ struct io_link {
 	const char *filter;   // pcap filter expression; NULL: every frame
 	const char *write_to; // io_pcap: the capture file to write
 	// io_afpacket: a BPF program that returns 1 for what is not to be captured, although the
-	// filter says so; 0: none. Borrowed for the call.
+	// filter says so; 0: none, which no program has (main.c). Borrowed for the call.
 	int divert_fd;
 };
 
