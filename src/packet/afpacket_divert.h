@@ -9,5 +9,7 @@
 
 // Both sockets are bound to one link, and `rx_fd` was made first: that is their order in the group,
 // also when the link has been down. `program_fd` returns 0 for `rx_fd`, 1 for `sink_fd`, and the
-// latter for what leaves by the link, in case it is asked. 0 or -errno.
+// latter for what leaves by the link, in case it is asked. 0 or -errno; -ENETDOWN: the link is
+// down, and this kernel is older than 6.13. After a failure both sockets are good for nothing but
+// close().
 int afpacket_divert(int rx_fd, int sink_fd, int program_fd, struct err *err);

@@ -151,8 +151,9 @@ static int prepare_rx(struct afpacket_link *self, const struct io_link *link, st
 	return code || !link->divert_fd ? code : divert(self, link, err);
 }
 
-static int open_link(struct afpacket_link *link, const struct io_link *from, struct err *err)
+static int open_both(struct afpacket_link *link, const struct io_link *from, struct err *err)
 {
+	*link = (struct afpacket_link){.rx_fd = -1, .tx_fd = -1, .sink_fd = -1};
 	snprintf(link->name, sizeof(link->name), "%s", from->name);
 	link->rx_fd = open_socket(from->name, err);
 	if (link->rx_fd < 0)
@@ -165,6 +166,35 @@ static int open_link(struct afpacket_link *link, const struct io_link *from, str
 		return code;
 	set_buffer(link->tx_fd, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER_BYTES);
 	return bind_to(link->tx_fd, from->ifindex, 0, from->name, err);
+}
+
+static void close_link(struct afpacket_link *link)
+{
+	afpacket_ring_close(&link->ring);
+	if (link->rx_fd >= 0)
+		close(link->rx_fd);
+	if (link->tx_fd >= 0)
+		close(link->tx_fd);
+	if (link->sink_fd >= 0)
+		close(link->sink_fd);
+}
+
+// Of the fast path's two programs the other may stand on a link that this one is missing on: it
+// forwards only what this one has promised. All is opened again, as a socket cannot leave a group.
+static int open_link(struct afpacket_link *link, const struct io_link *from, struct err *err)
+{
+	int code = open_both(link, from, err);
+	if (code != -ENETDOWN || !from->divert_fd)
+		return code;
+	log_warn("packet",
+		 "%s is down: before Linux 6.13 the fast path takes no packets from a link that "
+		 "was down at the start; culvert's threads forward them until culvert is restarted "
+		 "when the link is up",
+		 from->name);
+	struct io_link plain = *from;
+	plain.divert_fd = 0;
+	close_link(link);
+	return open_both(link, &plain, err);
 }
 
 static void init_messages(struct message_set *set)
@@ -218,15 +248,8 @@ static void afpacket_close(struct io *io)
 {
 	if (!io)
 		return;
-	for (uint32_t i = 0; i < io->n_links; i++) {
-		afpacket_ring_close(&io->links[i].ring);
-		if (io->links[i].rx_fd >= 0)
-			close(io->links[i].rx_fd);
-		if (io->links[i].tx_fd >= 0)
-			close(io->links[i].tx_fd);
-		if (io->links[i].sink_fd >= 0)
-			close(io->links[i].sink_fd);
-	}
+	for (uint32_t i = 0; i < io->n_links; i++)
+		close_link(&io->links[i]);
 	free(io);
 }
 
@@ -241,11 +264,6 @@ static int afpacket_open(struct io **io, const struct io_link *links, uint32_t n
 	init_messages(&made->rx);
 	init_messages(&made->tx);
 	for (uint32_t i = 0; i < n_links; i++) {
-		made->links[i] = (struct afpacket_link){
-			.rx_fd = -1,
-			.tx_fd = -1,
-			.sink_fd = -1,
-		};
 		made->n_links++;
 		int code = open_link(&made->links[i], &links[i], err);
 		if (code) {

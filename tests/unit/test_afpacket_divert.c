@@ -3,13 +3,19 @@
 // program here takes datagrams to ports with odd numbers.
 #include <bpf/bpf.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netpacket/packet.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../support/lib/frame.h"
@@ -34,6 +40,30 @@ struct bench {
 	int own;  // a socket that sends by the captured link
 	int peer; // and one at the other end
 };
+
+// Kernels before 6.13 let no socket join a fanout group while its link is down.
+static bool is_kernel_older; // each test is a process
+
+static bool is_link_down(int fd)
+{
+	struct sockaddr_ll addr = {0};
+	socklen_t len = sizeof(addr);
+	struct ifreq request = {0};
+	cr_assert_eq(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+	cr_assert(if_indextoname((unsigned)addr.sll_ifindex, request.ifr_name));
+	cr_assert_eq(ioctl(fd, SIOCGIFFLAGS, &request), 0);
+	return !(request.ifr_flags & IFF_UP);
+}
+
+// In the place of that of the C library.
+int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	if (is_kernel_older && level == SOL_PACKET && name == PACKET_FANOUT && is_link_down(fd)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
+}
 
 // A word of the packet behind its link header, wherever that begins, to be returned modulo two; but
 // 1 for what leaves.
@@ -123,19 +153,24 @@ static void send_by(int fd, uint16_t port, uint32_t payload_len)
 	cr_assert_eq(send(fd, frame, len, 0), (ssize_t)len);
 }
 
-// The next that is received: its port.
-static unsigned receive(struct bench *bench, struct io *io)
+// The next that is received by one of the links: its port.
+static unsigned receive_by(struct bench *bench, struct io *io, uint32_t link)
 {
 	int never = eventfd(0, EFD_CLOEXEC);
 	int n = 0;
 	for (int tries = 0; n == 0 && tries < TRIES; tries++) {
 		io_afpacket.wait(io, never, AWAIT_MS);
-		n = io_afpacket.recv_burst(io, 0, bench->packets, 1);
+		n = io_afpacket.recv_burst(io, link, bench->packets, 1);
 	}
 	close(never);
 	cr_assert_eq(n, 1);
 	const uint8_t *frame = bench->packets[0]->frame;
 	return (unsigned)(frame[PORT_IN_FRAME] << 8 | frame[PORT_IN_FRAME + 1]);
+}
+
+static unsigned receive(struct bench *bench, struct io *io)
+{
+	return receive_by(bench, io, 0);
 }
 
 // Datagrams to the ports from 50 to 59, and what comes of them.
@@ -188,6 +223,92 @@ Test(afpacket_divert, it_is_still_so_when_the_link_has_been_down)
 			;
 		expect_even_ones(&bench);
 	}
+	bench_close(&bench);
+}
+
+// A second pair, which is down while the driver opens both.
+static void open_with_one_down(struct bench *bench)
+{
+	struct err err = {0};
+	cr_assert(netns_run("ip link add vc type veth peer name vd"));
+	cr_assert(netns_run("sysctl -qw net.ipv6.conf.vc.disable_ipv6=1 "
+			    "net.ipv6.conf.vd.disable_ipv6=1"));
+	struct io_link links[] = {
+		{.name = "vc", .ifindex = if_nametoindex("vc"), .divert_fd = bench->program},
+		{.name = "va", .ifindex = if_nametoindex("va"), .divert_fd = bench->program},
+	};
+	io_afpacket.close(bench->io);
+	bench->io = NULL;
+	cr_assert_eq(io_afpacket.open(&bench->io, links, 2, &err), 0, "%s", err.message);
+}
+
+// What it says then, for free().
+static char *log_of_open_with_one_down(struct bench *bench)
+{
+	FILE *log = tmpfile();
+	int own = dup(STDERR_FILENO);
+	cr_assert(log && own >= 0);
+	dup2(fileno(log), STDERR_FILENO);
+	open_with_one_down(bench);
+	dup2(own, STDERR_FILENO);
+	close(own);
+	char *text = calloc(1, 4096);
+	cr_assert_not_null(text);
+	rewind(log);
+	(void)fread(text, 1, 4095, log);
+	fclose(log);
+	return text;
+}
+
+// The link that was down comes up: both have got datagrams to the ports from 50 to 59.
+static void send_to_both(struct bench *bench)
+{
+	int own = netns_link_socket(0, "vc");
+	int peer = netns_link_socket(0, "vd");
+	cr_assert(netns_run("ip link set vc up && ip link set vd up"));
+	cr_assert(netns_await_link(own, peer));
+	for (uint32_t link = 0; link < 2; link++) {
+		while (io_afpacket.recv_burst(bench->io, link, bench->packets, N_PACKETS) > 0)
+			;
+	}
+	for (uint16_t port = 50; port < 60; port++) {
+		send_by(peer, port, 10);
+		send_by(bench->peer, port, 10);
+	}
+	close(own);
+	close(peer);
+}
+
+Test(afpacket_divert, a_link_that_was_down_at_the_start_is_diverted_once_it_is_up)
+{
+	struct bench bench;
+	bench_open(&bench, NULL);
+	char *log = log_of_open_with_one_down(&bench);
+	send_to_both(&bench);
+	// Unless this kernel is old itself.
+	unsigned step = strstr(log, "vc is down") ? 1 : 2;
+	for (unsigned port = 50; port < 60; port += step)
+		cr_expect_eq(receive_by(&bench, bench.io, 0), port);
+	for (unsigned port = 50; port < 60; port += 2)
+		cr_expect_eq(receive_by(&bench, bench.io, 1), port);
+	free(log);
+	bench_close(&bench);
+}
+
+Test(afpacket_divert, where_an_older_kernel_diverts_no_link_that_is_down_the_others_are)
+{
+	struct bench bench;
+	is_kernel_older = true;
+	bench_open(&bench, NULL);
+	char *log = log_of_open_with_one_down(&bench);
+	cr_expect(strstr(log, "vc is down"), "%s", log);
+	cr_expect_null(strstr(log, "va is down"));
+	send_to_both(&bench);
+	for (unsigned port = 50; port < 60; port++)
+		cr_expect_eq(receive_by(&bench, bench.io, 0), port);
+	for (unsigned port = 50; port < 60; port += 2)
+		cr_expect_eq(receive_by(&bench, bench.io, 1), port);
+	free(log);
 	bench_close(&bench);
 }
 
