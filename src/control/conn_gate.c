@@ -38,8 +38,8 @@ struct place {
 struct conn_gate {
 	struct evconnlistener *listener; // borrowed
 	size_t read_ahead_max;
-	struct event
-		arrival; // pending: nobody is here, and accepting works; the first client wakes it
+	// Pending: nobody is here, and accepting works; the first client wakes it.
+	struct event arrival;
 	struct event sweep; // every SWEEP_MS while it is not
 	struct event pause; // pending: no accepts until then
 	struct place places[N_PLACES];

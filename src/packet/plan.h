@@ -44,8 +44,8 @@ struct engine {
 	_Atomic bool is_worker_stopping;
 	_Atomic bool is_transmit_stopping;
 	_Atomic bool is_finished; // w: capture, r: control
-	struct doorbell
-		*activity; // borrowed; NULL: nobody wants to hear it; w: control before start
+	// Borrowed; NULL: nobody wants to hear it; w: control before start.
+	struct doorbell *activity;
 
 	_Alignas(CACHE_LINE) struct capture capture;
 	struct doorbell capture_bell; // wakes the capturing thread out of the driver's wait

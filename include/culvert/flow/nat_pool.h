@@ -36,8 +36,8 @@ struct nat_pool {
 	uint32_t n_ports;
 	uint32_t n_free;
 	uint32_t n_taken; // ever
-	uint32_t
-		randoms[2]; // the caller's to keep: by which the next port and that after are taken
+	// The caller's to keep: by which the next port and that after are taken.
+	uint32_t randoms[2];
 	uint16_t first_port; // host byte order
 	struct flow_list lists[N_FLOW_CLASSES];
 };
