@@ -152,7 +152,7 @@ Test(registry, links_and_source_addresses_are_known_by_what_they_are)
 	struct err err = {0};
 	two_pools(&scene);
 	scene_build(&scene);
-	struct snapshot_link link = {.ifindex = 2};
+	struct snapshot_link link = {.ifindex = scene.ifindexes[1]};
 	cr_expect_eq(registry_add_link(scene.registry, &link, &err), 1);
 	cr_assert(ip_addr_parse("10.2.0.1", &addr));
 	cr_expect_eq(registry_add_snat(scene.registry, &addr, &err), 0);
