@@ -128,9 +128,8 @@ void fast_program_tell(struct fast_program *program)
 		return;
 	program->is_cut_told = true;
 	log_warn("packet",
-		 "the fast path is off until the next start: what its first program took from "
-		 "packet "
-		 "sockets did not come to the second; see which other programs are at ingress "
+		 "the fast path is off until the next start: packets that its first program took "
+		 "did not come to its second; see which others are at ingress "
 		 "(bpftool net, tc filter show dev INTERFACE ingress)");
 }
 
