@@ -193,9 +193,11 @@ Test(proxy_timeouts, a_client_has_its_whole_time_from_when_it_owes_something)
 	cr_assert(proxy_bench_await_sessions(&bench, 0));
 	client = sockets_connect(FRONTEND);
 	server = sockets_accept(listener);
-	send_lines(n - 1, 1500);
-	for (unsigned i = 0; i < n; i++)
+	// Not always as many fit.
+	unsigned n_taken = send_lines(n - 1, 1500);
+	cr_expect_geq(n_taken, n - 1);
+	for (unsigned i = 0; i < n_taken; i++)
 		cr_assert_eq(sockets_recv(client, bytes, sizeof(bytes)), sizeof(bytes),
-			     "ended after %u lines of %u", i, n);
+			     "ended after %u lines of %u", i, n_taken);
 	finish();
 }
