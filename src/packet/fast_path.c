@@ -403,16 +403,19 @@ static void look_at(struct worker *worker, uint32_t number)
 		fast_path_leave(worker, slot->flow);
 }
 
+// A round that a new snapshot has begun may be too short to tell how much goes by.
 static void end_round(struct worker *worker)
 {
 	struct fast_path *fast = &worker->fast;
-	uint32_t elapsed_ms = fast->round_ms - fast->last_round_ms;
+	uint32_t elapsed_ms = fast->round_ms - fast->judged_ms;
+	if (elapsed_ms < ROUND_MS)
+		return;
 	uint64_t counted = counter_read(&fast->ledger.received);
 	uint64_t n = counted - fast->counted_before;
+	fast->judged_ms = fast->round_ms;
 	fast->counted_before = counted;
 	fast->has_moved = n != 0;
-	if (elapsed_ms)
-		pressure_ease(&worker->pressure, n * MS_PER_S / elapsed_ms);
+	pressure_ease(&worker->pressure, n * MS_PER_S / elapsed_ms);
 }
 
 // From the last to the first: whoever leaves has its place taken by one that was looked at.
@@ -441,7 +444,6 @@ void fast_path_look(struct worker *worker, uint64_t now_ns)
 	if (!is_new && fast->now_ms - fast->round_ms < ROUND_MS)
 		return;
 	fast->version = (uint32_t)worker->snapshot->version;
-	fast->last_round_ms = fast->round_ms;
 	fast->round_ms = fast->now_ms;
 	wake_rested(worker);
 	fast->round_next = fast->n_active;

@@ -35,13 +35,13 @@ struct fast_path {
 	uint32_t rest_head;
 	uint32_t n_resting;
 
-	uint32_t version; // of the snapshot that the round at hand, or the last, began with
-	uint32_t now_ms;  // wraps
-	uint32_t last_round_ms;
+	uint32_t version;        // of the snapshot that the round at hand, or the last, began with
+	uint32_t now_ms;         // wraps
 	uint32_t round_ms;       // when the last look at all slots began
 	uint32_t round_next;     // place in `active` to look at next; 0: it is over
 	bool is_always;          // flows go there as soon as they may, or else under pressure only
-	uint64_t counted_before; // in the ledger when the last round was over
+	uint32_t judged_ms;      // when it began by whose end the pressure was judged last
+	uint64_t counted_before; // in the ledger then
 	bool has_moved;          // packets were found in the last round, or are about to be
 	struct ledger ledger;    // what went by here; w: worker, r: any
 	counter_t flows;         // w: worker, r: any

@@ -205,6 +205,33 @@ Test(fast_path_room, a_worker_sleeps_as_long_as_its_flows_let_it)
 	fast_lab_close(&lab);
 }
 
+// A round that a new snapshot has begun is too short to tell how much goes by.
+Test(fast_path_room, snapshots_in_quick_succession_do_not_end_the_pressure)
+{
+	struct fast_lab lab;
+	struct fast_lab_params params = {.waits_for_pressure = true};
+	fast_lab_init(&lab, FAST_LAB_NAT);
+	fast_lab_open(&lab, &params);
+	struct pressure *pressure = &lab.pump.worker.pressure;
+	struct fast_lab_client client = establish(&lab, 1);
+	set_pressure(&lab, true);
+	pressure->high_rate = 100;
+	cr_expect(fast_lab_say(&lab, &client, FROM_CLIENT, A, 1000));
+	cr_assert(is_there(&lab, &client));
+	fast_lab_move_ms(&lab, ROUND_MS);
+	set_pressure(&lab, true);
+	pressure->high_rate = 100;
+	for (int i = 0; i < 3; i++) {
+		fast_lab_publish(&lab);
+		fast_lab_move_ms(&lab, 5);
+		cr_expect(pressure->is_high);
+		cr_expect(is_there(&lab, &client));
+	}
+	fast_lab_move_ms(&lab, ROUND_MS);
+	cr_expect_not(pressure->is_high, "in a whole round nothing went by");
+	fast_lab_close(&lab);
+}
+
 // ---- programs that do not follow one another
 // ------------------------------------------------------
 
