@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "culvert/base/clock.h"
+#include "packet/fast_cells.h"
 #include "packet/fast_decide.h"
 #include "packet/worker.h"
 
 enum {
-	NO_CELL = UINT32_MAX,
 	MS_PER_S = 1000,
 	LOOKS = 256,          // slots looked at between two batches
 	ROUND_MS = 250,       // from round to round while packets go by
@@ -51,53 +51,11 @@ static struct fast_entry *entry_of(const struct fast_path *fast, uint32_t slot, 
 	return &fast->maps->entries[fast->first + slot * fast->n_ways + way];
 }
 
-// ---- cells --------------------------------------------------------------------------------------
-
-static _Atomic uint64_t *cell_at(const struct fast_path *fast, uint32_t cell)
-{
-	__u64 *at = &fast->maps->buckets[cell / FAST_CELLS].cells[cell % FAST_CELLS];
-	return (_Atomic uint64_t *)at;
-}
-
-// The entry can be found from now on. Other workers put theirs into the same buckets. Returns the
-// cell, or NO_CELL when the bucket is full.
-static uint32_t publish(const struct fast_path *fast, const struct fast_entry *entry)
-{
-	uint32_t hash = fast_hash(&entry->key, fast->maps->control->factors);
-	uint64_t number = (uint64_t)(entry - fast->maps->entries);
-	uint64_t value = (uint64_t)fast_tag_of(hash) << 32 | number;
-	uint32_t first = fast_bucket_of(hash) * FAST_CELLS;
-	for (uint32_t cell = first; cell < first + FAST_CELLS; cell++) {
-		uint64_t empty = 0;
-		// Release: who sees the number sees the entry that it names.
-		if (atomic_compare_exchange_strong_explicit(cell_at(fast, cell), &empty, value,
-							    memory_order_release,
-							    memory_order_relaxed))
-			return cell;
-	}
-	return NO_CELL;
-}
-
-// A bucket has an empty cell, and none with the tag of the key, of which one would hide the other.
-static bool has_room_for(const struct fast_path *fast, const struct fast_key *key)
-{
-	uint32_t hash = fast_hash(key, fast->maps->control->factors);
-	uint32_t first = fast_bucket_of(hash) * FAST_CELLS;
-	bool has_empty = false;
-	for (uint32_t cell = first; cell < first + FAST_CELLS; cell++) {
-		uint64_t value = atomic_load_explicit(cell_at(fast, cell), memory_order_relaxed);
-		has_empty |= value == 0;
-		if (value >> 32 == fast_tag_of(hash))
-			return false;
-	}
-	return has_empty;
-}
-
 // Likely: another worker may be quicker.
 static bool has_room(const struct fast_path *fast, const struct fast_entry *entries)
 {
 	for (uint32_t way = 0; way < fast->n_ways; way++) {
-		if (!has_room_for(fast, &entries[way].key))
+		if (!fast_cells_have_room(fast->maps, &entries[way].key))
 			return false;
 	}
 	return true;
@@ -106,10 +64,8 @@ static bool has_room(const struct fast_path *fast, const struct fast_entry *entr
 static void withdraw(const struct fast_path *fast, struct fast_slot *slot)
 {
 	for (uint32_t way = 0; way < fast->n_ways; way++) {
-		if (slot->cells[way] != NO_CELL)
-			atomic_store_explicit(cell_at(fast, slot->cells[way]), 0,
-					      memory_order_release);
-		slot->cells[way] = NO_CELL;
+		fast_cells_withdraw(fast->maps, slot->cells[way]);
+		slot->cells[way] = FAST_NO_CELL;
 	}
 }
 
@@ -271,8 +227,8 @@ static bool publish_all(struct fast_path *fast, uint32_t number)
 {
 	struct fast_slot *slot = &fast->slots[number];
 	for (uint32_t way = 0; way < fast->n_ways; way++) {
-		slot->cells[way] = publish(fast, entry_of(fast, number, way));
-		if (slot->cells[way] == NO_CELL)
+		slot->cells[way] = fast_cells_publish(fast->maps, entry_of(fast, number, way));
+		if (slot->cells[way] == FAST_NO_CELL)
 			return false;
 	}
 	return true;
@@ -297,7 +253,7 @@ static void enter(struct worker *worker, uint32_t index)
 		.place = fast->n_active,
 		.frontend = flow->frontend,
 		.backend = flow->backend,
-		.cells = {NO_CELL, NO_CELL},
+		.cells = {FAST_NO_CELL, FAST_NO_CELL},
 	};
 	fast->active[fast->n_active++] = number;
 	count_flows(fast, 1);
