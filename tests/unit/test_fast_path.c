@@ -17,19 +17,6 @@ enum {
 
 static const struct fast_lab_params alone = {0};
 
-static void open_lab(struct fast_lab *lab, enum fast_lab_way way)
-{
-	fast_lab_init(lab, way);
-	fast_lab_open(lab, &alone);
-}
-
-static struct fast_lab_client establish(struct fast_lab *lab, uint32_t number)
-{
-	struct fast_lab_client client = fast_lab_client(lab, number, IPPROTO_TCP, false);
-	fast_lab_establish(lab, &client);
-	return client;
-}
-
 static bool is_there(const struct fast_lab *lab, const struct fast_lab_client *client)
 {
 	bool from_client = fast_lab_entry(lab, client, FROM_CLIENT);
@@ -51,7 +38,7 @@ Test(fast_path, a_connection_goes_there_with_the_end_of_its_handshake)
 {
 	for (int is_v6 = 0; is_v6 < 2; is_v6++) {
 		struct fast_lab lab;
-		open_lab(&lab, FAST_LAB_NAT);
+		fast_lab_open_alone(&lab, FAST_LAB_NAT);
 		struct fast_lab_client client = fast_lab_client(&lab, 1, IPPROTO_TCP, is_v6);
 		fast_lab_say(&lab, &client, FROM_CLIENT, TCP_FLAG_SYN, 0);
 		cr_expect_not(is_there(&lab, &client));
@@ -68,7 +55,7 @@ Test(fast_path, datagrams_go_there_when_the_client_has_spoken_again)
 {
 	for (int is_v6 = 0; is_v6 < 2; is_v6++) {
 		struct fast_lab lab;
-		open_lab(&lab, FAST_LAB_NAT);
+		fast_lab_open_alone(&lab, FAST_LAB_NAT);
 		struct fast_lab_client client = fast_lab_client(&lab, 1, IPPROTO_UDP, is_v6);
 		fast_lab_say(&lab, &client, FROM_CLIENT, 0, 10);
 		fast_lab_say(&lab, &client, FROM_CLIENT, 0, 10);
@@ -85,7 +72,7 @@ Test(fast_path, where_answers_are_not_seen_the_clients_half_goes_there)
 {
 	for (enum fast_lab_way way = FAST_LAB_DSR_NAT; way < FAST_LAB_N_WAYS; way++) {
 		struct fast_lab lab;
-		open_lab(&lab, way);
+		fast_lab_open_alone(&lab, way);
 		struct fast_lab_client tcp = fast_lab_client(&lab, 1, IPPROTO_TCP, way % 2);
 		struct fast_lab_client udp = fast_lab_client(&lab, 2, IPPROTO_UDP, way % 2);
 		fast_lab_say(&lab, &tcp, FROM_CLIENT, TCP_FLAG_SYN, 0);
@@ -122,7 +109,8 @@ Test(fast_path, several_workers_use_entries_of_their_own)
 		end = fast->first + fast->n_slots * fast->n_ways;
 		cr_expect_leq(end, FAST_ENTRIES);
 		for (uint32_t i = 0; i < N_FLOWS; i++) {
-			struct fast_lab_client client = establish(lab, params.number * N_FLOWS + i);
+			struct fast_lab_client client =
+				fast_lab_established(lab, params.number * N_FLOWS + i);
 			const struct fast_entry *entry = fast_lab_entry(lab, &client, FROM_CLIENT);
 			cr_assert_not_null(entry);
 			cr_expect_geq(entry - lab->maps.entries, fast->first);
@@ -138,9 +126,9 @@ Test(fast_path, several_workers_use_entries_of_their_own)
 static void one_side_ends(enum flow_dir dir, uint8_t flags)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
-	struct fast_lab_client client = establish(&lab, 1);
-	struct fast_lab_client other = establish(&lab, 2);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
+	struct fast_lab_client other = fast_lab_established(&lab, 2);
 	cr_assert(is_there(&lab, &client));
 	cr_expect(fast_lab_say(&lab, &client, dir, flags, 0));
 	cr_expect_not(is_there(&lab, &client));
@@ -164,8 +152,8 @@ Test(fast_path, a_clients_fin_or_reset_or_other_syn_takes_its_half_back)
 	static const uint8_t ends[] = {FA, TCP_FLAG_RST, TCP_FLAG_SYN};
 	for (size_t i = 0; i < sizeof(ends); i++) {
 		struct fast_lab lab;
-		open_lab(&lab, i % 2 ? FAST_LAB_DSR_L2 : FAST_LAB_DSR_NAT);
-		struct fast_lab_client client = establish(&lab, 1);
+		fast_lab_open_alone(&lab, i % 2 ? FAST_LAB_DSR_L2 : FAST_LAB_DSR_NAT);
+		struct fast_lab_client client = fast_lab_established(&lab, 1);
 		cr_assert(is_there(&lab, &client));
 		client.next[FROM_CLIENT] += ends[i] == TCP_FLAG_SYN ? 1U << 30 : 0;
 		fast_lab_say(&lab, &client, FROM_CLIENT, ends[i], 0);
@@ -178,9 +166,9 @@ Test(fast_path, a_clients_fin_or_reset_or_other_syn_takes_its_half_back)
 Test(fast_path, flows_that_expire_leave_nothing)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	lab.pump.worker.flows->params.timeouts[FLOW_ESTABLISHED] = 10;
-	struct fast_lab_client client = establish(&lab, 1);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
 	fast_lab_move_ms(&lab, 9000);
 	cr_expect(is_there(&lab, &client));
 	fast_lab_move_ms(&lab, 1000);
@@ -194,11 +182,11 @@ Test(fast_path, flows_that_expire_leave_nothing)
 Test(fast_path, the_next_flow_of_an_entry_of_the_table_may_go_there_at_once)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
-	struct fast_lab_client first = establish(&lab, 1);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
+	struct fast_lab_client first = fast_lab_established(&lab, 1);
 	flow_table_end(lab.pump.worker.flows, first.flow, FLOW_REMOVED);
 	cr_expect_not(is_there(&lab, &first));
-	struct fast_lab_client second = establish(&lab, 2);
+	struct fast_lab_client second = fast_lab_established(&lab, 2);
 	cr_expect_eq(second.flow, first.flow);
 	cr_expect(is_there(&lab, &second));
 	fast_lab_close(&lab);
@@ -212,7 +200,7 @@ Test(fast_path, a_flow_whose_place_is_taken_has_left)
 	lab.scene.config->passthrough.connection_tracker_capacity = 4;
 	fast_lab_open(&lab, &alone);
 	for (uint32_t i = 0; i < 20; i++) {
-		struct fast_lab_client client = establish(&lab, i);
+		struct fast_lab_client client = fast_lab_established(&lab, i);
 		cr_expect(is_there(&lab, &client));
 		fast_lab_say(&lab, &client, FROM_CLIENT, TCP_FLAG_RST, 0);
 		fast_lab_move_ms(&lab, REST_MS);
@@ -225,9 +213,9 @@ Test(fast_path, a_flow_whose_place_is_taken_has_left)
 Test(fast_path, orphans_have_left)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	for (uint32_t i = 0; i < 30; i++)
-		establish(&lab, i);
+		fast_lab_established(&lab, i);
 	for (uint32_t i = 0; i < registry_n_backends(lab.scene.registry); i++)
 		registry_set_up(lab.scene.registry, i, false);
 	fast_lab_publish(&lab);
@@ -245,8 +233,8 @@ Test(fast_path, orphans_have_left)
 Test(fast_path, an_entry_that_says_what_would_be_said_now_stays)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
-	struct fast_lab_client client = establish(&lab, 1);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
 	for (int dir = 0; dir < N_FLOW_DIRS; dir++) {
 		const struct fast_entry *there = fast_lab_entry(&lab, &client, FROM_CLIENT);
 		const struct fast_entry *back = fast_lab_entry(&lab, &client, FROM_BACKEND);
@@ -297,8 +285,8 @@ static void expect_replaced(struct fast_lab *lab, struct fast_lab_client *client
 Test(fast_path, another_way_to_the_backend_replaces_the_entry)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
-	struct fast_lab_client client = establish(&lab, 1);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
 	uint16_t backend = fast_lab_flow(&lab, &client)->backend;
 	set_hop(&lab, backend, SCENE_BACK, 99, HOP_READY);
 	expect_replaced(&lab, &client);
@@ -317,8 +305,8 @@ Test(fast_path, another_way_to_the_backend_replaces_the_entry)
 Test(fast_path, a_link_that_has_changed_replaces_the_entry)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
-	struct fast_lab_client client = establish(&lab, 1);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
 	set_link(&lab, SCENE_BACK, 98, 1500);
 	client.specs[FROM_BACKEND].dst_mac.bytes[5] = 98;
 	expect_replaced(&lab, &client);
@@ -333,8 +321,8 @@ Test(fast_path, a_link_that_has_changed_replaces_the_entry)
 Test(fast_path, a_client_that_is_somewhere_else_replaces_the_entry_and_not_at_once)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
-	struct fast_lab_client client = establish(&lab, 1);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
 	client.specs[FROM_CLIENT].src_mac.bytes[5] ^= 1;
 	fast_lab_say(&lab, &client, FROM_CLIENT, A, 10);
 	cr_expect_not(is_there(&lab, &client));
@@ -361,8 +349,8 @@ Test(fast_path, a_client_that_is_somewhere_else_replaces_the_entry_and_not_at_on
 Test(fast_path, who_does_not_know_the_numbers_changes_no_path)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
-	struct fast_lab_client client = establish(&lab, 1);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
 	struct fast_lab_client other = client;
 	const struct fast_entry *entry = fast_lab_entry(&lab, &client, FROM_CLIENT);
 	other.specs[FROM_CLIENT].src_mac.bytes[5] ^= 1;
@@ -376,8 +364,8 @@ Test(fast_path, who_does_not_know_the_numbers_changes_no_path)
 Test(fast_path, without_a_way_to_the_backend_nothing_goes_there)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
-	struct fast_lab_client client = establish(&lab, 1);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
 	uint16_t backend = fast_lab_flow(&lab, &client)->backend;
 	uint8_t last = registry_backend(lab.scene.registry, backend)->hop.mac.bytes[5];
 	set_hop(&lab, backend, SCENE_BACK, last, HOP_UNRESOLVED);

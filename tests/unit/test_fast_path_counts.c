@@ -29,12 +29,6 @@ static uint64_t ip_bytes(uint64_t n_packets)
 	return n_packets * (HEADERS + LEN);
 }
 
-static void open_lab(struct fast_lab *lab, enum fast_lab_way way)
-{
-	fast_lab_init(lab, way);
-	fast_lab_open(lab, &alone);
-}
-
 static struct fast_lab_client establish(struct fast_lab *lab, uint32_t number, uint8_t proto)
 {
 	struct fast_lab_client client = fast_lab_client(lab, number, proto, false);
@@ -94,7 +88,7 @@ static void expect_sums(const struct sums *now, const struct sums *before, uint6
 Test(fast_path_counts, a_round_brings_what_has_gone_by)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	struct fast_lab_client client = establish(&lab, 1, IPPROTO_TCP);
 	struct sums before = sums_of(&lab, &client);
 	pass(&lab, &client, FROM_CLIENT, N_THERE);
@@ -114,7 +108,7 @@ Test(fast_path_counts, where_answers_are_not_seen_acknowledgements_tell_how_far_
 {
 	for (enum fast_lab_way way = FAST_LAB_DSR_NAT; way < FAST_LAB_N_WAYS; way++) {
 		struct fast_lab lab;
-		open_lab(&lab, way);
+		fast_lab_open_alone(&lab, way);
 		struct fast_lab_client client = establish(&lab, 1, IPPROTO_TCP);
 		struct sums before = sums_of(&lab, &client);
 		client.next[FROM_BACKEND] += 5000;
@@ -132,7 +126,7 @@ Test(fast_path_counts, where_answers_are_not_seen_acknowledgements_tell_how_far_
 Test(fast_path_counts, a_packet_of_the_worker_brings_what_went_before_it)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	struct fast_lab_client client = establish(&lab, 1, IPPROTO_TCP);
 	struct sums before = sums_of(&lab, &client);
 	pass(&lab, &client, FROM_CLIENT, N_THERE);
@@ -149,7 +143,7 @@ Test(fast_path_counts, the_end_of_a_connection_that_has_come_far_is_believed)
 {
 	enum { N_FAR = 30000 };
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	struct fast_lab_client client = establish(&lab, 1, IPPROTO_TCP);
 	pass(&lab, &client, FROM_BACKEND, N_FAR);
 	pass(&lab, &client, FROM_CLIENT, N_FAR);
@@ -162,7 +156,7 @@ Test(fast_path_counts, the_end_of_a_connection_that_has_come_far_is_believed)
 Test(fast_path_counts, what_is_counted_late_is_not_lost)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	struct fast_lab_client client = establish(&lab, 1, IPPROTO_TCP);
 	struct fast_entry *late = fast_lab_entry(&lab, &client, FROM_BACKEND);
 	pass(&lab, &client, FROM_BACKEND, 1);
@@ -188,7 +182,7 @@ Test(fast_path_counts, what_is_counted_late_is_not_lost)
 Test(fast_path_counts, the_next_flow_of_a_slot_begins_at_nothing)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	struct fast_lab_client first = establish(&lab, 1, IPPROTO_TCP);
 	uint32_t slot = lab.pump.worker.fast.slot_of[first.flow];
 	pass(&lab, &first, FROM_CLIENT, N_THERE);
@@ -210,7 +204,7 @@ Test(fast_path_counts, a_round_looks_at_all_flows)
 	enum { N_FLOWS = 600 };
 	static struct fast_lab_client clients[N_FLOWS];
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	for (uint32_t i = 0; i < N_FLOWS; i++) {
 		clients[i] = establish(&lab, i, IPPROTO_TCP);
 		pass(&lab, &clients[i], FROM_CLIENT, 1);
@@ -228,7 +222,7 @@ Test(fast_path_counts, a_round_looks_at_all_flows)
 Test(fast_path_counts, at_the_end_all_is_brought_in)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	struct fast_lab_client client = establish(&lab, 1, IPPROTO_TCP);
 	struct sums before = sums_of(&lab, &client);
 	pass(&lab, &client, FROM_CLIENT, N_THERE);
@@ -290,7 +284,7 @@ Test(fast_path_counts, what_nobody_of_the_connection_has_sent_keeps_no_flow_aliv
 Test(fast_path_counts, a_reset_has_the_numbers_that_the_kernel_has_seen)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	struct fast_lab_client client = establish(&lab, 1, IPPROTO_TCP);
 	pass(&lab, &client, FROM_CLIENT, N_THERE);
 	pass(&lab, &client, FROM_BACKEND, N_BACK);
@@ -358,7 +352,7 @@ Test(fast_path_counts, the_flow_logs_record_has_what_the_kernel_has_counted)
 Test(fast_path_counts, a_query_is_told_what_the_kernel_has_counted)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	struct fast_lab_client client = establish(&lab, 1, IPPROTO_TCP);
 	const struct flow *flow = fast_lab_flow(&lab, &client);
 	uint64_t tx = flow->bytes_tx + ip_bytes(N_THERE);

@@ -13,21 +13,6 @@ enum {
 	ROUND_MS = 250,
 };
 
-static const struct fast_lab_params alone = {0};
-
-static void open_lab(struct fast_lab *lab, enum fast_lab_way way)
-{
-	fast_lab_init(lab, way);
-	fast_lab_open(lab, &alone);
-}
-
-static struct fast_lab_client establish(struct fast_lab *lab, uint32_t number)
-{
-	struct fast_lab_client client = fast_lab_client(lab, number, IPPROTO_TCP, false);
-	fast_lab_establish(lab, &client);
-	return client;
-}
-
 static bool is_there(const struct fast_lab *lab, const struct fast_lab_client *client)
 {
 	return fast_lab_entry(lab, client, FROM_CLIENT) != NULL;
@@ -47,11 +32,11 @@ Test(fast_path_room, a_full_bucket_takes_no_more)
 {
 	enum { FIT = FAST_CELLS / N_FLOW_DIRS };
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	forget_factors(&lab);
 	struct fast_lab_client clients[FIT + 2];
 	for (uint32_t i = 0; i < FIT + 2; i++)
-		clients[i] = establish(&lab, i);
+		clients[i] = fast_lab_established(&lab, i);
 	cr_expect_eq(lab.pump.worker.fast.n_active, FIT);
 	cr_expect_eq(fast_lab_flow(&lab, &clients[FIT])->is_aside, false);
 	fast_lab_say(&lab, &clients[0], FROM_CLIENT, TCP_FLAG_RST, 0);
@@ -64,14 +49,14 @@ Test(fast_path_room, a_full_bucket_takes_no_more)
 Test(fast_path_room, half_a_flow_does_not_stay)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	forget_factors(&lab);
 	uint64_t foreign = UINT64_C(1) << 32 | (FAST_ENTRIES - 1);
 	lab.pump.worker.fast.n_slots--; // the last is not its own
 	lab.pump.worker.fast.n_free--;
 	for (int i = 0; i < FAST_CELLS - 1; i++)
 		lab.maps.buckets[0].cells[i] = foreign;
-	struct fast_lab_client client = establish(&lab, 1);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
 	cr_expect_not(fast_lab_flow(&lab, &client)->is_aside);
 	cr_expect_eq(lab.maps.buckets[0].cells[FAST_CELLS - 1], 0);
 	const char *wrong = fast_lab_check(&lab);
@@ -96,7 +81,7 @@ Test(fast_path_room, without_a_free_slot_flows_stay_with_the_worker)
 	struct fast_lab lab;
 	open_with_few_slots(&lab);
 	for (uint32_t i = 0; i < 3 * FEW_SLOTS; i++) {
-		struct fast_lab_client client = establish(&lab, i);
+		struct fast_lab_client client = fast_lab_established(&lab, i);
 		cr_expect_eq(is_there(&lab, &client), i < FEW_SLOTS);
 		cr_expect(fast_lab_say(&lab, &client, FROM_BACKEND, A, 10));
 	}
@@ -111,7 +96,7 @@ static bool stays_when_silent(struct fast_lab *lab, uint32_t n, int round_to_spe
 {
 	struct fast_lab_client clients[FEW_SLOTS];
 	for (uint32_t i = 0; i < n; i++)
-		clients[i] = establish(lab, i);
+		clients[i] = fast_lab_established(lab, i);
 	for (int round = 0; round < SILENT_ROUNDS; round++) {
 		for (uint32_t i = 0; i < n; i++)
 			cr_expect((i == SILENT && round != round_to_speak_in) ||
@@ -128,7 +113,7 @@ Test(fast_path_room, a_silent_flow_gives_way_where_slots_are_short)
 	open_with_few_slots(&lab);
 	cr_expect_not(stays_when_silent(&lab, FEW_SLOTS, NEVER));
 	fast_lab_move_ms(&lab, 2 * REST_MS);
-	struct fast_lab_client newcomer = establish(&lab, FEW_SLOTS);
+	struct fast_lab_client newcomer = fast_lab_established(&lab, FEW_SLOTS);
 	cr_expect(is_there(&lab, &newcomer));
 	fast_lab_close(&lab);
 }
@@ -158,7 +143,7 @@ Test(fast_path_room, flows_go_there_under_pressure_and_come_back_when_it_is_over
 	struct fast_lab_params params = {.waits_for_pressure = true};
 	fast_lab_init(&lab, FAST_LAB_NAT);
 	fast_lab_open(&lab, &params);
-	struct fast_lab_client client = establish(&lab, 1);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
 	cr_expect_not(is_there(&lab, &client));
 	set_pressure(&lab, true);
 	cr_expect_not(is_there(&lab, &client));
@@ -187,10 +172,10 @@ Test(fast_path_room, flows_go_there_under_pressure_and_come_back_when_it_is_over
 Test(fast_path_room, a_worker_sleeps_as_long_as_its_flows_let_it)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	const struct fast_path *fast = &lab.pump.worker.fast;
 	cr_expect_eq(fast_path_idle_ms(fast), -1);
-	struct fast_lab_client client = establish(&lab, 1);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
 	fast_lab_move_ms(&lab, ROUND_MS);
 	cr_expect_eq(fast_path_idle_ms(fast), 1000);
 	fast_lab_pass(&lab, &client, FROM_CLIENT, 10);
@@ -213,7 +198,7 @@ Test(fast_path_room, snapshots_in_quick_succession_do_not_end_the_pressure)
 	fast_lab_init(&lab, FAST_LAB_NAT);
 	fast_lab_open(&lab, &params);
 	struct pressure *pressure = &lab.pump.worker.pressure;
-	struct fast_lab_client client = establish(&lab, 1);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
 	set_pressure(&lab, true);
 	pressure->high_rate = 100;
 	cr_expect(fast_lab_say(&lab, &client, FROM_CLIENT, A, 1000));
@@ -235,20 +220,16 @@ Test(fast_path_room, snapshots_in_quick_succession_do_not_end_the_pressure)
 // ---- programs that do not follow one another
 // ------------------------------------------------------
 
-static struct fast_entry *its_entry(struct fast_lab *lab, const struct fast_lab_client *client)
-{
-	return &lab->maps.entries[fast_lab_entry(lab, client, FROM_CLIENT) - lab->maps.entries];
-}
-
 Test(fast_path_room, what_is_diverted_and_not_forwarded_ends_it_for_all)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
-	struct fast_lab_client clients[] = {establish(&lab, 1), establish(&lab, 2)};
-	its_entry(&lab, &clients[0])->n_diverted = 63;
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
+	struct fast_lab_client clients[] = {fast_lab_established(&lab, 1),
+					    fast_lab_established(&lab, 2)};
+	fast_lab_entry(&lab, &clients[0], FROM_CLIENT)->n_diverted = 63;
 	fast_lab_move_ms(&lab, ROUND_MS);
 	cr_expect_not(lab.maps.control->is_cut);
-	its_entry(&lab, &clients[0])->n_diverted = 64;
+	fast_lab_entry(&lab, &clients[0], FROM_CLIENT)->n_diverted = 64;
 	fast_lab_move_ms(&lab, ROUND_MS);
 	cr_expect(lab.maps.control->is_cut);
 	fast_lab_move_ms(&lab, ROUND_MS);
@@ -262,10 +243,10 @@ Test(fast_path_room, what_is_diverted_and_not_forwarded_ends_it_for_all)
 Test(fast_path_room, what_is_diverted_is_forwarded_a_moment_later)
 {
 	struct fast_lab lab;
-	open_lab(&lab, FAST_LAB_NAT);
-	struct fast_lab_client client = establish(&lab, 1);
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
 	for (int i = 0; i < 10; i++) {
-		its_entry(&lab, &client)->n_diverted += 63;
+		fast_lab_entry(&lab, &client, FROM_CLIENT)->n_diverted += 63;
 		cr_expect(fast_lab_pass(&lab, &client, FROM_CLIENT, 10));
 		fast_lab_move_ms(&lab, ROUND_MS);
 	}

@@ -118,6 +118,13 @@ void fast_lab_open(struct fast_lab *lab, const struct fast_lab_params *params)
 	cr_assert_eq(code, 0, "%s", err.message);
 }
 
+void fast_lab_open_alone(struct fast_lab *lab, enum fast_lab_way way)
+{
+	static const struct fast_lab_params alone = {0};
+	fast_lab_init(lab, way);
+	fast_lab_open(lab, &alone);
+}
+
 void fast_lab_close(struct fast_lab *lab)
 {
 	const char *wrong = pump_check_ledger(&lab->pump);
@@ -259,6 +266,13 @@ void fast_lab_establish(struct fast_lab *lab, struct fast_lab_client *client)
 	cr_assert(fast_lab_say(lab, client, FROM_CLIENT, TCP_FLAG_ACK, 0));
 	find_flow(lab, client);
 	cr_assert_eq(fast_lab_flow(lab, client)->class, CLASS_LIVE);
+}
+
+struct fast_lab_client fast_lab_established(struct fast_lab *lab, uint32_t number)
+{
+	struct fast_lab_client client = fast_lab_client(lab, number, IPPROTO_TCP, false);
+	fast_lab_establish(lab, &client);
+	return client;
 }
 
 // ---- as the kernel ------------------------------------------------------------------------------

@@ -40,6 +40,8 @@ struct fast_lab_client {
 // TCP and UDP frontends of both families, two backends each.
 void fast_lab_init(struct fast_lab *lab, enum fast_lab_way way);
 void fast_lab_open(struct fast_lab *lab, const struct fast_lab_params *params);
+// Both, for one worker that has the table to itself.
+void fast_lab_open_alone(struct fast_lab *lab, enum fast_lab_way way);
 // Sums and lists must be right.
 void fast_lab_close(struct fast_lab *lab);
 
@@ -56,6 +58,8 @@ bool fast_lab_pass(struct fast_lab *lab, struct fast_lab_client *client, enum fl
 		   uint32_t len);
 // The flow is established afterwards.
 void fast_lab_establish(struct fast_lab *lab, struct fast_lab_client *client);
+// A client with such a flow, over TCP and IPv4.
+struct fast_lab_client fast_lab_established(struct fast_lab *lab, uint32_t number);
 
 // What the kernel would find for the next packet of one end, or NULL.
 struct fast_entry *fast_lab_entry(const struct fast_lab *lab, const struct fast_lab_client *client,
