@@ -10,8 +10,11 @@
 
 enum {
 	N_SLOTS = 4096, // what may come in while a burst is worked on
-	SLOT_BYTES = 2048,
-	BLOCK_BYTES = 1 << 20, // what the kernel allocates at a time
+	LINE_BYTES = 64,
+	// An odd number of cache lines, so that slots come to lie on all of a cache's sets: only the
+	// beginning of most is ever used.
+	SLOT_BYTES = 31 * LINE_BYTES,
+	BLOCK_BYTES = 64 * SLOT_BYTES, // what the kernel allocates at a time: whole pages
 	RING_BYTES = N_SLOTS * SLOT_BYTES,
 	LOOK_AHEAD = 2, // slots whose first line is fetched before it is their turn
 };
