@@ -11,8 +11,8 @@
 enum {
 	N_SLOTS = 4096, // what may come in while a burst is worked on
 	LINE_BYTES = 64,
-	// An odd number of cache lines, so that slots come to lie on all of a cache's sets: only the
-	// beginning of most is ever used.
+	// An odd number of cache lines, so that slots come to lie on all of a cache's sets: only
+	// the beginning of most is ever used.
 	SLOT_BYTES = 31 * LINE_BYTES,
 	BLOCK_BYTES = 64 * SLOT_BYTES, // what the kernel allocates at a time: whole pages
 	RING_BYTES = N_SLOTS * SLOT_BYTES,
