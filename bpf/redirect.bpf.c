@@ -4,9 +4,6 @@
 // kernel's way, where packet sockets see what else is culvert's: fragments, ICMP errors, headers
 // with options, frames with tags, frames too long for a chunk, and super-frames.
 //
-// Surely culvert's is what its firewall rules drop: from a client to a VIP, and from a backend to
-// an address of ours and a NAT port.
-//
 // Compiled twice: with SEES_TAGS it knows tags of VLANs that are not in the frame any more, which
 // not every kernel and driver can tell.
 #include <linux/bpf.h>
@@ -21,9 +18,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "packet/xdp_parties.h"
-
-enum { FRAGMENT_V4 = 0x3fff, MAPPED_V4 = 0xffff };
+#include "packet/xdp_frame.h"
+#include "parties.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -32,104 +28,10 @@ struct {
 	__type(value, __u32);
 } sockets SEC(".maps");
 
-// The value tells which of culvert's updates has named it last.
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, XDP_PARTIES_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct xdp_party);
-	__type(value, __u32);
-} parties SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct xdp_ports);
-} nat_ports SEC(".maps");
-
 #ifdef SEES_TAGS
 // Of Linux 6.8 and later, for a program that is loaded for one device.
 extern int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *proto, __u16 *tci) __ksym;
 #endif
-
-struct ports {
-	__be16 src;
-	__be16 dst;
-};
-
-// Of a packet without options, extension headers and fragments; the roles are still to be named.
-struct plain {
-	struct xdp_party src;
-	struct xdp_party dst;
-	void *l4;     // the transport header
-	__u16 l4_len; // with its payload, as the IP header says
-};
-
-static __always_inline bool is_known(struct xdp_party *party, enum xdp_role role)
-{
-	party->role = role;
-	return bpf_map_lookup_elem(&parties, party);
-}
-
-static __always_inline bool read_ports(struct plain *plain, void *at, void *end, __u8 proto)
-{
-	struct ports *ports = at;
-	if ((void *)(ports + 1) > end || (proto != IPPROTO_TCP && proto != IPPROTO_UDP))
-		return false;
-	plain->src.port_be = ports->src;
-	plain->dst.port_be = ports->dst;
-	plain->src.proto = plain->dst.proto = proto;
-	plain->l4 = at;
-	return true;
-}
-
-static __always_inline bool read_v4(struct plain *plain, struct iphdr *ip, void *end)
-{
-	if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl != sizeof(*ip) / 4 ||
-	    (ip->frag_off & bpf_htons(FRAGMENT_V4)))
-		return false;
-	plain->src.addr_be[2] = plain->dst.addr_be[2] = bpf_htonl(MAPPED_V4);
-	plain->src.addr_be[3] = ip->saddr;
-	plain->dst.addr_be[3] = ip->daddr;
-	plain->l4_len = bpf_ntohs(ip->tot_len) - sizeof(*ip);
-	return read_ports(plain, ip + 1, end, ip->protocol);
-}
-
-static __always_inline bool read_v6(struct plain *plain, struct ipv6hdr *ip, void *end)
-{
-	if ((void *)(ip + 1) > end || ip->version != 6)
-		return false;
-	__builtin_memcpy(plain->src.addr_be, &ip->saddr, sizeof(ip->saddr));
-	__builtin_memcpy(plain->dst.addr_be, &ip->daddr, sizeof(ip->daddr));
-	plain->l4_len = bpf_ntohs(ip->payload_len);
-	return read_ports(plain, ip + 1, end, ip->nexthdr);
-}
-
-static __always_inline bool read_plain(struct plain *plain, struct ethhdr *eth, void *end)
-{
-	if ((void *)(eth + 1) > end)
-		return false;
-	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		return read_v4(plain, (struct iphdr *)(eth + 1), end);
-	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		return read_v6(plain, (struct ipv6hdr *)(eth + 1), end);
-	return false;
-}
-
-static __always_inline bool is_reply(struct plain *plain)
-{
-	__u32 zero = 0;
-	struct xdp_ports *range = bpf_map_lookup_elem(&nat_ports, &zero);
-	__u16 port = bpf_ntohs(plain->dst.port_be);
-	if (!range || port < range->min || port > range->max ||
-	    !is_known(&plain->src, XDP_ROLE_BACKEND))
-		return false;
-	struct xdp_party own = plain->dst;
-	own.port_be = 0;
-	own.proto = 0;
-	return is_known(&own, XDP_ROLE_OWN);
-}
 
 // Does hardware, or the veth pair's other end, say that it has taken the tag of a VLAN off? Tags of
 // priority alone count as well, and their frames go by packet sockets, where they are known.
@@ -176,9 +78,9 @@ static __always_inline int redirect_to_socket(struct xdp_md *ctx, __u32 frame_ma
 	void *data = (void *)(long)ctx->data;    // NOLINT(performance-no-int-to-ptr)
 	void *end = (void *)(long)ctx->data_end; // NOLINT(performance-no-int-to-ptr)
 	struct plain plain = {};
-	if (data + frame_max < end || !read_plain(&plain, data, end))
+	if (data + frame_max < end || !plain_read(&plain, data, end))
 		return XDP_PASS;
-	if (!is_reply(&plain) && !is_known(&plain.dst, XDP_ROLE_VIP))
+	if (!is_surely_ours(&plain))
 		return XDP_PASS;
 	if (has_lost_tag(ctx) || (are_super_frames && may_be_super_frame(&plain, end)))
 		return XDP_PASS;

@@ -4,7 +4,7 @@
 lint_c       := $(sort $(wildcard src/*.c src/*/*.c tests/*/*.c tests/*/*/*.c))
 lint_headers := $(sort $(wildcard include/culvert/*/*.h src/*.h src/*/*.h tests/*/*.h tests/*/*/*.h))
 lint_bpf     := $(wildcard tc/*.bpf.c bpf/*.bpf.c)
-lint_format  := $(lint_c) $(lint_headers) $(lint_bpf) $(sort $(wildcard src/*/*.cpp))
+lint_format  := $(lint_c) $(lint_headers) $(lint_bpf) $(wildcard bpf/*.bpf.h) $(sort $(wildcard src/*/*.cpp))
 lint_man     := $(sort $(wildcard man/*.[1-9]))
 # Commands have no ending: their first line tells.
 lint_scripts := .ci/run $(wildcard tools/* iptables/* tc/* tc/lib/* vagrant/* vagrant/lib/* tests/* \

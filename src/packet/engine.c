@@ -166,8 +166,11 @@ static int open_with_fast_path(struct engine *engine, const struct engine_params
 		fast_program_close(fast);
 		params->driver->close(engine->io);
 		engine->io = NULL;
+		return code;
 	}
-	return code;
+	if (params->config->firewall_manage)
+		fast_program_end_ours(fast);
+	return 0;
 }
 
 // Not to have a fast path is no error: all goes through the workers then.
@@ -321,7 +324,8 @@ int engine_set_filter(struct engine *engine, const char *filter, struct err *err
 int engine_set_scope(struct engine *engine, const struct io_scope *scope, struct err *err)
 {
 	const struct io_driver *driver = engine->driver;
-	return driver->set_scope ? driver->set_scope(engine->io, scope, err) : 0;
+	int code = driver->set_scope ? driver->set_scope(engine->io, scope, err) : 0;
+	return code ? code : fast_program_set_scope(&engine->fast, scope, err);
 }
 
 bool engine_is_finished(const struct engine *engine)

@@ -77,6 +77,10 @@ struct fast_control {
 	__u32 n_flows; // that have entries: without any there is nothing to look for
 	__u32 is_cut;  // the second program does not get what the first has named: no more of it
 	__u32 token;   // random, not 0: what one program tells the other is this culvert's
+	// Other packets of culvert's go no further than the second program. Not where that would
+	// stay when culvert is gone.
+	__u32 ends_ours;
+	__u32 pad;
 	__u64 factors[FAST_KEY_WORDS + 1];
 };
 

@@ -83,6 +83,7 @@ int fast_program_load(struct fast_program *program, uint64_t secret, struct err 
 	}
 	program->divert_fd = fd_of(program, "divert");
 	program->forward_fd = fd_of(program, "forward");
+	program->scope = bpf_scope_of(program->object);
 	choose_numbers(program->maps.control, secret);
 	return 0;
 }
@@ -112,6 +113,12 @@ void fast_program_set_version(const struct fast_program *program, uint64_t versi
 	_Atomic uint32_t *at = (_Atomic uint32_t *)&program->maps.control->version;
 	// The kernel's programs read it, each for one packet; nothing else is ordered by it.
 	atomic_store_explicit(at, (uint32_t)version, memory_order_relaxed);
+}
+
+int fast_program_set_scope(struct fast_program *program, const struct io_scope *scope,
+			   struct err *err)
+{
+	return program->object ? bpf_scope_set(&program->scope, scope, err) : 0;
 }
 
 void fast_program_cut(const struct fast_maps *maps)
@@ -196,6 +203,23 @@ int fast_program_attach(struct fast_program *program, const struct io_link *link
 		program->n_holds++;
 	}
 	return 0;
+}
+
+// What nobody takes off when this process has ended without a word must not drop anything.
+static bool are_all_links(const struct fast_program *program)
+{
+	for (uint32_t i = 0; i < program->n_holds; i++) {
+		if (program->holds[i].link_fd < 0)
+			return false;
+	}
+	return true;
+}
+
+void fast_program_end_ours(const struct fast_program *program)
+{
+	_Atomic uint32_t *at = (_Atomic uint32_t *)&program->maps.control->ends_ours;
+	// Relaxed: a packet that it comes too late for is the firewall's.
+	atomic_store_explicit(at, are_all_links(program), memory_order_relaxed);
 }
 
 // First nothing is diverted any more: it goes to the workers, as long as they are there.

@@ -10,6 +10,7 @@
 #include "culvert/base/err.h"
 #include "culvert/config/config.h"
 #include "culvert/packet/io.h"
+#include "packet/bpf_scope.h"
 #include "packet/fast_entry.h"
 
 struct bpf_object;
@@ -26,6 +27,7 @@ struct fast_program {
 	struct fast_maps maps;     // owned
 	int divert_fd;  // owned by `object`: for fanout groups, 1 for what is not to be captured
 	int forward_fd; // likewise
+	struct bpf_scope scope;
 	// Where it is attached.
 	struct fast_hold {
 		unsigned ifindex;
@@ -46,6 +48,9 @@ int fast_program_load(struct fast_program *program, uint64_t secret, struct err 
 // the other way pass false.
 int fast_program_attach(struct fast_program *program, const struct io_link *links, uint32_t n_links,
 			bool has_tcx, struct err *err);
+// Packets of culvert that do not take the fast path end where it is attached, sooner than by the
+// firewall. Only those in scope, and not where filters of tc would outlive this process.
+void fast_program_end_ours(const struct fast_program *program);
 void fast_program_detach(struct fast_program *program); // nothing more is forwarded by it
 void fast_program_close(struct fast_program *program);  // harmless when there is none
 
@@ -54,6 +59,11 @@ void fast_program_close(struct fast_program *program);  // harmless when there i
 void fast_program_cut(const struct fast_maps *maps);
 // Says so, once. Called by: control.
 void fast_program_tell(struct fast_program *program);
+
+// Whose packets they are: io.h. 0 or -errno; harmless when there is no fast
+// path.
+int fast_program_set_scope(struct fast_program *program, const struct io_scope *scope,
+			   struct err *err);
 
 // Only entries that have been decided by this snapshot are good from now on; 0: none.
 void fast_program_set_version(const struct fast_program *program, uint64_t version);

@@ -53,7 +53,6 @@ struct io {
 	struct xdp_memory memory;
 	struct xdp_chunks chunks;
 	struct pollfd *fds; // owned; w: capture
-	uint32_t round;     // of the scope; w: control
 };
 
 static uint32_t count_sockets(const struct io *io)
@@ -458,7 +457,7 @@ static int afxdp_set_filter(struct io *io, const char *filter, struct err *err)
 
 static int afxdp_set_scope(struct io *io, const struct io_scope *scope, struct err *err)
 {
-	return xdp_program_set_scope(&io->links[0].program, scope, ++io->round, err);
+	return bpf_scope_set(&io->links[0].program.scope, scope, err);
 }
 
 static uint64_t afxdp_kernel_drops(struct io *io)

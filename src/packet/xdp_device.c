@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "culvert/base/log.h"
-#include "packet/xdp_parties.h"
+#include "packet/xdp_frame.h"
 
 static int ask(const char *name, unsigned long request, struct ifreq *ifr)
 {

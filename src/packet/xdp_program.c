@@ -32,11 +32,6 @@ void xdp_program_close(struct xdp_program *program)
 
 // ---- loading -----------------------------------------------------------------------------------
 
-static int share_map(const struct xdp_program *program, const char *name, int fd)
-{
-	return bpf_map__reuse_fd(bpf_object__find_map_by_name(program->object, name), fd);
-}
-
 // What is loaded of an object, and for whom.
 struct wanted {
 	const char *start;
@@ -67,11 +62,7 @@ static int prepare(const struct xdp_program *program, const struct wanted *wante
 {
 	const struct xdp_program *first = wanted->first;
 	int code = choose(program->object, wanted);
-	if (!code && first)
-		code = share_map(program, "parties", first->parties_fd);
-	if (!code && first)
-		code = share_map(program, "nat_ports", first->nat_ports_fd);
-	return code;
+	return code || !first ? code : bpf_scope_share(&first->scope, program->object);
 }
 
 static int load_failed(int code, struct err *err)
@@ -88,8 +79,7 @@ static void find_parts(struct xdp_program *program, const char *name)
 	struct bpf_object *object = program->object;
 	program->fd = bpf_program__fd(bpf_object__find_program_by_name(object, name));
 	program->sockets_fd = bpf_object__find_map_fd_by_name(object, "sockets");
-	program->parties_fd = bpf_object__find_map_fd_by_name(object, "parties");
-	program->nat_ports_fd = bpf_object__find_map_fd_by_name(object, "nat_ports");
+	program->scope = bpf_scope_of(object);
 }
 
 static int load(struct xdp_program *program, const struct wanted *wanted)
@@ -216,78 +206,4 @@ int xdp_program_add_socket(struct xdp_program *program, uint32_t queue, int sock
 {
 	int code = bpf_map_update_elem(program->sockets_fd, &queue, &socket_fd, BPF_ANY);
 	return code ? err_sys(err, code, "cannot hand queue %u to its AF_XDP socket", queue) : 0;
-}
-
-// ---- whose packets -----------------------------------------------------------------------------
-
-static struct xdp_party party_of(const struct ip_addr *addr, enum xdp_role role)
-{
-	struct xdp_party party = {.role = (__u8)role};
-	memcpy(party.addr_be, addr, sizeof(party.addr_be));
-	return party;
-}
-
-// A full map is no error: packets of who has no place come by packet sockets.
-static int add_party(int fd, const struct xdp_party *party, uint32_t round)
-{
-	int code = bpf_map_update_elem(fd, party, &round, BPF_ANY);
-	return code == -E2BIG ? 0 : code;
-}
-
-static int add_endpoints(int fd, const struct endpoint *endpoints, size_t n, enum xdp_role role,
-			 uint32_t round)
-{
-	int code = 0;
-	for (size_t i = 0; i < n && !code; i++) {
-		struct xdp_party party = party_of(&endpoints[i].addr, role);
-		party.port_be = endpoints[i].port_be;
-		party.proto = endpoints[i].proto;
-		code = add_party(fd, &party, round);
-	}
-	return code;
-}
-
-// The next key is asked for before this one may go.
-static int remove_others(int fd, uint32_t round)
-{
-	struct xdp_party party;
-	struct xdp_party next;
-	uint32_t last;
-	bool has_more = bpf_map_get_next_key(fd, NULL, &party) == 0;
-	while (has_more) {
-		has_more = bpf_map_get_next_key(fd, &party, &next) == 0;
-		int code = bpf_map_lookup_elem(fd, &party, &last);
-		if (!code && last != round)
-			code = bpf_map_delete_elem(fd, &party);
-		if (code && code != -ENOENT)
-			return code;
-		party = next;
-	}
-	return 0;
-}
-
-static int set_ports(int fd, const struct io_scope *scope)
-{
-	const uint32_t first = 0;
-	struct xdp_ports ports = {scope->nat_port_min, scope->nat_port_max};
-	return bpf_map_update_elem(fd, &first, &ports, BPF_ANY);
-}
-
-int xdp_program_set_scope(const struct xdp_program *program, const struct io_scope *scope,
-			  uint32_t round, struct err *err)
-{
-	int fd = program->parties_fd;
-	int code = set_ports(program->nat_ports_fd, scope);
-	if (!code)
-		code = add_endpoints(fd, scope->vips, scope->n_vips, XDP_ROLE_VIP, round);
-	if (!code)
-		code = add_endpoints(fd, scope->backends, scope->n_backends, XDP_ROLE_BACKEND,
-				     round);
-	for (size_t i = 0; i < scope->n_own && !code; i++) {
-		struct xdp_party party = party_of(&scope->own[i], XDP_ROLE_OWN);
-		code = add_party(fd, &party, round);
-	}
-	if (!code)
-		code = remove_others(fd, round);
-	return code ? err_sys(err, code, "cannot tell the XDP program whose packets to take") : 0;
 }

@@ -8,7 +8,8 @@
 
 #include "culvert/base/err.h"
 #include "culvert/packet/io.h"
-#include "packet/xdp_parties.h"
+#include "packet/bpf_scope.h"
+#include "packet/xdp_frame.h"
 
 struct bpf_object;
 
@@ -16,9 +17,8 @@ struct xdp_program {
 	struct bpf_object *object; // owned
 	int fd;                    // owned by `object`, as the next
 	int sockets_fd;
-	int parties_fd;
-	int nat_ports_fd;
 	int link_fd; // owned; -1: not attached
+	struct bpf_scope scope;
 	bool is_native;
 };
 
@@ -41,9 +41,3 @@ int xdp_program_load(struct xdp_program *program, const struct xdp_program_param
 int xdp_program_add_socket(struct xdp_program *program, uint32_t queue, int socket_fd,
 			   struct err *err);
 void xdp_program_close(struct xdp_program *program); // detaches; harmless when there is none
-
-// What this program and those that share its scope take from now on, without a moment in which they
-// do not take what they took before and after. `round` is another number each time. Who finds no
-// place is left out. 0 or -errno.
-int xdp_program_set_scope(const struct xdp_program *program, const struct io_scope *scope,
-			  uint32_t round, struct err *err);

@@ -163,6 +163,22 @@ Test(fast_program_live, they_are_by_filters_of_tc_too)
 	expect_all_forwarded(FAST_LAB_NAT, false);
 }
 
+static bool ends_ours(bool has_tcx)
+{
+	struct live live;
+	live_open(&live, FAST_LAB_NAT, has_tcx);
+	fast_program_end_ours(&live.bench.program);
+	bool ends_ours = live.bench.program.maps.control->ends_ours;
+	live_close(&live);
+	return ends_ours;
+}
+
+Test(fast_program_live, a_filter_of_tc_which_may_stay_behind_ends_nothing)
+{
+	cr_expect(ends_ours(true));
+	cr_expect_not(ends_ours(false));
+}
+
 Test(fast_program_live, super_frames_stay_whole)
 {
 	struct live live;
