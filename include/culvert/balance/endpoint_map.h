@@ -6,13 +6,15 @@
 #include "culvert/ds/index_map.h"
 #include "culvert/net/addr.h"
 
+enum { ENDPOINT_WORDS = 5 };
+
 struct endpoint_map {
 	struct index_map index;
 	struct endpoint *endpoints; // owned; in the order in which they were added
 	uint32_t *numbers;          // owned; of each
 	uint32_t n;
 	uint32_t capacity;
-	uint64_t secret; // keyed hashing: nobody outside can aim for one bucket
+	uint64_t factors[ENDPOINT_WORDS + 1]; // random: nobody outside can aim for one bucket
 };
 
 int endpoint_map_init(struct endpoint_map *map, uint32_t capacity, uint64_t secret,
