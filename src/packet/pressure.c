@@ -8,7 +8,7 @@ enum {
 	PACKETS_MIN = 100, // in a stretch: fewer are nothing to speak of, however they come
 	BURST = 4,         // packets to a turn: they have waited
 	BUSY_SHARE = 2,    // one in so many of a stretch
-	EASED_SHARE = 2,   // less than one in so many packets of before
+	EASED_SHARE = 2,   // no more than one in so many packets of before
 };
 
 static void judge(struct pressure *pressure, uint64_t elapsed_ns)
@@ -40,6 +40,6 @@ void pressure_turn(struct pressure *pressure, uint64_t now_ns)
 
 void pressure_ease(struct pressure *pressure, uint64_t rate_aside)
 {
-	if (rate_aside + pressure->rate < pressure->high_rate / EASED_SHARE)
+	if (rate_aside + pressure->rate <= pressure->high_rate / EASED_SHARE)
 		pressure->is_high = false;
 }

@@ -356,3 +356,44 @@ def test_numbers_that_only_a_worker_has_seen_are_kept(start_pair):
             assert slow_packets(culvert) == slow + 1
         forger.send(*ends, seq=backend + 1, ack=0, flags=TCP_RST)
         await_condition(lambda: fast_path.state_of(culvert, near) == "reset", "it has been reset", 5)
+
+
+# ---- under pressure only ----------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def stream(near, far):
+    """Within the block one end sends as much as the other takes."""
+    is_over = threading.Event()
+
+    def send():
+        while not is_over.is_set():
+            near.sendall(bytes(1 << 16))
+        near.sendall(b"x")
+
+    def drain():
+        while (piece := far.recv(1 << 20)) and not piece.endswith(b"x"):
+            pass
+
+    threads = [threading.Thread(target=each) for each in (send, drain)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+
+
+@every_mode
+def test_by_default_a_flow_is_there_while_much_goes_by(start_pair, mode):
+    """Where one thread does everything: with several, packets wait to be handed on, and flows stay there."""
+    culvert = start_pair(mode, {"offloads": "off"}, workers=0, passthrough={"fast_path": "auto"})
+    with fast_path.pair(culvert.lab) as (near, far):
+        for _ in range(2):
+            with stream(near, far), fast_path.used(culvert, 1000):
+                fast_path.await_flows(culvert, 1, 60)
+                time.sleep(1)  # for packets to go by
+            fast_path.await_flows(culvert, 0, 60)
+            fast_path.talk(near, far)
+        assert fast_path.state_of(culvert, near) == "established"

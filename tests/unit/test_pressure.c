@@ -92,3 +92,16 @@ Test(pressure, comes_back)
 	}
 	cr_expect(pressure.is_high);
 }
+
+// A thread that was held up for long over one packet.
+Test(pressure, that_so_little_has_made_is_over_in_silence)
+{
+	struct pressure pressure = {0};
+	pressure_turn(&pressure, start_ns);
+	pressure_found(&pressure, 1);
+	pressure_turn(&pressure, start_ns + 2 * NS_PER_SEC);
+	cr_assert(pressure.is_high);
+	pressure_turn(&pressure, start_ns + 3 * NS_PER_SEC);
+	pressure_ease(&pressure, 0);
+	cr_expect_not(pressure.is_high);
+}
