@@ -20,7 +20,7 @@ enum {
 	IDLE_ROUNDS_MAX = 20, // without a packet: gives way when slots run short
 	SHORT_OF_SLOTS = 8,   // when less than one in so many is free
 	BYTES_MIN = 1024,     // from the client: short connections are over before it pays
-	DIVERTED_MIN = 64,    // packets, and none forwarded: not by chance
+	DIVERTED_MIN = 64,    // packets, and none has come: not by chance
 };
 
 // One flow's entries, one for each way that it is seen on.
@@ -39,9 +39,9 @@ struct fast_slot {
 		uint32_t n_lost;
 	} counted[2]; // of what the entries say
 	struct fast_watch {
-		uint64_t packets;
+		uint64_t arrived;
 		uint32_t n_diverted;
-	} watches[2]; // when a packet was last seen to be forwarded
+	} watches[2]; // when a packet was last seen to have come to the second program
 };
 
 _Static_assert(FAST_SEQ_WINDOW == (int)FLOW_SEQ_WINDOW, "both sides judge segments alike");
@@ -321,15 +321,16 @@ void fast_path_settle(struct worker *worker, uint32_t index)
 
 // ---- rounds -------------------------------------------------------------------------------------
 
-// Packets were named for the flow, and none was forwarded: somebody else's program at ingress does
-// not let them through, or ours is not there any more.
+// Packets were named for the flow, and none has come to the second program: somebody else's program
+// at ingress does not let them through, or ours is not there any more.
 static bool is_cut(const struct fast_path *fast, uint32_t number)
 {
 	for (uint32_t way = 0; way < fast->n_ways; way++) {
 		const struct fast_entry *entry = entry_of(fast, number, way);
 		struct fast_watch *watch = &fast->slots[number].watches[way];
-		struct fast_watch now = {read64(&entry->packets), read32(&entry->n_diverted)};
-		if (now.packets != watch->packets)
+		struct fast_watch now = {read64(&entry->packets) + read32(&entry->n_lost),
+					 read32(&entry->n_diverted)};
+		if (now.arrived != watch->arrived)
 			*watch = now;
 		else if (now.n_diverted - watch->n_diverted >= DIVERTED_MIN)
 			return true;

@@ -217,8 +217,7 @@ Test(fast_path_room, snapshots_in_quick_succession_do_not_end_the_pressure)
 	fast_lab_close(&lab);
 }
 
-// ---- programs that do not follow one another
-// ------------------------------------------------------
+// ---- programs that do not follow one another ----------------------------------------------------
 
 Test(fast_path_room, what_is_diverted_and_not_forwarded_ends_it_for_all)
 {
@@ -250,6 +249,20 @@ Test(fast_path_room, what_is_diverted_is_forwarded_a_moment_later)
 		cr_expect(fast_lab_pass(&lab, &client, FROM_CLIENT, 10));
 		fast_lab_move_ms(&lab, ROUND_MS);
 	}
+	cr_expect_not(lab.maps.control->is_cut);
+	cr_expect(is_there(&lab, &client));
+	fast_lab_close(&lab);
+}
+
+// The second program has had the packet, and no memory to change it.
+Test(fast_path_room, what_is_lost_for_want_of_memory_was_not_cut_off)
+{
+	struct fast_lab lab;
+	fast_lab_open_alone(&lab, FAST_LAB_NAT);
+	struct fast_lab_client client = fast_lab_established(&lab, 1);
+	fast_lab_entry(&lab, &client, FROM_CLIENT)->n_diverted = 64;
+	fast_lab_entry(&lab, &client, FROM_CLIENT)->n_lost = 64;
+	fast_lab_move_ms(&lab, ROUND_MS);
 	cr_expect_not(lab.maps.control->is_cut);
 	cr_expect(is_there(&lab, &client));
 	fast_lab_close(&lab);
