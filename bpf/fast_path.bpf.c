@@ -5,9 +5,9 @@
 // the end of their life, errors, and whatever no entry (packet/fast_entry.h) is for.
 //
 // Two programs meet each packet, one right after the other. `divert` decides, and keeps packet
-// sockets from taking a copy; `forward` does what the entry says. What the first has found out
-// comes to the second with the packet, in words that the kernel keeps for such (skb->cb), under a
-// token that nothing else has.
+// sockets from taking a copy; `forward` does what the entry says, and ends what is culvert's and
+// has none. What the first has found out comes to the second with the packet, in words that the
+// kernel keeps for such (skb->cb), under a token that nothing else has.
 #include <linux/bpf.h>
 #include <linux/errno.h>
 #include <linux/if_ether.h>
@@ -159,13 +159,6 @@ static __always_inline bool read_v4(const struct __sk_buff *skb, struct seen *se
 	if (ip->protocol == IPPROTO_TCP)
 		return read_tcp(seen, &frame.tcp, sizeof(*ip));
 	return ip->protocol == IPPROTO_UDP && read_udp(seen, &frame.udp, sizeof(*ip));
-}
-
-// On no wire (RFC 4942 section 2.2), and no different from IPv4 in a key.
-static __always_inline bool is_mapped(const struct in6_addr *addr)
-{
-	return addr->s6_addr32[2] == bpf_htonl(MAPPED_V4) && !addr->s6_addr32[1] &&
-	       !addr->s6_addr32[0];
 }
 
 static __always_inline bool read_v6(const struct __sk_buff *skb, struct seen *seen)

@@ -73,9 +73,17 @@ static __always_inline bool plain_read_v4(struct plain *plain, struct iphdr *ip,
 	return plain_read_ports(plain, ip + 1, end, ip->protocol);
 }
 
+// On no wire (RFC 4942 section 2.2), and no different from IPv4 in a key.
+static __always_inline bool is_mapped(const struct in6_addr *addr)
+{
+	return addr->s6_addr32[2] == bpf_htonl(MAPPED_V4) && !addr->s6_addr32[1] &&
+	       !addr->s6_addr32[0];
+}
+
 static __always_inline bool plain_read_v6(struct plain *plain, struct ipv6hdr *ip, void *end)
 {
-	if ((void *)(ip + 1) > end || ip->version != 6)
+	if ((void *)(ip + 1) > end || ip->version != 6 || is_mapped(&ip->saddr) ||
+	    is_mapped(&ip->daddr))
 		return false;
 	__builtin_memcpy(plain->src.addr_be, &ip->saddr, sizeof(ip->saddr));
 	__builtin_memcpy(plain->dst.addr_be, &ip->daddr, sizeof(ip->daddr));

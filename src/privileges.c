@@ -31,7 +31,8 @@ static const struct needs packet_needs[] = {
 	{0, false, false},
 };
 
-// The programs of the fast path are loaded and attached once.
+// The programs of the fast path are loaded and attached once. Their map is changed by reloads where
+// the kernel has tcx, and asks for no right then.
 static const struct needs fast_needs[] = {
 	{CAP_NET_ADMIN, true, true}, {CAP_NET_RAW, true, true}, {CAP_NET_BIND_SERVICE, true, true},
 	{CAP_BPF, true, false},      {0, false, false},

@@ -60,11 +60,13 @@ int shield_tell_scope(struct shield *shield, const struct snapshot *snapshot, st
 	return set_scope(shield, &shield->cover, snapshot, err);
 }
 
-// Filter, scope and firewall for another cover, which is taken over. On failure the one before
-// counts. The firewall comes last: from then on it has borrowed from the cover.
+// Filter, scope and firewall for another cover, which is taken over. On failure the firewall has
+// the one before, and filter and scope may have this one. The firewall comes last: from then on it
+// has borrowed from the cover.
 static int set_cover(struct shield *shield, struct cover *cover, const struct snapshot *snapshot,
 		     struct err *err)
 {
+	shield->is_unsure = true;
 	int code = set_filter(shield, cover, err);
 	if (!code)
 		code = set_scope(shield, cover, snapshot, err);
@@ -76,6 +78,7 @@ static int set_cover(struct shield *shield, struct cover *cover, const struct sn
 	}
 	cover_fini(&shield->cover);
 	shield->cover = *cover;
+	shield->is_unsure = false;
 	return 0;
 }
 
@@ -84,7 +87,7 @@ int shield_widen(struct shield *shield, const struct snapshot *snapshot, struct 
 	struct cover wide;
 	if (cover_make(&wide, snapshot, &shield->cover))
 		return err_set(err, -ENOMEM, "not enough memory for firewall rules");
-	bool is_wider = wide.n_vips > shield->cover.n_vips ||
+	bool is_wider = shield->is_unsure || wide.n_vips > shield->cover.n_vips ||
 			wide.n_backends > shield->cover.n_backends ||
 			guard_lacks(&shield->guard, snapshot) || has_other_own(shield, snapshot);
 	if (is_wider)
@@ -96,7 +99,7 @@ int shield_widen(struct shield *shield, const struct snapshot *snapshot, struct 
 int shield_narrow(struct shield *shield, struct cover *exact, const struct snapshot *snapshot,
 		  struct err *err)
 {
-	bool is_narrower = exact->n_vips < shield->cover.n_vips ||
+	bool is_narrower = shield->is_unsure || exact->n_vips < shield->cover.n_vips ||
 			   exact->n_backends < shield->cover.n_backends;
 	if (is_narrower)
 		return set_cover(shield, exact, snapshot, err);

@@ -15,6 +15,7 @@ struct shield {
 	struct guard guard;
 	struct ip_addr own[CONFIG_MAX_SNAT_ADDRS]; // source addresses that the engine's scope knows
 	uint32_t n_own;
+	bool is_unsure; // the last change failed halfway: the next one says all anew
 };
 
 // Before there is an engine. A failure leaves what shield_close() undoes.
@@ -29,7 +30,7 @@ char *shield_make_filter(const struct shield *shield);
 int shield_tell_scope(struct shield *shield, const struct snapshot *snapshot, struct err *err);
 
 // Before the snapshot is published: what it serves for the first time is kept from the kernel. 0 or
-// -errno; then the cover is as it was.
+// -errno; then the guard is as it was, and the next of these calls puts the rest right.
 int shield_widen(struct shield *shield, const struct snapshot *snapshot, struct err *err);
 // After it: what it serves no more is the kernel's again. `exact` is the snapshot's cover, and is
 // taken over. 0 or -errno, likewise.

@@ -7,14 +7,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
 	N_SLOTS = 4096, // what may come in while a burst is worked on
 	LINE_BYTES = 64,
 	// An odd number of cache lines, so that slots come to lie on all of a cache's sets: only
 	// the beginning of most is ever used.
-	SLOT_BYTES = 31 * LINE_BYTES,
-	BLOCK_BYTES = 64 * SLOT_BYTES, // what the kernel allocates at a time: whole pages
+	SLOT_LINES = 31,
+	SLOT_BYTES = SLOT_LINES * LINE_BYTES,
 	RING_BYTES = N_SLOTS * SLOT_BYTES,
 	LOOK_AHEAD = 2, // slots whose first line is fetched before it is their turn
 };
@@ -23,9 +24,11 @@ static int set_up(int fd)
 {
 	int version = TPACKET_V2;
 	int may_queue = 1;
+	// What the kernel allocates at a time: whole pages, and whole slots.
+	unsigned block_bytes = SLOT_LINES * (unsigned)sysconf(_SC_PAGESIZE);
 	struct tpacket_req ring = {
-		.tp_block_size = BLOCK_BYTES,
-		.tp_block_nr = RING_BYTES / BLOCK_BYTES,
+		.tp_block_size = block_bytes,
+		.tp_block_nr = RING_BYTES / block_bytes,
 		.tp_frame_size = SLOT_BYTES,
 		.tp_frame_nr = N_SLOTS,
 	};

@@ -23,5 +23,5 @@ struct bpf_scope bpf_scope_of(const struct bpf_object *object);
 int bpf_scope_share(const struct bpf_scope *scope, const struct bpf_object *object);
 
 // What counts from now on, without a moment in which what counted before and after does not. Who
-// finds no place is left out. 0 or -errno.
+// finds no place is left out. 0 or -errno. Of those that share their maps only one may be told.
 int bpf_scope_set(struct bpf_scope *scope, const struct io_scope *parties, struct err *err);

@@ -325,7 +325,9 @@ int engine_set_scope(struct engine *engine, const struct io_scope *scope, struct
 {
 	const struct io_driver *driver = engine->driver;
 	int code = driver->set_scope ? driver->set_scope(engine->io, scope, err) : 0;
-	return code ? code : fast_program_set_scope(&engine->fast, scope, err);
+	if (!code)
+		fast_program_set_scope(&engine->fast, scope);
+	return code;
 }
 
 bool engine_is_finished(const struct engine *engine)

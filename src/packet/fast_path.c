@@ -328,8 +328,13 @@ static bool is_cut(const struct fast_path *fast, uint32_t number)
 	for (uint32_t way = 0; way < fast->n_ways; way++) {
 		const struct fast_entry *entry = entry_of(fast, number, way);
 		struct fast_watch *watch = &fast->slots[number].watches[way];
-		struct fast_watch now = {read64(&entry->packets) + read32(&entry->n_lost),
-					 read32(&entry->n_diverted)};
+		// First what is promised: what comes in between is on its way, and no promise
+		// broken.
+		uint32_t n_diverted =
+			atomic_load_explicit((const _Atomic uint32_t *)&entry->n_diverted,
+					     memory_order_acquire);
+		struct fast_watch now = {.n_diverted = n_diverted};
+		now.arrived = read64(&entry->packets) + read32(&entry->n_lost);
 		if (now.arrived != watch->arrived)
 			*watch = now;
 		else if (now.n_diverted - watch->n_diverted >= DIVERTED_MIN)

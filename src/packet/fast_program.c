@@ -115,10 +115,25 @@ void fast_program_set_version(const struct fast_program *program, uint64_t versi
 	atomic_store_explicit(at, (uint32_t)version, memory_order_relaxed);
 }
 
-int fast_program_set_scope(struct fast_program *program, const struct io_scope *scope,
-			   struct err *err)
+static void set_ends_ours(const struct fast_program *program, bool ends_ours)
 {
-	return program->object ? bpf_scope_set(&program->scope, scope, err) : 0;
+	_Atomic uint32_t *at = (_Atomic uint32_t *)&program->maps.control->ends_ours;
+	// Relaxed: a packet that it comes too late for is the firewall's.
+	atomic_store_explicit(at, ends_ours, memory_order_relaxed);
+}
+
+// Where nothing ends here the map is of no use, and changing it may take a right that was given up
+// at the start (CAP_BPF, before Linux 5.19).
+void fast_program_set_scope(struct fast_program *program, const struct io_scope *scope)
+{
+	struct err err;
+	if (!program->object || !program->maps.control->ends_ours)
+		return;
+	if (bpf_scope_set(&program->scope, scope, &err) == 0)
+		return;
+	set_ends_ours(program, false);
+	log_warn("packet", "%s; until the next start the firewall's rules alone see to it",
+		 err.message);
 }
 
 void fast_program_cut(const struct fast_maps *maps)
@@ -217,9 +232,7 @@ static bool are_all_links(const struct fast_program *program)
 
 void fast_program_end_ours(const struct fast_program *program)
 {
-	_Atomic uint32_t *at = (_Atomic uint32_t *)&program->maps.control->ends_ours;
-	// Relaxed: a packet that it comes too late for is the firewall's.
-	atomic_store_explicit(at, are_all_links(program), memory_order_relaxed);
+	set_ends_ours(program, are_all_links(program));
 }
 
 // First nothing is diverted any more: it goes to the workers, as long as they are there.

@@ -43,7 +43,7 @@ int fast_program_load(struct fast_program *program, uint64_t secret, struct err 
 
 // From now on packets that come in on these links take the fast path where an entry is for them.
 // Without tcx (Linux before 6.6) it is done by filters of tc, on a qdisc clsact that stays; one
-// that was left behind does nothing without its divert program, but keeps 12 MiB of entries until
+// that was left behind does nothing without its divert program, but keeps 13 MiB until
 // it is taken off. `has_tcx`: callers pass true, for the kernel says so if it has none; tests of
 // the other way pass false.
 int fast_program_attach(struct fast_program *program, const struct io_link *links, uint32_t n_links,
@@ -60,10 +60,9 @@ void fast_program_cut(const struct fast_maps *maps);
 // Says so, once. Called by: control.
 void fast_program_tell(struct fast_program *program);
 
-// Whose packets they are: io.h. 0 or -errno; harmless when there is no fast
-// path.
-int fast_program_set_scope(struct fast_program *program, const struct io_scope *scope,
-			   struct err *err);
+// Whose packets they are: io.h. If that cannot be told, none end there any more, and a warning says
+// so. Harmless when there is no fast path.
+void fast_program_set_scope(struct fast_program *program, const struct io_scope *scope);
 
 // Only entries that have been decided by this snapshot are good from now on; 0: none.
 void fast_program_set_version(const struct fast_program *program, uint64_t version);

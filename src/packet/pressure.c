@@ -5,7 +5,7 @@
 
 enum {
 	WINDOW_MS = 10,
-	PACKETS_MIN = 100, // in a stretch: fewer are nothing to speak of, however they come
+	PACKETS_MIN = 100, // in a stretch: that fewer have waited is nothing to speak of
 	BURST = 4,         // packets to a turn: they have waited
 	BUSY_SHARE = 2,    // one in so many of a stretch
 	EASED_SHARE = 2,   // no more than one in so many packets of before

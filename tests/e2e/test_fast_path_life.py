@@ -2,6 +2,7 @@
 """The fast path comes and goes with the process, asks for no more rights than it needs, and leaves the
 host's other observers and rules alone."""
 
+import contextlib
 import os
 import re
 import signal
@@ -10,6 +11,8 @@ import subprocess
 import pytest
 
 from harness import fast_path, http
+from harness.lab import VIP
+from harness.reload import reload
 from harness.wait import await_condition
 from test_fast_path import every_mode, mode_lab, start  # two are fixtures
 
@@ -120,3 +123,65 @@ def test_rules_of_the_host_hold_for_what_is_its_own(start):
     finally:
         lab.run("lb", "nft", "delete", "table", "netdev", "own")
     assert lab.run("client", *ping, check=False).returncode == 0
+
+
+# ---- what does not take the fast path -----------------------------------------------------------------
+
+@contextlib.contextmanager
+def counted_behind(lab, port=80):
+    """A function that says how many packets for the frontend have come past culvert's program."""
+    lab.run("lb", "nft", "-f", "-", input=f"""
+        table netdev behind {{
+            chain in {{
+                type filter hook ingress device "eth0" priority -600; policy accept;
+                ip daddr {VIP} tcp dport {port} counter
+            }}
+        }}
+    """)
+
+    def count():
+        rules = lab.run("lb", "nft", "list", "table", "netdev", "behind").stdout
+        return int(re.search(r"counter packets (\d+)", rules)[1])
+
+    try:
+        yield count
+    finally:
+        lab.run("lb", "nft", "delete", "table", "netdev", "behind")
+
+
+@every_mode
+def test_what_is_for_its_threads_ends_in_the_program(start, mode):
+    culvert = start(mode, passthrough={"fast_path": "auto"})
+    with counted_behind(culvert.lab) as count:
+        assert sum(http.short_connections(culvert.lab, REQUESTS).values()) == REQUESTS
+        assert count() == 0
+        culvert.kill()
+        http.outcome(culvert.lab)
+        assert count() > 0
+
+
+def test_the_kernel_has_again_what_a_reload_takes_away(start):
+    frontends = {"other": {"listen_addr": f"{VIP}:8080", "backend": "web"}}
+    soon = {"drain_timeout": 1}
+    culvert = start("passthrough", frontends=frontends, reload=soon)
+    with counted_behind(culvert.lab, 8080) as count:
+        assert sum(http.short_connections(culvert.lab, REQUESTS, port=8080).values()) == REQUESTS
+        assert count() == 0
+        reload(culvert, fast_path.settings(culvert.lab, "passthrough", reload=soon))
+        await_condition(lambda: http.outcome(culvert.lab, port=8080) == "ConnectionRefusedError" and count(),
+                        "the kernel refuses connections, once those that there were are over", 60)
+        reload(culvert, fast_path.settings(culvert.lab, "passthrough", frontends=frontends, reload=soon))
+        await_condition(lambda: http.outcome(culvert.lab, port=8080) != "ConnectionRefusedError",
+                        "it is culvert's again")
+        before = count()
+        assert sum(http.short_connections(culvert.lab, REQUESTS, port=8080).values()) == REQUESTS
+        assert count() == before
+
+
+def test_who_sees_to_the_rules_sees_the_packets(mode_lab, make_culvert):
+    lab = mode_lab("passthrough")
+    culvert = make_culvert(lab)
+    culvert.start(fast_path.settings(lab, "passthrough", firewall={"manage": False}))
+    with counted_behind(lab) as count:
+        http.outcome(lab)
+        assert count() > 0

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -15,6 +16,7 @@
 #include "../support/lib/netns.h"
 #include "culvert/packet/io.h"
 #include "lib/fast_bench.h"
+#include "lib/scope_lab.h"
 #include "packet/packet_pool.h"
 
 enum { AWAIT_MS = 100, TRIES = 300, VLAN = 10, SEGMENT = 1000 };
@@ -214,6 +216,47 @@ Test(fast_program_live, frames_with_a_tag_are_left)
 	expect_forwarded(&live, FROM_CLIENT, &plain);
 	cr_expect_eq(entry->packets, 1);
 	cr_expect_eq(entry->bytes, 540);
+	live_close(&live);
+}
+
+// How many packets for a VIP have come past the program, at the link where clients are.
+static unsigned count_behind(void)
+{
+	unsigned n = 0;
+	FILE *out = popen("nft list table netdev behind", "r");
+	char line[200];
+	cr_assert_not_null(out);
+	while (fgets(line, sizeof(line), out)) {
+		const char *counter = strstr(line, "counter packets ");
+		if (counter)
+			n = (unsigned)strtoul(counter + strlen("counter packets "), NULL, 10);
+	}
+	cr_assert_eq(pclose(out), 0);
+	return n;
+}
+
+// One with a tag belongs to the interface of its VLAN, whatever address it is for.
+Test(fast_program_live, what_is_surely_ours_ends_but_with_a_tag)
+{
+	struct live live;
+	struct frame_spec spec = scope_request_v4();
+	live_open(&live, FAST_LAB_NAT, true);
+	fast_program_end_ours(&live.bench.program);
+	scope_set(&live.bench.program.scope, SCOPE_N_VIPS);
+	cr_assert(
+		netns_run("nft 'table netdev behind { chain in { "
+			  "type filter hook ingress device \"fpfront\" priority -600; counter; }; "
+			  "}'"));
+	arrive(&live, SCENE_FRONT, &spec);
+	receive(&live, SCENE_FRONT);
+	cr_expect_eq(count_behind(), 0);
+	spec.n_vlans = 1;
+	spec.vlans[0] = VLAN;
+	arrive(&live, SCENE_FRONT, &spec);
+	spec.n_vlans = 0;
+	arrive(&live, SCENE_FRONT, &spec); // behind it, so that it has come
+	receive(&live, SCENE_FRONT);
+	cr_expect_eq(count_behind(), 1);
 	live_close(&live);
 }
 
