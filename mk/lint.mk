@@ -72,7 +72,7 @@ lint_flags = $(CPPFLAGS_ALL) -Itests/support -std=c17
 
 # The analyzer stops in a function after so many steps. Few functions, parsers with a case for every key
 # above all, need more than these, and those took most of the time: NIGHTLY=1 lets it go on.
-tidy_steps := $(if $(filter-out 0,$(NIGHTLY)),225000,50000)
+tidy_steps := $(if $(filter-out 0,$(NIGHTLY)),225000,20000)
 tidy_flags  = $(lint_flags) -Xclang -analyzer-config -Xclang max-nodes=$(tidy_steps)
 
 # The analyzer walks the assertions of Criterion path by path: twenty times slower there, and what it
