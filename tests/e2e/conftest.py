@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from harness import fraction, lab as lab_module, streams
+from harness import fraction, lab as lab_module, order, streams
 from harness.config import UDP_PORT
 from harness.culvert import BINARY, Culvert
 from harness.fake_api import FakeApi
@@ -43,8 +43,12 @@ def pytest_collection_modifyitems(config, items):
         marker = item.get_closest_marker("packet_sockets")
         if marker and os.environ.get("IO") == "xdp":
             item.add_marker(pytest.mark.skip(reason=f"packet sockets only: {marker.args[0]}"))
-    if "full" in config.option.markexpr or os.environ.get("FULL"):
-        return
+    if "full" not in config.option.markexpr and not os.environ.get("FULL"):
+        _leave_out(config, items)
+    items[:] = order.spread(items)
+
+
+def _leave_out(config, items):
     left_out = fraction.left_out(items)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]

@@ -13,9 +13,12 @@ from harness import http, streams
 from harness.wait import await_condition
 
 
+LAB = {"backends": 1, "direct": True}
+
+
 @pytest.fixture
-def direct(make_lab):
-    return make_lab(backends=1, direct=True)
+def direct(shared_lab):
+    return shared_lab
 
 
 def words_id(words):
@@ -196,7 +199,8 @@ def has_heard_of_the_end(load):
         return False
 
 
-def test_a_connection_that_is_made_after_the_end_is_tried_all_the_same(direct, stream_peer, stream_load):
+def test_a_connection_that_is_made_after_the_end_is_tried_all_the_same(make_lab, stream_peer, stream_load):
+    direct = make_lab(**LAB)
     stream_peer(direct, "b1", "half-close")
     direct.run("b1", "nft", "add table inet mute; add chain inet mute input { type filter hook input priority 0; };"
                      f"add rule inet mute input tcp dport {streams.PORT} drop")

@@ -6,7 +6,8 @@ crossed lists still have every pair of their values; and whatever else a value n
 
 import collections
 
-CIRCUMSTANCES = ("family", "lab", "method", "mode", "offloads", "order", "topology", "where", "workers")
+CIRCUMSTANCES = ("door", "family", "framing", "lab", "method", "mode", "offloads", "order", "running", "topology",
+                 "where", "workers")
 
 
 def _values(item):
