@@ -15,7 +15,7 @@ import tempfile
 
 import pytest
 
-from harness import config, http
+from harness import config, dsr_lab, http
 from harness.culvert import BINARY, Culvert
 from harness.lab import ROOT
 from harness.proxy import Proxy
@@ -423,8 +423,11 @@ def allowed_syscalls():
 @needs("strace")
 @needs("systemd-analyze")
 @pytest.mark.parametrize("mode", MODES)
-def test_the_units_filter_allows_every_call_that_is_made(lab, unprivileged, make, mode):
+def test_the_units_filter_allows_every_call_that_is_made(make_lab, unprivileged, make, mode):
     """Traced as the unit's user, from start to end, with traffic and a backend that goes down."""
+    lab = make_lab(direct=mode == "dsr")
+    if mode == "dsr":
+        dsr_lab.translate_answers(lab)
     culvert, settings = make(lab, mode)
     start = unprivileged(culvert)
     culvert.binary = shutil.copy(culvert.binary, culvert.directory)  # strace wants to see all of its path
@@ -435,7 +438,7 @@ def test_the_units_filter_allows_every_call_that_is_made(lab, unprivileged, make
     culvert.start(settings, f"--user={USER}", wrapper=[
         *start, *ambient(CAPABILITIES), "strace", "-ff", "-qq", "-o", trace / "calls"])
     culvert.await_all_up()
-    http.short_connections(lab, 40)
+    assert set(http.short_connections(lab, 40)) == set(lab.backend_names())
     lab.stop("b1")
     culvert.await_backend("b1", is_up=False)
     stop_child(culvert)
