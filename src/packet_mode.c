@@ -184,6 +184,14 @@ static int follow_config(void *arg, struct err *err)
 	return code ? code : other;
 }
 
+// Where nothing comes in any more nothing else would be looked at.
+static void look_for_drops(void *arg)
+{
+	struct packet_mode *self = arg;
+	if (engine_look_for_drops(self->engine))
+		activity_stir(self->service.activity);
+}
+
 static void on_totals(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -476,6 +484,7 @@ int packet_mode_run(struct config *config)
 		.forget_backend = forget_backend,
 		.check_config = check_config,
 		.follow_config = follow_config,
+		.look = look_for_drops,
 		.gather = gather_stats,
 		.status = get_status,
 	};

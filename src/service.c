@@ -20,7 +20,7 @@
 #include "service_private.h"
 #include "slow_start.h"
 
-enum { LIMITS_EVERY_S = 5 };
+enum { LOOK_EVERY_S = 5 };
 
 static const int stop_signals[SERVICE_SIGNALS] = {SIGTERM, SIGINT};
 
@@ -78,12 +78,15 @@ static void on_reopen(evutil_socket_t signal_number, short what, void *arg)
 	flow_writer_reopen(service->flow_writer);
 }
 
-static void on_flush(evutil_socket_t fd, short what, void *arg)
+// All in one: a wake-up costs more than what is done.
+static void on_look(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	(void)arg;
+	struct service *service = arg;
 	log_flush_limits(clock_now_ns());
+	if (service->hooks->look)
+		service->hooks->look(service->arg);
 }
 
 static void on_watchdog(evutil_socket_t fd, short what, void *arg)
@@ -142,11 +145,11 @@ static int open_watchdog(struct service *service)
 
 static int open_housekeeping(struct service *service, struct err *err)
 {
-	static const struct timeval flush_every = {.tv_sec = LIMITS_EVERY_S};
+	static const struct timeval look_every = {.tv_sec = LOOK_EVERY_S};
 	service->reopening = evsignal_new(service->base, SIGUSR1, on_reopen, service);
-	service->flushing = event_new(service->base, -1, EV_PERSIST, on_flush, service);
-	if (!service->reopening || !service->flushing || event_add(service->reopening, NULL) ||
-	    event_add(service->flushing, &flush_every) || open_watchdog(service))
+	service->looking = event_new(service->base, -1, EV_PERSIST, on_look, service);
+	if (!service->reopening || !service->looking || event_add(service->reopening, NULL) ||
+	    event_add(service->looking, &look_every) || open_watchdog(service))
 		return err_set(err, -ENOMEM, "not enough memory for timers");
 	return 0;
 }
@@ -279,7 +282,7 @@ void service_close(struct service *service)
 	free_event(service->draining);
 	log_flush_limits(UINT64_MAX);
 	free_event(service->watchdog);
-	free_event(service->flushing);
+	free_event(service->looking);
 	free_event(service->reopening);
 	free_event(service->hangup);
 	free_event(service->publishing);

@@ -46,6 +46,8 @@ struct service_hooks {
 	void (*abandon_config)(void *arg);
 	// The registry has taken it over, and its snapshot follows: see to all else. 0 or -errno.
 	int (*follow_config)(void *arg, struct err *err);
+	// Every few seconds, also at rest: see to what nobody tells of. NULL: there is nothing.
+	void (*look)(void *arg);
 	// For the API: what the data path has counted, 0 or -errno; and its state, its threads, and
 	// for how much it has room.
 	int (*gather)(void *arg, struct stats *stats);
@@ -59,7 +61,7 @@ struct service {
 	struct event_base *base;
 	struct event *signals[SERVICE_SIGNALS];
 	struct event *reopening;   // SIGUSR1
-	struct event *flushing;    // what the log's limits have left out
+	struct event *looking;     // every few seconds: what nobody tells of
 	struct event *watchdog;    // NULL: nobody waits for a sign of life
 	struct event *hangup;      // SIGHUP: reload
 	struct event *publishing;  // pending: the registry has news for the data path

@@ -8,7 +8,8 @@
 //
 // A frame whose segmentation the kernel cannot describe (UDP super-frames before Linux 6.2, later
 // those of UFO, which virtual machines may send) is lost, and its slot with it: the kernel takes it
-// for one that is being filled, for ever, and drops all that comes after. Who notices gives the
+// for one that is being filled, for ever, and drops all that comes after. Nobody is woken up by
+// that; control, which reads how many frames were dropped, wakes capture up, and capture gives the
 // ring up: without it such a frame is lost alone.
 //
 // Called by: the capturing thread, but for open and close (control).

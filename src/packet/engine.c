@@ -413,6 +413,21 @@ void engine_forget_backend(struct engine *engine, uint32_t backend, struct traff
 	engine->before.backends[backend] = all;
 }
 
+static uint64_t read_kernel_drops(struct engine *engine)
+{
+	uint64_t before = engine->kernel_dropped;
+	engine->kernel_dropped = engine->driver->kernel_drops(engine->io);
+	if (engine->kernel_dropped != before)
+		doorbell_wake(&engine->capture_bell);
+	return engine->kernel_dropped;
+}
+
+bool engine_look_for_drops(struct engine *engine)
+{
+	uint64_t before = engine->kernel_dropped;
+	return read_kernel_drops(engine) != before;
+}
+
 int engine_stats(struct engine *engine, struct packet_stats *stats)
 {
 	if (allocate_stats(engine, stats))
@@ -426,7 +441,7 @@ int engine_stats(struct engine *engine, struct packet_stats *stats)
 		add_ledger(stats, &engine->workers[i].worker.fast.ledger);
 	// Read last: what leaves the store meanwhile is missing from the sums, and never in both.
 	stats->held = counter_read(&engine->capture.fragments.held);
-	stats->kernel_dropped = engine->driver->kernel_drops(engine->io);
+	stats->kernel_dropped = read_kernel_drops(engine);
 	fast_program_tell(&engine->fast);
 	return 0;
 }

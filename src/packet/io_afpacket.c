@@ -19,7 +19,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "culvert/base/clock.h"
 #include "culvert/base/counter.h"
 #include "culvert/base/log.h"
 #include "culvert/net/ipip.h"
@@ -34,11 +33,8 @@ enum {
 	MAX_LINKS = 16,
 	RECEIVE_BUFFER_BYTES = 64 << 20, // large frames that may queue while a burst is worked on
 	SEND_BUFFER_BYTES = 16 << 20,
-	FULL_WAIT_MS = 2,    // how long a send waits for a full device before it drops
-	LOOK_MS = 500,       // between two looks whether the kernel still fills a ring
-	REST_LOOK_MS = 1000, // the same when nothing has come in of late: no frame is in between
-	REST_LOOKS = 4,      // looks in a row that have found nothing
-	ERRORS_MAX = 8,      // of a socket, in the place of frames that are there
+	FULL_WAIT_MS = 2, // how long a send waits for a full device before it drops
+	ERRORS_MAX = 8,   // of a socket, in the place of frames that are there
 };
 
 struct afpacket_link {
@@ -48,11 +44,11 @@ struct afpacket_link {
 	char name[IF_NAMESIZE];
 	struct afpacket_ring ring; // of rx_fd
 
-	uint32_t n_idle_looks; // in a row, at most REST_LOOKS; w: capture
-	uint64_t looked_ns;    // when it was last seen to that the ring is still filled; w: capture
-	uint32_t next_then;    // the slot whose turn it was; w: capture
-	uint64_t drops_then;   // and how many frames had been dropped; w: capture
-	counter_t unreadable;  // w: capture, r: control
+	// When capture last looked after the ring: the slot whose turn it was, and how many frames
+	// had been dropped. w: capture
+	uint32_t next_then;
+	uint64_t drops_then;
+	counter_t unreadable;          // w: capture, r: control
 	_Atomic bool is_ring_given_up; // w: capture, r: control; relaxed, it stands for itself
 	bool is_that_said;             // w: control
 	// Reading the socket's number resets it. w: capture, control; relaxed, it is a number
@@ -366,21 +362,17 @@ static uint64_t gather_drops(struct afpacket_link *link)
 	       stats.tp_drops;
 }
 
-// Nothing has come for a while, and frames were dropped although there was room: afpacket_ring.h.
+// Control has read that frames were dropped. If nothing has come since the last time it had, and
+// there is room, the kernel does not fill the ring any more: afpacket_ring.h.
 static void look_after_ring(struct afpacket_link *link)
 {
-	uint64_t now_ns = clock_now_ns();
-	if (now_ns - link->looked_ns < LOOK_MS * UINT64_C(1000000))
+	if (atomic_load_explicit(&link->kernel_drops, memory_order_relaxed) == link->drops_then)
 		return;
-	uint64_t drops = gather_drops(link);
 	bool has_come = link->ring.next != link->next_then;
-	bool has_dropped = drops != link->drops_then;
-	if (link->n_idle_looks < REST_LOOKS)
-		link->n_idle_looks++;
-	link->looked_ns = now_ns;
 	link->next_then = link->ring.next;
-	link->drops_then = drops;
-	if (has_come || !has_dropped || !afpacket_ring_is_empty(&link->ring))
+	link->drops_then =
+		gather_drops(link); // all up to now: those of a burst that was taken, too
+	if (has_come || !afpacket_ring_is_empty(&link->ring))
 		return;
 	afpacket_ring_give_up(&link->ring, link->rx_fd);
 	atomic_store_explicit(&link->is_ring_given_up, true, memory_order_relaxed);
@@ -395,8 +387,6 @@ static int afpacket_recv_burst(struct io *io, uint32_t number, struct packet *co
 	uint32_t received = receive_by_ring(io, link, packets, n);
 	if (received == 0)
 		look_after_ring(link);
-	else
-		link->n_idle_looks = 0;
 	return (int)received;
 }
 
@@ -414,31 +404,13 @@ void io_afpacket_polled(const struct pollfd *polled)
 		(void)getsockopt(polled->fd, SOL_SOCKET, SO_ERROR, &error, &len);
 }
 
-static int look_ms(const struct afpacket_link *link)
-{
-	return link->n_idle_looks < REST_LOOKS ? LOOK_MS : REST_LOOK_MS;
-}
-
-// A ring that is not filled any more wakes nobody.
-int io_afpacket_wait_ms(const struct io *packet_sockets, int timeout_ms)
-{
-	for (uint32_t i = 0; i < packet_sockets->n_links; i++) {
-		const struct afpacket_link *link = &packet_sockets->links[i];
-		if (!afpacket_ring_is_open(&link->ring))
-			continue;
-		if (timeout_ms < 0 || timeout_ms > look_ms(link))
-			timeout_ms = look_ms(link);
-	}
-	return timeout_ms;
-}
-
 static void afpacket_wait(struct io *io, int wake_fd, int timeout_ms)
 {
 	struct pollfd fds[MAX_LINKS + 1];
 	for (uint32_t i = 0; i < io->n_links; i++)
 		fds[i] = io_afpacket_to_poll(io, i);
 	fds[io->n_links] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
-	if (poll(fds, io->n_links + 1, io_afpacket_wait_ms(io, timeout_ms)) <= 0)
+	if (poll(fds, io->n_links + 1, timeout_ms) <= 0)
 		return;
 	for (uint32_t i = 0; i < io->n_links; i++)
 		io_afpacket_polled(&fds[i]);

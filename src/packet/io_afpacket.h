@@ -9,4 +9,3 @@
 // What to wait for, and what to do when the wait is over. Called by: the capturing thread.
 struct pollfd io_afpacket_to_poll(const struct io *packet_sockets, uint32_t link);
 void io_afpacket_polled(const struct pollfd *polled);
-int io_afpacket_wait_ms(const struct io *packet_sockets, int timeout_ms); // how long, at most

@@ -31,6 +31,7 @@ enum {
 	FILL_AT_ONCE = 64,      // chunks that are worth an update of the ring
 	FULL_WAIT_MS = 2,       // how long a send waits for a full device before it drops
 	BACKLOG_WAIT_MS = 5,    // how long what could not be sent yet waits
+	LATE_WAIT_MS = 1000,    // the same, if transmit has handed it over after the last look
 };
 
 _Static_assert(XDP_HEADROOM == 256 + PACKET_HEADROOM, "what the kernel leaves free");
@@ -53,6 +54,7 @@ struct io {
 	struct xdp_memory memory;
 	struct xdp_chunks chunks;
 	struct pollfd *fds; // owned; w: capture
+	bool is_quiet;      // the last wait has ended for nothing; w: capture
 };
 
 static uint32_t count_sockets(const struct io *io)
@@ -328,6 +330,14 @@ static bool has_backlog(const struct io *io)
 	return false;
 }
 
+static int wait_ms(const struct io *io, int timeout_ms)
+{
+	int most_ms = has_backlog(io) ? BACKLOG_WAIT_MS : LATE_WAIT_MS;
+	if (io->is_quiet && most_ms == LATE_WAIT_MS)
+		return timeout_ms;
+	return timeout_ms < 0 || timeout_ms > most_ms ? most_ms : timeout_ms;
+}
+
 static void afxdp_wait(struct io *io, int wake_fd, int timeout_ms)
 {
 	nfds_t n = 0;
@@ -341,10 +351,9 @@ static void afxdp_wait(struct io *io, int wake_fd, int timeout_ms)
 		}
 	}
 	io->fds[n++] = (struct pollfd){.fd = wake_fd, .events = POLLIN};
-	timeout_ms = io_afpacket_wait_ms(io->packet_sockets, timeout_ms);
-	if (has_backlog(io) && timeout_ms > BACKLOG_WAIT_MS)
-		timeout_ms = BACKLOG_WAIT_MS;
-	if (poll(io->fds, n, timeout_ms) <= 0)
+	int n_ready = poll(io->fds, n, wait_ms(io, timeout_ms));
+	io->is_quiet = n_ready == 0;
+	if (n_ready <= 0)
 		return;
 	for (nfds_t i = 0; i < n; i++)
 		io_afpacket_polled(&io->fds[i]);

@@ -25,6 +25,7 @@ struct plan_worker {
 	struct ring *out;      // worker → transmit
 	struct doorbell bell;  // rung for `in`, for a new snapshot, and to stop
 	struct busy_poll poll;
+	uint64_t told; // plan_tell_of_flows(); w, r: the worker
 	pthread_t thread;
 	bool has_thread;
 };
@@ -64,6 +65,7 @@ struct engine {
 	struct plan_worker *workers; // owned
 	// What slots had counted when they were given back: not of those who have them now.
 	struct packet_stats before; // w, r: control
+	uint64_t kernel_dropped;    // as read last; w, r: control
 };
 
 static inline const struct snapshot *plan_snapshot(struct engine *engine)
@@ -84,6 +86,18 @@ static inline void plan_tell_activity(struct engine *engine, bool is_idle)
 	if (!is_idle && engine->was_idle && engine->activity)
 		doorbell_ring(engine->activity);
 	engine->was_idle = is_idle;
+}
+
+// After a look that brought no packets. The time of flows may be over, or the kernel has forwarded
+// for them: no packet comes to tell of either. Called by: the worker.
+static inline void plan_tell_of_flows(struct plan_worker *self)
+{
+	const struct worker *worker = &self->worker;
+	uint64_t now = counter_read(&worker->fast.ledger.received) -
+		       counter_read(&worker->flows->flows_current);
+	if (now != self->told && self->engine->activity)
+		doorbell_ring(self->engine->activity);
+	self->told = now;
 }
 
 // plan_inline.c: everything to completion in one thread.

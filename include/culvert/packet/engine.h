@@ -64,6 +64,10 @@ uint64_t engine_backend_users(const struct engine *engine, uint32_t backend);
 void engine_forget_frontend(struct engine *engine, uint32_t frontend);
 void engine_forget_backend(struct engine *engine, uint32_t backend, struct traffic *counted);
 
+// Has the kernel dropped frames since this, or engine_stats(), was last called? Then capture is
+// woken up to see what is wrong, which may take two such calls. To be called every few seconds.
+bool engine_look_for_drops(struct engine *engine);
+
 // Sums over all threads, for packet_stats_fini(). 0 or -ENOMEM.
 int engine_stats(struct engine *engine, struct packet_stats *stats);
 

@@ -70,7 +70,9 @@ struct io_driver {
 	// Called by: the capturing thread.
 	void (*release)(struct io *io, struct packet *const *packets, uint32_t n);
 
-	// Frames that came in and could not be queued, since the start. Called by: control.
+	// Frames that came in and could not be queued, since the start. A link may have come to a
+	// stop by it that only recv_burst() can end, so capture is to be woken up when there are
+	// more. Called by: control.
 	uint64_t (*kernel_drops)(struct io *io);
 };
 
