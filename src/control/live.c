@@ -25,7 +25,6 @@ struct live {
 	struct live_history *history;
 	struct live_stream *stream;
 	struct activity_watch watch;
-	bool has_flows; // at the last sample, and the kernel may forward for them unheard
 };
 
 // ---- sampling ----------------------------------------------------------------------------------
@@ -102,7 +101,6 @@ static int take_sample(struct live *live)
 		code = parts_init(&parts, &live->source, &stats);
 	if (!code)
 		code = read_counters(live, &parts, &stats);
-	live->has_flows = stats.packets.flows > 0;
 	parts_fini(&parts);
 	stats_fini(&stats);
 	return code;
@@ -123,7 +121,7 @@ static bool on_second(void *arg, bool is_after_rest)
 	if (take_sample(live) || !live_history_n(live->history))
 		return true;
 	if (!live_stream_n(live->stream))
-		return live->has_flows || !live_history_is_still(live->history);
+		return !live_history_is_still(live->history);
 	live_stream_send(live->stream, "sample", live_history_newest(live->history));
 	return true;
 }

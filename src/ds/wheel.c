@@ -76,6 +76,16 @@ void wheel_remove(struct wheel *wheel, uint32_t index)
 		wheel->walk = node->next;
 }
 
+uint32_t wheel_next(const struct wheel *wheel, uint32_t most)
+{
+	uint32_t ticks = 1;
+	if (wheel->done != wheel->now)
+		return ticks;
+	while (ticks < most && !*head_of(wheel, wheel->now + ticks))
+		ticks++;
+	return ticks;
+}
+
 // Look at the items of one slot from wheel.walk on. Returns how many, at most `budget`.
 static uint32_t walk_slot(struct wheel *wheel, wheel_visit_fn visit, void *arg, uint32_t budget)
 {

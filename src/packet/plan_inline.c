@@ -48,6 +48,8 @@ static bool run_once(struct engine *engine)
 	send_home(engine, worker->made, worker->n_made);
 	worker->n_made = 0;
 	plan_tell_activity(engine, is_idle);
+	if (is_idle)
+		plan_tell_of_flows(&engine->workers[0]);
 	return !is_idle || worker_is_busy(worker);
 }
 

@@ -172,6 +172,8 @@ static bool work_once(struct plan_worker *self)
 	if (n + worker->n_made)
 		doorbell_ring(&engine->transmit_bell);
 	worker->n_made = 0;
+	if (n == 0)
+		plan_tell_of_flows(self);
 	// Short of empty packets, with others to be cut or resets still to be written. Capture has
 	// more, and may be asleep on links where nothing comes in.
 	bool is_short = worker->n_spares < (n ? PACKET_BURST / 2 : 1);

@@ -12,7 +12,8 @@
 #include "packet/sweep.h"
 
 enum {
-	IDLE_MS = 1000,            // the longest sleep while flows wait for their timers
+	IDLE_S_MAX = 16, // the longest sleep while flows wait for their timers
+	MS_PER_S = 1000,
 	EXPIRY_BUDGET = 256,       // timers looked at per batch
 	IP_ID_STRIDE = 40503,      // 65536 by the golden ratio: workers count from places far apart
 	ANSWERS_PER_SECOND = 1000, // per worker; more would make it a reflector (RFC 1812 4.3.2.8)
@@ -89,7 +90,9 @@ int worker_idle_ms(const struct worker *worker)
 	int fast_ms = fast_path_idle_ms(&worker->fast);
 	if (fast_ms >= 0)
 		return fast_ms;
-	return worker->flows->n_flows ? IDLE_MS : -1;
+	if (worker->flows->n_flows == 0)
+		return -1;
+	return (int)wheel_next(&worker->flows->timers, IDLE_S_MAX) * MS_PER_S;
 }
 
 // Cache lines on their way while those of the packets before are: where a flow is looked up.

@@ -16,7 +16,10 @@
 
 enum {
 	TIMERS_AT_ONCE = 4096,
-	LAZY_WAIT_MS = 1000, // while only minutes are counted
+	// While only minutes are counted: timers of a second together, and as far as is looked for
+	// the next.
+	LAZY_TICKS = TICKS_PER_SECOND,
+	LAZY_TICKS_MAX = 64,
 };
 
 // Nothing will tell that there is a connection, or room for it.
@@ -43,6 +46,12 @@ static bool has_more_to_accept(const struct proxy_thread *thread)
 	return false;
 }
 
+static int lazy_wait_ms(const struct proxy_thread *thread)
+{
+	uint32_t ticks = wheel_next(&thread->timers, LAZY_TICKS_MAX);
+	return (int)(ticks < LAZY_TICKS ? LAZY_TICKS : ticks) * MS_PER_TICK;
+}
+
 // How long to sleep when nothing happens: not before the first snapshot has been looked at. A
 // thread without sessions does not wake up at all.
 static int wait_ms(const struct proxy_thread *thread)
@@ -53,7 +62,7 @@ static int wait_ms(const struct proxy_thread *thread)
 	if (thread->n_brisk || must_ask(thread) ||
 	    (counter_read(&thread->n_sessions) && thread->is_brisk_config))
 		return MS_PER_TICK;
-	return counter_read(&thread->n_sessions) ? LAZY_WAIT_MS : -1;
+	return counter_read(&thread->n_sessions) ? lazy_wait_ms(thread) : -1;
 }
 
 static int wait_for_events(struct proxy_thread *thread, struct epoll_event *events)

@@ -279,17 +279,11 @@ static void turn_for_s(unsigned seconds)
 		turn();
 }
 
-Test(live, it_does_not_rest_while_there_are_flows)
-{
-	turn_for_s(5);
-	cr_expect_not(activity_is_resting(activity));
-}
-
+// There are flows, which stand idle.
 Test(live, a_rest_has_left_no_gap_in_the_history_of_who_comes_then)
 {
 	enum { REST_S = 4 };
 	time_t end = time(NULL) + PATIENCE_S;
-	rig.mode = MODE_PROXY; // the packet modes have flows here
 	while (!activity_is_resting(activity) && time(NULL) < end)
 		turn();
 	cr_assert(activity_is_resting(activity));

@@ -145,6 +145,38 @@ Test(wheel, works_across_the_wrap_of_the_clock)
 	wheel_fini(&model.wheel);
 }
 
+Test(wheel, says_how_long_there_is_nothing_to_look_at)
+{
+	enum { FAR = 8 };
+	struct model model;
+	model_init(&model, N_SLOTS, 100);
+	cr_expect_eq(wheel_next(&model.wheel, FAR), FAR, "it is empty");
+	model_add(&model, 1, 103);
+	model_add(&model, 2, 106);
+	cr_expect_eq(wheel_next(&model.wheel, FAR), 3);
+	cr_expect_eq(wheel_next(&model.wheel, 2), 2, "no farther than it is asked");
+	advance(&model, 102, NO_BUDGET);
+	cr_expect_eq(wheel_next(&model.wheel, FAR), 1);
+	advance(&model, 103, NO_BUDGET);
+	cr_expect_eq(wheel_next(&model.wheel, FAR), 3);
+	model_remove(&model, 2);
+	cr_expect_eq(wheel_next(&model.wheel, FAR), FAR);
+	wheel_fini(&model.wheel);
+}
+
+Test(wheel, has_something_to_look_at_while_work_is_left)
+{
+	struct model model;
+	model_init(&model, N_SLOTS, 100);
+	model_add(&model, 1, 101);
+	model_add(&model, 2, 101);
+	cr_expect_eq(advance(&model, 103, 1), 1);
+	cr_expect_eq(wheel_next(&model.wheel, 8), 1);
+	advance(&model, 103, NO_BUDGET);
+	cr_expect_eq(wheel_next(&model.wheel, 8), 8);
+	wheel_fini(&model.wheel);
+}
+
 Test(wheel, a_large_jump_visits_everything_and_a_step_back_nothing)
 {
 	struct model model;

@@ -43,6 +43,10 @@ void wheel_add(struct wheel *wheel, uint32_t index, uint32_t due);
 // `index` must be in the wheel.
 void wheel_remove(struct wheel *wheel, uint32_t index);
 
+// How many ticks after wheel.now wheel_advance() next has something to look at: 1 to `most`, which
+// is how far it looks. Items of later rounds count, too.
+uint32_t wheel_next(const struct wheel *wheel, uint32_t most);
+
 // Move the time to `now` (an earlier tick than before leaves it) and visit every item that is due,
 // tick by tick, but look at no more than `budget` items; the next call goes on from there.
 // Returns how many were looked at: less than `budget` means that nothing is left behind.
