@@ -8,16 +8,17 @@ import time
 
 import pytest
 
-from harness import api, config, http
+from harness import api, config, fast_path, http
 from harness.culvert import BINARY
 from harness.wait import await_condition
 
-CHECK_SECONDS = 3  # the default health_check_interval
-SECONDS = 15
-PER_CHECK = 2      # its start, and the connection
-PER_RING = 1       # a second: does the kernel still fill it?
-HOUSEKEEPING = 0.5  # a second: suppressed lines of the log, neighbours, rules for a restart
-SELDOM = 60        # seconds between checks
+CHECK_SECONDS = 3   # the default health_check_interval
+SECONDS = 10
+REST_SECONDS = 3
+PER_CHECK = 2       # its start, and the connection
+HOUSEKEEPING = 0.4  # a second: every 5 for what nobody tells of; rules for a restart; neighbours
+LATE = 4            # seconds within which it is noticed what the kernel has forwarded
+SELDOM = 60         # seconds between checks
 CONNECTIONS = 40
 SOON = {"tcp_closing": 2, "tcp_time_wait": 1}  # until a flow is written down
 MODES = {"proxy": config.proxy, "passthrough": config.passthrough, "dsr": config.dsr}
@@ -63,20 +64,40 @@ def await_at_most(culvert, count, seconds):
     await_condition(is_quiet, f"at most {count} wake-ups in {seconds} s", timeout=100)
 
 
-def per_second(culvert):
-    return HOUSEKEEPING if culvert.mode == "proxy" else HOUSEKEEPING + PER_RING
-
-
 def await_rest(culvert):
     """Between checks there is nothing but housekeeping."""
-    await_at_most(culvert, int(4 * per_second(culvert)), 4)
+    await_at_most(culvert, 2, REST_SECONDS)
 
 
 @pytest.mark.parametrize("mode, workers", [("proxy", None), ("passthrough", 0), ("passthrough", 2), ("dsr", 0)])
 def test_at_rest_it_wakes_up_for_checks_and_for_little_else(make_resting, mode, workers):
     culvert = make_resting(mode, **({} if workers is None else {"workers": workers}))
     checks = (SECONDS / CHECK_SECONDS + 1) * culvert.lab.n_backends
-    await_at_most(culvert, int(SECONDS * per_second(culvert) + checks * PER_CHECK), SECONDS)
+    await_at_most(culvert, int(SECONDS * HOUSEKEEPING + checks * PER_CHECK), SECONDS)
+
+
+@pytest.mark.parametrize("mode, workers", [("proxy", None), ("passthrough", 0), ("passthrough", 2)])
+def test_a_connection_that_stands_idle_keeps_nobody_awake(make_resting, mode, workers):
+    settings = {} if workers is None else {"passthrough": {"workers": workers, "fast_path": "off"}}
+    culvert = make_resting(mode, {"health_check_interval": SELDOM}, **settings)
+    with http.connect(culvert.lab) as sock:
+        assert http.request(sock)
+        await_rest(culvert)
+
+
+@pytest.mark.packet_sockets("the fast path is theirs")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_the_kernel_forwards_after_a_rest_is_noticed(make_resting, workers):
+    culvert = make_resting("passthrough", {"health_check_interval": SELDOM},
+                           passthrough={"workers": workers, "fast_path": "always"})
+    with http.connect(culvert.lab) as sock:
+        await_condition(lambda: http.request(sock) and fast_path.flows(culvert), "the flow is on the fast path", 30, 0.1)
+        await_at_most(culvert, 2 + 2 * REST_SECONDS, REST_SECONDS)  # its worker looks at it once a second
+        began = time.time()
+        assert http.request(sock)
+        time.sleep(LATE)  # the API cannot be asked: that would wake it up
+        noticed = [sample for sample in api.history(culvert) if seconds_of(sample) > began]
+    assert any(sample["bytes_rx_per_s"] for sample in noticed), noticed
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -111,8 +132,7 @@ def test_the_history_has_what_came_after_a_rest_and_no_gap_for_the_rest_itself(m
     await_rest(culvert)
     http.short_connections(culvert.lab, CONNECTIONS)
     await_condition(lambda: any(sample["flows_per_s"] for sample in api.history(culvert)), "connections in the history")
-    if mode == "proxy":
-        await_rest(culvert)
+    await_rest(culvert)
     samples = api.history(culvert)
     times = [seconds_of(sample) for sample in samples]
     flows = sum(sample["flows_per_s"] * (time - before)
