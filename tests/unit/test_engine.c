@@ -241,6 +241,62 @@ Test(engine, a_driver_that_does_not_open_leaves_nothing_behind)
 	scene_fini(&scene);
 }
 
+// ---- what the kernel has dropped ---------------------------------------------------------------
+
+static _Atomic uint64_t n_dropped;
+static _Atomic unsigned n_looks;
+
+static int counting_recv_burst(struct io *io, uint32_t link, struct packet *const *packets,
+			       uint32_t n)
+{
+	n_looks++;
+	return io_memory.recv_burst(io, link, packets, n);
+}
+
+static uint64_t told_kernel_drops(struct io *io)
+{
+	(void)io;
+	return n_dropped;
+}
+
+// Nothing comes in, so it looks no more.
+static void await_sleep(void)
+{
+	enum { STILL_US = 100000 };
+	unsigned before;
+	do {
+		before = n_looks;
+		usleep(STILL_US);
+	} while (n_looks == 0 || n_looks != before);
+}
+
+Test(engine, capture_sleeps_until_control_reads_that_frames_were_dropped, .timeout = 120)
+{
+	struct io_driver driver = io_memory;
+	driver.recv_burst = counting_recv_burst;
+	driver.kernel_drops = told_kernel_drops;
+	for (size_t i = 0; i < COUNT(layouts); i++) {
+		struct scene scene;
+		struct rig rig;
+		n_dropped = 0;
+		n_looks = 0;
+		build_scene(&scene, layouts[i]);
+		rig_start_over(&rig, &scene, &driver, NULL);
+		await_sleep();
+		unsigned before = n_looks;
+		cr_expect_not(engine_look_for_drops(rig.engine));
+		await_sleep();
+		cr_expect_eq(n_looks, before);
+		n_dropped = 1;
+		cr_expect(engine_look_for_drops(rig.engine));
+		while (n_looks == before)
+			sched_yield();
+		cr_expect_not(engine_look_for_drops(rig.engine), "that is known");
+		cr_expect_null(rig_stop(&rig));
+		scene_fini(&scene);
+	}
+}
+
 // ---- what does not keep up ---------------------------------------------------------------------
 
 // A clock that stands in the way of whoever reads it, which is workers only.
