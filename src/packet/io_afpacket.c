@@ -370,8 +370,8 @@ static void look_after_ring(struct afpacket_link *link)
 		return;
 	bool has_come = link->ring.next != link->next_then;
 	link->next_then = link->ring.next;
-	link->drops_then =
-		gather_drops(link); // all up to now: those of a burst that was taken, too
+	// All up to now: those of a burst that was taken, too.
+	link->drops_then = gather_drops(link);
 	if (has_come || !afpacket_ring_is_empty(&link->ring))
 		return;
 	afpacket_ring_give_up(&link->ring, link->rx_fd);
