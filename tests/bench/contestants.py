@@ -24,6 +24,7 @@ class Service:
     port: int = 80
     proto: str = "tcp"
     is_flood: bool = False  # nobody answers
+    is_checked: bool = True  # backends are, as far as they answer
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def culvert(place, service, mode, sections=""):
     lines = "".join(f'[backends.web.servers.{name}]\naddr = "{addr}:{service.port}"\n'
                     for name, addr in servers(place))
     proto = f'protocol = "{service.proto}"\n' if service.is_flood else ""
-    check = 'health_check = "none"\n' if service.is_flood else ""
+    check = 'health_check = "none"\n' if service.is_flood or not service.is_checked else ""
     return [place.options.culvert, "--config", place.write(
         "culvert.toml", f'mode = "{mode}"\n[api]\nsocket = "{place.path}/api.sock"\n[stats]\nport = {STATS_PORT}\n'
         f'[frontends.web]\nlisten_addr = "{VIP}:{service.port}"\nbackend = "web"\n{proto}'

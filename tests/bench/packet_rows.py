@@ -69,7 +69,7 @@ def memory(place, addr, service):
 
 
 def rest(place):
-    """Health checks go on, and nothing else."""
+    """Health checks go on if there are any, and nothing else."""
     time.sleep(REST_START_SECONDS)
     before, started = cpu.thread_seconds(place.process.pid), time.monotonic()
     time.sleep(place.options.rest_seconds)

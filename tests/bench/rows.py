@@ -87,5 +87,8 @@ def make(options):
         Row("memory", f"resident memory per flow, at {options.max_flows:,} flows", "memory",
             lambda place, addr: Measured(*packet_rows.memory(place, addr, memory)), "bytes", False, service=memory),
         Row("rest", f"processor time of a culvert at rest, over {options.rest_seconds} s", "rest",
+            lambda place, addr: Measured(*packet_rows.rest(place)), "% of a processor", False,
+            service=Service(is_checked=False)),
+        Row("rest-checks", "the same while it checks two backends every 3 s", "rest",
             lambda place, addr: Measured(*packet_rows.rest(place)), "% of a processor", False),
     ]
