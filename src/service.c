@@ -55,6 +55,12 @@ static void publish(struct service *service)
 		publish_later(service, &err);
 }
 
+void service_publish_now(struct service *service)
+{
+	event_del(service->publishing);
+	publish(service);
+}
+
 static void on_publish(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;

@@ -102,6 +102,8 @@ int service_open_flow_log(struct service *service, struct flow_journal *const *j
 // Have hooks->publish called in the event loop's next round: changes that come in a burst go out as
 // one snapshot.
 void service_publish_soon(struct service *service);
+// At once: what somebody asked for is in force when he has his answer.
+void service_publish_now(struct service *service);
 
 // The registry has taken over another configuration: have its backends checked, and let go those
 // that were removed when they have drained. 0 or -errno.

@@ -58,7 +58,7 @@ static int set_state(void *arg, uint32_t backend, enum admin_state state, struct
 		   "state set to %s", names[state]);
 	log_info("admin", "backend %s: state %s",
 		 config_backend_label(b->pool_config, b->config, label), names[state]);
-	service_publish_soon(service);
+	service_publish_now(service);
 	return 0;
 }
 
@@ -77,7 +77,7 @@ static int set_weight(void *arg, uint32_t backend, int32_t weight, struct err *e
 		   "weight set to %d%s", value, source);
 	log_info("admin", "backend %s: weight %d%s",
 		 config_backend_label(b->pool_config, b->config, label), value, source);
-	service_publish_soon(service);
+	service_publish_now(service);
 	return 0;
 }
 

@@ -2,7 +2,9 @@
 """What `explain` says of a client is what then happens to it; flows are listed as they are; samples
 hold what was dropped."""
 
+import json
 import random
+import signal
 import socket
 import struct
 import threading
@@ -87,6 +89,42 @@ def test_explain_follows_what_operators_and_health_say(request, lab, mode):
                     "explain knows that nobody is left")
     said = explain(running, *tuples(1, seed=1)[0])
     assert said["verdict"] == "no_backend" and len(said["skipped"]) == 3, said
+
+
+def send(sock, method, target, body=""):
+    sock.sendall(f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                 f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+
+
+def receive(sock):
+    reply = b"".join(iter(lambda: sock.recv(1 << 16), b""))
+    assert b" 200 OK\r\n" in reply, reply
+    return json.loads(reply.partition(b"\r\n\r\n")[2])
+
+
+def ask_right_behind(running, state, source, port):
+    """Of b1; the question is there when culvert takes the change up, and is the next that it takes up."""
+    with socket.socket(socket.AF_UNIX) as change, socket.socket(socket.AF_UNIX) as question:
+        for sock in (change, question):
+            sock.settimeout(20)
+            sock.connect(str(running.socket_path()))
+        api.get(running, "/api/v1/status")  # both have been accepted
+        running.process.send_signal(signal.SIGSTOP)
+        send(change, "POST", "/api/v1/servers/b1/state", json.dumps({"state": state}))
+        send(question, "GET", f"/api/v1/explain?client={source}:{port}&vip={VIP}:80&protocol=tcp")
+        running.process.send_signal(signal.SIGCONT)
+        receive(change)
+        return receive(question)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_change_is_in_force_when_it_is_answered(request, lab, mode):
+    running = start(request, lab, mode)
+    source, port = next((source, port) for source, port in tuples(100, seed=mode)
+                        if explain(running, source, port)["backend"] == "web/b1")
+    for _ in range(10):
+        assert ask_right_behind(running, "maint", source, port)["backend"] in ("web/b2", "web/b3")
+        assert ask_right_behind(running, "ready", source, port)["backend"] == "web/b1"
 
 
 @pytest.mark.parametrize("mode", MODES)
