@@ -38,7 +38,7 @@ class Served:
         self.sizes = sizes
 
     def __enter__(self):
-        self.directory = tempfile.TemporaryDirectory(prefix="culvert-served-", dir="/dev/shm")
+        self.directory = tempfile.TemporaryDirectory(prefix=f"culvert-served-{os.getpid()}-", dir="/dev/shm")
         self.path = Path(self.directory.name)
         self.path.chmod(0o755)
         for size in self.sizes:
