@@ -47,8 +47,8 @@ static void look_at_restart_table(struct look *look)
 		return;
 	doctor_say(doctor, STATUS_NOTE, restart_table,
 		   "a table that culvert has left in DSR mode for its next start: its rules lapse "
-		   "30 s "
-		   "after the end, and it stays, empty, until then");
+		   "30 s after the end (20 to 80 s after a crash), and the table stays, empty, "
+		   "until culvert starts again");
 	doctor_fix(doctor, "nft delete table netdev %s", restart_table);
 	look->is_fine = false;
 }
