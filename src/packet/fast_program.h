@@ -43,9 +43,9 @@ int fast_program_load(struct fast_program *program, uint64_t secret, struct err 
 
 // From now on packets that come in on these links take the fast path where an entry is for them.
 // Without tcx (Linux before 6.6) it is done by filters of tc, on a qdisc clsact that stays; one
-// that was left behind does nothing without its divert program, but keeps 13 MiB until
-// it is taken off. `has_tcx`: callers pass true, for the kernel says so if it has none; tests of
-// the other way pass false.
+// that was left behind does nothing without its divert program, but keeps 13 MiB until it is taken
+// off. `has_tcx`: callers pass true, for the kernel says so if it has none; tests of the other way
+// pass false.
 int fast_program_attach(struct fast_program *program, const struct io_link *links, uint32_t n_links,
 			bool has_tcx, struct err *err);
 // Packets of culvert that do not take the fast path end where it is attached, sooner than by the

@@ -5,54 +5,27 @@
 // of segmentation offload travel whole, described by the virtio_net_hdr in front of them, and
 // buffers have room for 64 KiB. The kernel's filter decides what is copied at all; the link is not
 // made promiscuous.
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <net/if.h>
 #include <poll.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "culvert/base/counter.h"
 #include "culvert/base/log.h"
 #include "culvert/net/ipip.h"
 #include "culvert/packet/filter.h"
 #include "culvert/packet/io.h"
-#include "packet/afpacket_divert.h"
-#include "packet/afpacket_ring.h"
+#include "packet/afpacket_link.h"
 #include "packet/io_afpacket.h"
 #include "packet/packet.h"
 
 enum {
 	MAX_LINKS = 16,
-	RECEIVE_BUFFER_BYTES = 64 << 20, // large frames that may queue while a burst is worked on
-	SEND_BUFFER_BYTES = 16 << 20,
 	FULL_WAIT_MS = 2, // how long a send waits for a full device before it drops
 	ERRORS_MAX = 8,   // of a socket, in the place of frames that are there
-};
-
-struct afpacket_link {
-	int rx_fd;
-	int tx_fd;
-	int sink_fd; // takes what is diverted from rx_fd, which is nothing; -1: no program says so
-	char name[IF_NAMESIZE];
-	struct afpacket_ring ring; // of rx_fd
-
-	// When capture last looked after the ring: the slot whose turn it was, and how many frames
-	// had been dropped. w: capture
-	uint32_t next_then;
-	uint64_t drops_then;
-	counter_t unreadable;          // w: capture, r: control
-	_Atomic bool is_ring_given_up; // w: capture, r: control; relaxed, it stands for itself
-	bool is_that_said;             // w: control
-	// Reading the socket's number resets it. w: capture, control; relaxed, it is a number
-	_Atomic uint64_t kernel_drops;
 };
 
 enum { VNET_PART, HEADER_PART, PIECE_PART, N_PARTS };
@@ -73,125 +46,6 @@ struct io {
 	struct message_set rx; // w, r: the capturing thread
 	struct message_set tx; // w, r: the transmitting thread
 };
-
-static int set_option(int fd, int level, int name, int value, const char *what, struct err *err)
-{
-	if (setsockopt(fd, level, name, &value, sizeof(value)))
-		return err_sys(err, -errno, "packet socket: cannot set %s", what);
-	return 0;
-}
-
-// A buffer beyond the system's limit wants CAP_NET_ADMIN; without it the limit has to do.
-static void set_buffer(int fd, int forced, int limited, int bytes)
-{
-	if (setsockopt(fd, SOL_SOCKET, forced, &bytes, sizeof(bytes)))
-		(void)setsockopt(fd, SOL_SOCKET, limited, &bytes, sizeof(bytes));
-}
-
-static int bind_to(int fd, unsigned ifindex, uint16_t protocol, const char *name, struct err *err)
-{
-	struct sockaddr_ll addr = {
-		.sll_family = AF_PACKET,
-		.sll_protocol = htons(protocol),
-		.sll_ifindex = (int)ifindex,
-	};
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return err_sys(err, -errno, "%s: cannot bind a packet socket", name);
-	return 0;
-}
-
-// Protocol 0: nothing is received before the filter is in place and bind() names a protocol.
-static int open_socket(const char *name, struct err *err)
-{
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0) {
-		int code = -errno;
-		if (code == -EPERM)
-			return err_set(err, code,
-				       "%s: packet sockets need root or CAP_NET_RAW; run with sudo",
-				       name);
-		return err_sys(err, code, "%s: cannot open a packet socket", name);
-	}
-	int code = set_option(fd, SOL_PACKET, PACKET_VNET_HDR, 1, "PACKET_VNET_HDR", err);
-	if (code) {
-		close(fd);
-		return code;
-	}
-	return fd;
-}
-
-// The sink sees the same frames, and its filter takes none of them.
-static int divert(struct afpacket_link *self, const struct io_link *link, struct err *err)
-{
-	self->sink_fd = open_socket(link->name, err);
-	if (self->sink_fd < 0)
-		return self->sink_fd;
-	int code = filter_attach_none(self->sink_fd, err);
-	if (!code)
-		code = bind_to(self->sink_fd, link->ifindex, ETH_P_ALL, link->name, err);
-	return code ? code : afpacket_divert(self->rx_fd, self->sink_fd, link->divert_fd, err);
-}
-
-static int prepare_rx(struct afpacket_link *self, const struct io_link *link, struct err *err)
-{
-	int fd = self->rx_fd;
-	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
-	int code = set_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING",
-			      err);
-	if (!code)
-		code = afpacket_ring_open(&self->ring, fd, err);
-	if (!code && link->filter)
-		code = filter_attach(fd, link->filter, err);
-	if (!code)
-		code = bind_to(fd, link->ifindex, ETH_P_ALL, link->name, err);
-	return code || !link->divert_fd ? code : divert(self, link, err);
-}
-
-static int open_both(struct afpacket_link *link, const struct io_link *from, struct err *err)
-{
-	*link = (struct afpacket_link){.rx_fd = -1, .tx_fd = -1, .sink_fd = -1};
-	snprintf(link->name, sizeof(link->name), "%s", from->name);
-	link->rx_fd = open_socket(from->name, err);
-	if (link->rx_fd < 0)
-		return link->rx_fd;
-	link->tx_fd = open_socket(from->name, err);
-	if (link->tx_fd < 0)
-		return link->tx_fd;
-	int code = prepare_rx(link, from, err);
-	if (code)
-		return code;
-	set_buffer(link->tx_fd, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER_BYTES);
-	return bind_to(link->tx_fd, from->ifindex, 0, from->name, err);
-}
-
-static void close_link(struct afpacket_link *link)
-{
-	afpacket_ring_close(&link->ring);
-	if (link->rx_fd >= 0)
-		close(link->rx_fd);
-	if (link->tx_fd >= 0)
-		close(link->tx_fd);
-	if (link->sink_fd >= 0)
-		close(link->sink_fd);
-}
-
-// Of the fast path's two programs the other may stand on a link that this one is missing on: it
-// forwards only what this one has promised. All is opened again, as a socket cannot leave a group.
-static int open_link(struct afpacket_link *link, const struct io_link *from, struct err *err)
-{
-	int code = open_both(link, from, err);
-	if (code != -ENETDOWN || !from->divert_fd)
-		return code;
-	log_warn("packet",
-		 "%s is down: before Linux 6.13 the fast path takes no packets from a link that "
-		 "was down at the start; culvert's threads forward them until culvert is restarted "
-		 "when the link is up",
-		 from->name);
-	struct io_link plain = *from;
-	plain.divert_fd = 0;
-	close_link(link);
-	return open_both(link, &plain, err);
-}
 
 static void init_messages(struct message_set *set)
 {
@@ -245,7 +99,7 @@ static void afpacket_close(struct io *io)
 	if (!io)
 		return;
 	for (uint32_t i = 0; i < io->n_links; i++)
-		close_link(&io->links[i]);
+		afpacket_link_close(&io->links[i]);
 	free(io);
 }
 
@@ -261,7 +115,7 @@ static int afpacket_open(struct io **io, const struct io_link *links, uint32_t n
 	init_messages(&made->tx);
 	for (uint32_t i = 0; i < n_links; i++) {
 		made->n_links++;
-		int code = open_link(&made->links[i], &links[i], err);
+		int code = afpacket_link_open(&made->links[i], &links[i], err);
 		if (code) {
 			afpacket_close(made);
 			return code;

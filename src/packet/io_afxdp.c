@@ -332,9 +332,10 @@ static bool has_backlog(const struct io *io)
 
 static int wait_ms(const struct io *io, int timeout_ms)
 {
-	int most_ms = has_backlog(io) ? BACKLOG_WAIT_MS : LATE_WAIT_MS;
-	if (io->is_quiet && most_ms == LATE_WAIT_MS)
+	bool is_waiting = has_backlog(io);
+	if (!is_waiting && io->is_quiet)
 		return timeout_ms;
+	int most_ms = is_waiting ? BACKLOG_WAIT_MS : LATE_WAIT_MS;
 	return timeout_ms < 0 || timeout_ms > most_ms ? most_ms : timeout_ms;
 }
 

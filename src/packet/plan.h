@@ -93,6 +93,7 @@ static inline void plan_tell_activity(struct engine *engine, bool is_idle)
 static inline void plan_tell_of_flows(struct plan_worker *self)
 {
 	const struct worker *worker = &self->worker;
+	// Both make it larger: packets of the kernel that become more, flows that become fewer.
 	uint64_t now = counter_read(&worker->fast.ledger.received) -
 		       counter_read(&worker->flows->flows_current);
 	if (now != self->told && self->engine->activity)
