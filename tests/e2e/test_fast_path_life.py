@@ -180,6 +180,7 @@ def test_the_kernel_has_again_what_a_reload_takes_away(start):
 
 def test_who_sees_to_the_rules_sees_the_packets(mode_lab, make_culvert):
     lab = mode_lab("passthrough")
+    lab.run("lb", "sysctl", "-qw", "net.ipv4.ip_local_reserved_ports=33768-61000")
     culvert = make_culvert(lab)
     culvert.start(fast_path.settings(lab, "passthrough", firewall={"manage": False}))
     with counted_behind(lab) as count:
