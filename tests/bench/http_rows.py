@@ -3,6 +3,7 @@
 that it took, and what clients complained about."""
 
 import contextlib
+import itertools
 import re
 import subprocess
 import time
@@ -15,6 +16,9 @@ PERCENTILES = ("p50", "p99", "p99.9")
 WRK_TIMEOUT_SECONDS = 10
 REQUESTS_PER_SECOND = 4000  # of one connection, at the least: so many a second make a sample
 LOADED_CONNECTIONS = 100
+LOAD_THREADS = 2
+MAX_SPACING_MS = 10
+MAX_GAP = 0.05
 SHARE_OF_HIGHEST = 0.7
 GIB = 1 << 30
 MIB = 1 << 20
@@ -90,11 +94,31 @@ def latency_of_one(place, addr):
     return h2load(place, addr, int(place.options.seconds * REQUESTS_PER_SECOND), "-t1", "-c1")
 
 
+def widest_gap(spacing_ms, interval_ms, connections):
+    """As a share of the interval in which each connection asks once, when they begin so far from each other."""
+    at = sorted(spacing_ms * number % interval_ms for number in range(connections))
+    return max(after - before for before, after in itertools.pairwise([*at, at[0] + interval_ms])) / interval_ms
+
+
+def spread(rate, connections):
+    """A rate, and so many milliseconds from one connection's begin to the next one's, by which what they ask is
+    spread evenly: the rate that is wanted, or where it has them meet, as 1,000 each would, the next higher one."""
+    for raised in (rate * (1 + step / 1000) for step in itertools.count()):
+        interval_ms = 1000 * connections / raised
+        for spacing_ms in range(1, MAX_SPACING_MS + 1):
+            if widest_gap(spacing_ms, interval_ms, connections) <= MAX_GAP:
+                return raised, spacing_ms
+
+
 def latency_under_load(place, addr):
-    """Every connection asks at its own pace, so that a slow answer does not thin out the load."""
-    rate = place.options.load_rate
-    return h2load(place, addr, int(rate * place.options.seconds), "-t2", f"-c{LOADED_CONNECTIONS}",
-                  f"--rps={rate / LOADED_CONNECTIONS:.3f}")
+    """Every connection asks at its own pace, so that a slow answer does not thin out the load. They begin one
+    after the other: begun at once they would ask at once, time after time, and wait for each other more than for
+    who is measured."""
+    in_thread = LOADED_CONNECTIONS // LOAD_THREADS
+    rate, spacing_ms = spread(place.options.load_rate / LOAD_THREADS, in_thread)
+    return h2load(place, addr, int(LOAD_THREADS * rate * place.options.seconds), f"-t{LOAD_THREADS}",
+                  f"-c{LOADED_CONNECTIONS}", f"--rps={rate / in_thread:.3f}", f"-r{LOAD_THREADS}",
+                  f"--rate-period={spacing_ms}ms")
 
 
 @contextlib.contextmanager

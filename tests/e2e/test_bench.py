@@ -154,6 +154,33 @@ def test_a_run_has_a_result_of_every_row_and_leaves_nothing_behind(tmp_path):
     assert not leftovers(suite.pid)
 
 
+@pytest.mark.parametrize("rate", [200, 1000, 33_333, 50_000, 57_123, 100_000])
+def test_a_rate_is_raised_little_for_connections_not_to_meet(modules, rate):
+    import http_rows
+    raised, spacing_ms = http_rows.spread(rate, 50)
+    assert rate <= raised <= 1.05 * rate
+    assert http_rows.widest_gap(spacing_ms, 1000 * 50 / raised, 50) <= 0.05
+
+
+def test_connections_under_load_do_not_ask_all_at_once(modules):
+    import contestants
+    import http_rows
+    import place as places
+
+    class Options:
+        congestion, seconds, load_rate = "reno", 2, 1000
+
+    with places.Served([]) as served, places.Place(Options, served) as place:
+        addr = contestants.BY_NAME["direct"].start(place, contestants.Service())
+        http_rows.latency_under_load(place, addr)
+        begins = [int(line.split("\t")[0]) for line in (place.path / "latency.log").read_text().splitlines()]
+    interval_us = 1_000_000 * http_rows.LOADED_CONNECTIONS / Options.load_rate
+    parts = [0] * 10
+    for begin in begins:
+        parts[int(begin % interval_us / interval_us * len(parts))] += 1
+    assert min(parts) > len(begins) / len(parts) / 2, parts
+
+
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path):
     suite = subprocess.Popen([*RUN, *TINY, "--rows", "rest", "--rest-seconds", "100", "--contestants",
                               "culvert-proxy", "--out", str(tmp_path)], stdout=subprocess.DEVNULL,
