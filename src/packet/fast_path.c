@@ -356,7 +356,9 @@ static void look_at(struct worker *worker, uint32_t number)
 {
 	struct fast_path *fast = &worker->fast;
 	struct fast_slot *slot = &fast->slots[number];
-	slot->n_idle_rounds = catch_up(worker, number) ? 0 : slot->n_idle_rounds + 1;
+	bool has_spoken = catch_up(worker, number) != 0;
+	slot->n_idle_rounds = has_spoken ? 0 : slot->n_idle_rounds + 1;
+	fast->n_live += has_spoken;
 	if (is_cut(fast, number))
 		fast_program_cut(fast->maps);
 	if (!is_wanted(worker) || !is_still_good(worker, number) ||
@@ -377,7 +379,8 @@ static void end_round(struct worker *worker)
 	fast->judged_ms = fast->round_ms;
 	fast->counted_before = counted;
 	fast->has_moved = n != 0;
-	pressure_ease(&worker->pressure, n * MS_PER_S / elapsed_ms);
+	pressure_ease(&worker->pressure, fast->n_live, n * MS_PER_S / elapsed_ms);
+	fast->n_live = 0;
 }
 
 // From the last to the first: whoever leaves has its place taken by one that was looked at.

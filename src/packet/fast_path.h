@@ -42,6 +42,7 @@ struct fast_path {
 	bool is_always;          // flows go there as soon as they may, or else under pressure only
 	uint32_t judged_ms;      // when it began by whose end the pressure was judged last
 	uint64_t counted_before; // in the ledger then
+	uint32_t n_live;         // flows that have spoken since
 	bool has_moved;          // packets were found in the last round, or are about to be
 	struct ledger ledger;    // what went by here; w: worker, r: any
 	counter_t flows;         // w: worker, r: any

@@ -65,8 +65,10 @@ static inline void forward_catch_up(struct worker *worker, uint32_t index)
 }
 static inline void forward_settle(struct worker *worker, uint32_t index)
 {
-	if (worker->fast.maps)
-		fast_path_settle(worker, index);
+	if (!worker->fast.maps)
+		return;
+	pressure_of_flow(&worker->pressure, index);
+	fast_path_settle(worker, index);
 }
 
 // What the flow is to a SYN of its client with the number `seq`, or to a datagram.

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Has a thread so much to do that it has stopped looking out for packets? While it looks out, each
-// packet is taken up at once, and nothing forwards it sooner. When packets wait for their turn, or
-// each takes long, the kernel had better forward what it can (fast_path.h).
+// Has a thread so much to do that the kernel had better forward what it can (fast_path.h)?
+//
+// One flow whose sides speak in turn is best off with the thread: that looks out for the next packet
+// when the last is through, which keeps a processor awake, and nothing forwards it sooner. It is
+// otherwise where packets wait for their turn, where each takes long, and with several flows at a
+// time: while a thread works for one of them, or is woken for it, the kernel would have the other
+// on its way.
+//
 //
 // Called by: the worker.
 #pragma once
@@ -17,6 +22,8 @@ struct pressure {
 	uint64_t busy_ns;   // of it: in turns that found something
 	uint32_t n_turns;   // such turns
 	uint32_t n_packets;
+	uint32_t n_changes; // of these: of another flow than the last
+	uint32_t last_flow;
 	uint64_t high_rate; // packets a second when it became high
 	uint64_t rate;      // and in the last stretch
 };
@@ -30,6 +37,12 @@ static inline void pressure_found(struct pressure *pressure, uint32_t n)
 	pressure->n_packets += n;
 }
 
-// So many packets a second go by elsewhere meanwhile: with those that still come here, is it much
-// less than when the pressure became high? Then it is over.
-void pressure_ease(struct pressure *pressure, uint64_t rate_aside);
+static inline void pressure_of_flow(struct pressure *pressure, uint32_t flow)
+{
+	pressure->n_changes += flow != pressure->last_flow;
+	pressure->last_flow = flow;
+}
+
+// So many flows speak elsewhere meanwhile, in so many packets a second. Is it one at most, and with
+// what still comes here much less than when the pressure became high? Then it is over.
+void pressure_ease(struct pressure *pressure, uint32_t n_flows_aside, uint64_t rate_aside);

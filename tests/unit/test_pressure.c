@@ -58,6 +58,43 @@ Test(pressure, is_high_when_half_of_the_time_goes_into_packets)
 	cr_expect_not(after(40000, 60000, 1).is_high);
 }
 
+// One packet a turn and `gap_ns` between two turns; of each `of`, the first is of another flow.
+static struct pressure of_flows(uint64_t gap_ns, uint32_t of)
+{
+	struct pressure pressure = {0};
+	uint32_t n = 0;
+	uint64_t now_ns = start_ns;
+	for (; now_ns < start_ns + 5 * window_ns; now_ns += gap_ns, n++) {
+		pressure_turn(&pressure, now_ns);
+		pressure_found(&pressure, 1);
+		pressure_of_flow(&pressure, n % of == 0 ? n : 7);
+		pressure_turn(&pressure, now_ns + 2000);
+	}
+	pressure_turn(&pressure, now_ns);
+	return pressure;
+}
+
+Test(pressure, is_high_with_several_flows_at_a_time)
+{
+	cr_expect(of_flows(20000, 1).is_high, "each packet is of another");
+	cr_expect(of_flows(20000, 8).is_high, "there and back is twice");
+	cr_expect_not(of_flows(20000, 40).is_high, "now and then another one");
+	cr_expect_not(of_flows(20000, 1000000).is_high, "one alone");
+	cr_expect(of_flows(NS_PER_MS, 1).is_high);
+	cr_expect_not(of_flows(2 * NS_PER_MS, 1).is_high, "too few to speak of");
+}
+
+Test(pressure, is_not_over_while_several_flows_speak)
+{
+	struct pressure pressure = of_flows(20000, 1);
+	cr_assert(pressure.is_high);
+	pressure.rate = 0;
+	pressure_ease(&pressure, 2, 1000);
+	cr_expect(pressure.is_high);
+	pressure_ease(&pressure, 1, 1000);
+	cr_expect_not(pressure.is_high);
+}
+
 Test(pressure, knows_how_many_packets_come)
 {
 	struct pressure pressure = after(2000, 8000, 1); // one in ten microseconds
@@ -70,19 +107,19 @@ Test(pressure, is_over_when_less_than_half_of_it_is_left)
 	struct pressure pressure = after(4000, 16000, 8); // 400,000 a second
 	cr_assert(pressure.is_high);
 	pressure.rate = 1000; // the others go by elsewhere
-	pressure_ease(&pressure, 250000);
+	pressure_ease(&pressure, 1, 250000);
 	cr_expect(pressure.is_high);
-	pressure_ease(&pressure, 150000);
+	pressure_ease(&pressure, 1, 150000);
 	cr_expect_not(pressure.is_high);
 }
 
 Test(pressure, comes_back)
 {
 	struct pressure pressure = after(4000, 16000, 8);
-	pressure_ease(&pressure, 0);
+	pressure_ease(&pressure, 1, 0);
 	cr_expect(pressure.is_high, "all of it is still here");
 	pressure.rate = 0;
-	pressure_ease(&pressure, 0);
+	pressure_ease(&pressure, 1, 0);
 	cr_expect_not(pressure.is_high);
 	uint64_t now_ns = pressure.turn_ns;
 	for (int i = 0; i < 10000; i++) {
@@ -102,6 +139,6 @@ Test(pressure, that_so_little_has_made_is_over_in_silence)
 	pressure_turn(&pressure, start_ns + 2 * NS_PER_SEC);
 	cr_assert(pressure.is_high);
 	pressure_turn(&pressure, start_ns + 3 * NS_PER_SEC);
-	pressure_ease(&pressure, 0);
+	pressure_ease(&pressure, 1, 0);
 	cr_expect_not(pressure.is_high);
 }
