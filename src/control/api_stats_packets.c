@@ -36,7 +36,8 @@ static bool put_flows(json_t *root, const struct packet_stats *stats)
 static bool put_fast_path(json_t *root, const struct packet_stats *stats)
 {
 	json_t *fast = json_object();
-	bool is_good = stats_put_count(fast, "flows", stats->fast_flows) &&
+	bool is_good = stats_put(fast, "state", json_string(stats->has_fast_path ? "on" : "off")) &&
+		       stats_put_count(fast, "flows", stats->fast_flows) &&
 		       stats_put_count(fast, "packets", stats->fast_packets);
 	return stats_put(root, "fast_path", fast) && is_good;
 }

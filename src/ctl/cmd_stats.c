@@ -111,7 +111,13 @@ static void add_fast_path(struct table *facts, const json_t *stats)
 	double n_flows = field_number_or(stats, "fast_path.flows", 0);
 	if (!field_at(stats, "fast_path"))
 		return;
-	facts_add(facts, "Fast path", PAINT_NONE, "%s flow%s, %s packet%s (%s of those forwarded)",
+	bool is_off = strcmp(field_text_or(stats, "fast_path.state", "on"), "off") == 0;
+	if (is_off && n_packets == 0) {
+		facts_add(facts, "Fast path", PAINT_NONE, "off");
+		return;
+	}
+	facts_add(facts, "Fast path", PAINT_NONE,
+		  "%s%s flow%s, %s packet%s (%s of those forwarded)", is_off ? "off; " : "",
 		  units_whole(n_flows, flows), n_flows == 1 ? "" : "s",
 		  units_whole(n_packets, packets), n_packets == 1 ? "" : "s",
 		  units_share(n_forwarded > 0 ? n_packets / n_forwarded : 0, share));

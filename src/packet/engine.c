@@ -443,6 +443,7 @@ int engine_stats(struct engine *engine, struct packet_stats *stats)
 	stats->held = counter_read(&engine->capture.fragments.held);
 	stats->kernel_dropped = read_kernel_drops(engine);
 	fast_program_tell(&engine->fast);
+	stats->has_fast_path = fast_program_is_on(&engine->fast);
 	return 0;
 }
 

@@ -142,11 +142,20 @@ void fast_program_cut(const struct fast_maps *maps)
 	atomic_store_explicit((_Atomic uint32_t *)&maps->control->is_cut, 1, memory_order_relaxed);
 }
 
+static bool is_cut(const struct fast_program *program)
+{
+	return atomic_load_explicit((_Atomic uint32_t *)&program->maps.control->is_cut,
+				    memory_order_relaxed);
+}
+
+bool fast_program_is_on(const struct fast_program *program)
+{
+	return program->n_holds && !is_cut(program);
+}
+
 void fast_program_tell(struct fast_program *program)
 {
-	if (!program->object || program->is_cut_told ||
-	    !atomic_load_explicit((_Atomic uint32_t *)&program->maps.control->is_cut,
-				  memory_order_relaxed))
+	if (!program->object || program->is_cut_told || !is_cut(program))
 		return;
 	program->is_cut_told = true;
 	log_warn("packet",

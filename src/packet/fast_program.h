@@ -59,6 +59,8 @@ void fast_program_close(struct fast_program *program);  // harmless when there i
 void fast_program_cut(const struct fast_maps *maps);
 // Says so, once. Called by: control.
 void fast_program_tell(struct fast_program *program);
+// Attached, and not cut.
+bool fast_program_is_on(const struct fast_program *program);
 
 // Whose packets they are: io.h. If that cannot be told, none end there any more, and a warning says
 // so. Harmless when there is no fast path.

@@ -236,9 +236,11 @@ def test_stats_counts_what_is_up(fake_api):
 
 
 @pytest.mark.parametrize("counts, shown", [
-    ({"flows": 9812, "packets": 87600}, "9,812 flows, 87,600 packets (80% of those forwarded)"),
-    ({"flows": 1, "packets": 1}, "1 flow, 1 packet (<0.1% of those forwarded)"),
-    ({"flows": 0, "packets": 0}, "0 flows, 0 packets (0% of those forwarded)"),
+    ({"state": "off", "flows": 0, "packets": 0}, "off"),
+    ({"state": "off", "flows": 0, "packets": 1095}, "off; 0 flows, 1,095 packets (1.0% of those forwarded)"),
+    ({"state": "on", "flows": 9812, "packets": 87600}, "9,812 flows, 87,600 packets (80% of those forwarded)"),
+    ({"state": "on", "flows": 1, "packets": 1}, "1 flow, 1 packet (<0.1% of those forwarded)"),
+    ({"state": "on", "flows": 0, "packets": 0}, "0 flows, 0 packets (0% of those forwarded)"),
 ])
 def test_stats_say_what_the_kernel_forwards(fake_api, counts, shown):
     fake_api.answers["GET /stats"] = {**fake_api.answers["GET /stats"], "fast_path": counts}

@@ -90,6 +90,7 @@ def test_nothing_when_it_is_off(start, mode):
         assert len({http.request(sock) for _ in range(REQUESTS)}) == 1
     fast, forwarded = fast_path.packets(culvert)
     assert fast == fast_path.flows(culvert) == 0 and forwarded >= REQUESTS
+    assert culvert.stats()["fast_path"]["state"] == "off"
     assert fast_path.programs(culvert.lab) == []
 
 

@@ -37,7 +37,7 @@ static const char expected_json[] =
 	"'dropped': 15,"
 	"  'held': 6, 'generated': 3, 'suppressed': 4, 'kernel_dropped': 2},"
 	" 'flows': {'current': 20, 'capacity': 4096, 'reclaimed': 1},"
-	" 'fast_path': {'flows': 9, 'packets': 30}}";
+	" 'fast_path': {'state': 'on', 'flows': 9, 'packets': 30}}";
 
 // What it holds apart from "drops", whose keys come from the list of verdicts.
 static void check_json(json_t *actual)

@@ -392,7 +392,11 @@ Test(config_files, what_cannot_be_read_is_told_why)
 		   "ELF\x02\x01\x01\xff",
 		   8, 1);
 
+	write_file("x.conf", "", 0, 1);
+	write_file("dir.toml/x", "", 0, 1);
+
 	assert_load("missing.toml", -ENOENT, "cannot open the file: No such file or directory");
+	assert_load("missing", -ENOENT, "cannot open the file: No such file or directory");
 	assert_load("dir.toml", -EISDIR, "this is a directory; name a file in it");
 	assert_load("fifo.yaml", -EINVAL,
 		    "this is not a regular file; write the configuration to one");
@@ -404,14 +408,15 @@ Test(config_files, what_cannot_be_read_is_told_why)
 		    "the file is larger than 4 MiB; this is no configuration");
 	assert_load("x.conf", -EINVAL,
 		    "the name says neither TOML nor YAML; let it end in .toml, .yaml or .yml");
-	assert_load("a.toml/x", -EINVAL,
+	assert_load("dir.toml/x", -EINVAL,
 		    "the name says neither TOML nor YAML; let it end in .toml, .yaml or .yml");
 	assert_load("junk.toml", -EINVAL,
 		    "a letter beyond ASCII; such letters may stand in comments only");
 	assert_load("junk.yaml", -EINVAL, "invalid leading UTF-8 octet");
 
 	static const char *const files[] = {"fifo.yaml",  "empty.yml", "zero.TOML",
-					    "large.toml", "junk.yaml", "junk.toml"};
+					    "large.toml", "junk.yaml", "junk.toml",
+					    "x.conf",     "dir.toml/x"};
 	for (size_t i = 0; i < N_OF(files); i++)
 		unlink(files[i]);
 	rmdir("dir.toml");

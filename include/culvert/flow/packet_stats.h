@@ -2,6 +2,7 @@
 // Totals over all threads of the packet path, gathered for people.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ struct packet_stats {
 	uint64_t kernel_dropped;       // frames the kernel could not queue for us: never received
 	uint64_t flows;                // entries in all flow tables
 	uint64_t flow_capacity;
+	bool has_fast_path;       // the kernel forwards what it can: it may, and that works
 	uint64_t fast_flows;      // of these: the kernel forwards their packets
 	uint64_t fast_packets;    // of `received`: those that it forwarded
 	uint64_t flows_reclaimed; // half-open or closing flows ended early to make room

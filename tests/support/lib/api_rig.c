@@ -95,6 +95,7 @@ int api_rig_gather(void *arg, struct stats *all)
 	stats->generated = 3;
 	stats->kernel_dropped = 2;
 	stats->suppressed = 4;
+	stats->has_fast_path = true;
 	stats->fast_flows = 9;
 	stats->fast_packets = 30;
 	stats->held = 6;
