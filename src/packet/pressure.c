@@ -53,7 +53,6 @@ void pressure_turn(struct pressure *pressure, uint64_t now_ns)
 
 void pressure_ease(struct pressure *pressure, uint32_t n_flows_aside, uint64_t rate_aside)
 {
-	if (n_flows_aside <= 1 &&
-	    rate_aside + pressure->rate <= pressure->high_rate / EASED_SHARE)
+	if (n_flows_aside <= 1 && rate_aside + pressure->rate <= pressure->high_rate / EASED_SHARE)
 		pressure->is_high = false;
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Has a thread so much to do that the kernel had better forward what it can (fast_path.h)?
 //
-// One flow whose sides speak in turn is best off with the thread: that looks out for the next packet
-// when the last is through, which keeps a processor awake, and nothing forwards it sooner. It is
-// otherwise where packets wait for their turn, where each takes long, and with several flows at a
-// time: while a thread works for one of them, or is woken for it, the kernel would have the other
-// on its way.
+// One flow whose sides speak in turn is best off with the thread: that looks out for the next
+// packet when the last is through, which keeps a processor awake, and nothing forwards it sooner.
+// It is otherwise where packets wait for their turn, where each takes long, and with several flows
+// at a time: while a thread works for one of them, or is woken for it, the kernel would have the
+// other on its way.
 //
 //
 // Called by: the worker.

@@ -414,9 +414,8 @@ Test(config_files, what_cannot_be_read_is_told_why)
 		    "a letter beyond ASCII; such letters may stand in comments only");
 	assert_load("junk.yaml", -EINVAL, "invalid leading UTF-8 octet");
 
-	static const char *const files[] = {"fifo.yaml",  "empty.yml", "zero.TOML",
-					    "large.toml", "junk.yaml", "junk.toml",
-					    "x.conf",     "dir.toml/x"};
+	static const char *const files[] = {"fifo.yaml", "empty.yml", "zero.TOML", "large.toml",
+					    "junk.yaml", "junk.toml", "x.conf",    "dir.toml/x"};
 	for (size_t i = 0; i < N_OF(files); i++)
 		unlink(files[i]);
 	rmdir("dir.toml");
