@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -204,7 +205,10 @@ def test_servers_of_one_pool(fake_api):
     (["flows"], 40, "SERVER", "PROTO, FRONTEND"),
 ])
 def test_a_narrow_terminal_gets_the_columns_that_it_has_room_for(fake_api, make_terminal, command, columns, kept, gone):
-    fake_api.answers["GET /api/v1/backends"] = {"backends": [backend("b1"), backend("b2")]}
+    # "21 h 30 min": of the same width at all hours.
+    since = (datetime.now(UTC) - timedelta(hours=21, minutes=30)).isoformat(timespec="milliseconds")
+    servers = [backend(name, health_since=since.replace("+00:00", "Z")) for name in ("b1", "b2")]
+    fake_api.answers["GET /api/v1/backends"] = {"backends": servers}
     terminal = make_terminal(fake_api.command(*command), columns=columns, rows=50)
     assert terminal.wait() == 0
     text = terminal.raw.decode()

@@ -386,6 +386,20 @@ def stream(near, far):
 
 
 @every_mode
+def test_by_default_flows_that_speak_at_a_time_are_there(start_pair, mode):
+    """Though no packet waits, and the thread has time left."""
+    culvert = start_pair(mode, workers=0, passthrough={"fast_path": "auto"})
+    with fast_path.pairs(culvert.lab, 2) as pairs:
+        def are_there_when_they_have_spoken():
+            for _ in range(200):
+                for near, far in pairs:
+                    fast_path.talk(near, far, 1)
+            return fast_path.flows(culvert) == len(pairs)
+
+        await_condition(are_there_when_they_have_spoken, "both are there", 60, 0)
+
+
+@every_mode
 def test_by_default_a_flow_is_there_while_much_goes_by(start_pair, mode):
     """Where one thread does everything: with several, packets wait to be handed on, and flows stay there."""
     culvert = start_pair(mode, {"offloads": "off"}, workers=0, passthrough={"fast_path": "auto"})

@@ -108,16 +108,26 @@ def conversation(lab, culvert, family=4, **where):
 
 
 @contextlib.contextmanager
-def pair(lab, family=4, host="b1", source=None):
-    """A connection with both ends: the client's socket and the backend's."""
+def pairs(lab, count, family=4, host="b1", source=None):
+    """Connections with both ends: the client's sockets and the backend's."""
     with lab.inside(host):
         listener = socket.create_server(("", PORT), family=socket.AF_INET if family == 4 else socket.AF_INET6)
-    with listener, http.connect(lab, addr=VIPS[family], port=PORT, source=source) as near:
+    with listener, contextlib.ExitStack() as stack:
         listener.settimeout(10)
-        far, _ = listener.accept()
-        far.settimeout(10)
-        with far:
-            yield near, far
+        made = []
+        for _ in range(count):
+            near = stack.enter_context(http.connect(lab, addr=VIPS[family], port=PORT, source=source))
+            far, _ = listener.accept()
+            far.settimeout(10)
+            made.append((near, stack.enter_context(far)))
+        yield made
+
+
+@contextlib.contextmanager
+def pair(lab, **where):
+    """One such connection."""
+    with pairs(lab, 1, **where) as [(near, far)]:
+        yield near, far
 
 
 def receive(sock, size):
