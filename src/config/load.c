@@ -8,12 +8,6 @@
 
 #include "config/parse.h"
 
-// Who names a file that is not there is told so, whatever its name says.
-static int check_is_there(const char *path, struct err *err)
-{
-	return access(path, F_OK) == 0 ? 0 : err_sys(err, -errno, "cannot open the file");
-}
-
 static int find_syntax(const char *path, enum config_syntax *syntax, struct err *err)
 {
 	const char *slash = strrchr(path, '/');
@@ -103,11 +97,10 @@ static int read_text(const char *path, char **bytes, struct config_text *text,
 {
 	struct err err = {0};
 	*text = (struct config_text){.path = path, .syntax = SYNTAX_TOML};
-	int code = check_is_there(path, &err);
+	// Who names a file that is not there is told so, whatever its name says.
+	int code = config_read(path, bytes, &text->length, &err);
 	if (code == 0)
 		code = find_syntax(path, &text->syntax, &err);
-	if (code == 0)
-		code = config_read(path, bytes, &text->length, &err);
 	if (code == 0)
 		text->text = *bytes;
 	else

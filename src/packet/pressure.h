@@ -7,7 +7,6 @@
 // at a time: while a thread works for one of them, or is woken for it, the kernel would have the
 // other on its way.
 //
-//
 // Called by: the worker.
 #pragma once
 

@@ -17,8 +17,8 @@ WRK_TIMEOUT_SECONDS = 10
 REQUESTS_PER_SECOND = 4000  # of one connection, at the least: so many a second make a sample
 LOADED_CONNECTIONS = 100
 LOAD_THREADS = 2
-MAX_SPACING_MS = 10
-MAX_GAP = 0.05
+MAX_SPACING_MS = 10  # or what an even spread takes where connections ask seldom
+MAX_GAP = 0.05  # of the interval in which each connection asks once
 SHARE_OF_HIGHEST = 0.7
 GIB = 1 << 30
 MIB = 1 << 20
@@ -105,7 +105,7 @@ def spread(rate, connections):
     spread evenly: the rate that is wanted, or where it has them meet, as 1,000 each would, the next higher one."""
     for raised in (rate * (1 + step / 1000) for step in itertools.count()):
         interval_ms = 1000 * connections / raised
-        for spacing_ms in range(1, MAX_SPACING_MS + 1):
+        for spacing_ms in range(1, max(MAX_SPACING_MS, round(interval_ms / connections)) + 1):
             if widest_gap(spacing_ms, interval_ms, connections) <= MAX_GAP:
                 return raised, spacing_ms
 

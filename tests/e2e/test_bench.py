@@ -154,7 +154,7 @@ def test_a_run_has_a_result_of_every_row_and_leaves_nothing_behind(tmp_path):
     assert not leftovers(suite.pid)
 
 
-@pytest.mark.parametrize("rate", [200, 1000, 33_333, 50_000, 57_123, 100_000])
+@pytest.mark.parametrize("rate", [10, 200, 1000, 33_333, 50_000, 57_123, 100_000])
 def test_a_rate_is_raised_little_for_connections_not_to_meet(modules, rate):
     import http_rows
     raised, spacing_ms = http_rows.spread(rate, 50)

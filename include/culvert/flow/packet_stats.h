@@ -23,10 +23,10 @@ struct packet_stats {
 	uint64_t kernel_dropped;       // frames the kernel could not queue for us: never received
 	uint64_t flows;                // entries in all flow tables
 	uint64_t flow_capacity;
-	bool has_fast_path;       // the kernel forwards what it can: it may, and that works
 	uint64_t fast_flows;      // of these: the kernel forwards their packets
 	uint64_t fast_packets;    // of `received`: those that it forwarded
 	uint64_t flows_reclaimed; // half-open or closing flows ended early to make room
+	bool has_fast_path;       // the kernel forwards what it can: it may, and that works
 };
 
 void packet_stats_fini(struct packet_stats *stats); // frees the arrays
