@@ -2,8 +2,10 @@
 """The benchmarks work: each tool with tiny sizes. What the numbers are is not looked at, but that they
 are there, are possible, and that nothing is left behind."""
 
+import cmath
 import html
 import json
+import math
 import pathlib
 import signal
 import subprocess
@@ -175,10 +177,10 @@ def test_connections_under_load_do_not_ask_all_at_once(modules):
         http_rows.latency_under_load(place, addr)
         begins = [int(line.split("\t")[0]) for line in (place.path / "latency.log").read_text().splitlines()]
     interval_us = 1_000_000 * http_rows.LOADED_CONNECTIONS / Options.load_rate
-    parts = [0] * 10
-    for begin in begins:
-        parts[int(begin % interval_us / interval_us * len(parts))] += 1
-    assert min(parts) > len(begins) / len(parts) / 2, parts
+    # Where in the interval each begins, on a circle: all at once is 1, spread evenly 0. A machine with more to do
+    # than this has stragglers.
+    mean = sum(cmath.rect(1, math.tau * begin / interval_us) for begin in begins) / len(begins)
+    assert abs(mean) < 0.6, mean
 
 
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path):

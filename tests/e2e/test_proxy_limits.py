@@ -2,6 +2,7 @@
 """Proxy mode at its limits: connections, open files, source ports."""
 
 import contextlib
+import itertools
 import time
 
 import pytest
@@ -143,13 +144,14 @@ def limit_files(lab, proxy, count):
     lab.run("lb", "prlimit", "--pid", proxy.process.pid, f"--nofile={count}:4096")
 
 
-def lasting_descriptors(proxy):
-    """A health check has one more for a moment."""
-    counts = []
+def first_free_descriptor(proxy):
+    """The limit is one of their numbers. A health check has one for a moment."""
+    numbers = []
     for _ in range(30):
-        counts.append(proxy.n_descriptors())
+        used = proxy.descriptors()
+        numbers.append(next(number for number in itertools.count() if number not in used))
         time.sleep(0.01)
-    return min(counts)
+    return min(numbers)
 
 
 def cpu_share_of(proxy, seconds):
@@ -164,7 +166,7 @@ def test_defect_18_without_descriptors_it_waits_quietly_and_goes_on(lab, proxy):
     start(proxy, lab, wrapper=with_files(4096))
     with contextlib.ExitStack() as stack:
         held = hold(stack, lab, 20)
-        limit_files(lab, proxy, lasting_descriptors(proxy) - 4)
+        limit_files(lab, proxy, first_free_descriptor(proxy))
         waiting = [ask(stack, lab) for _ in range(20)]
         reader = stack.enter_context(http.connect(lab, addr="127.0.0.1", port=config.STATS_PORT,
                                                   host="lb"))
@@ -186,7 +188,7 @@ def test_a_session_without_a_descriptor_for_its_backend_is_reset(lab, proxy):
     start(proxy, lab, wrapper=with_files(4096), threads=1)
     with contextlib.ExitStack() as stack:
         hold(stack, lab, 4)
-        limit_files(lab, proxy, lasting_descriptors(proxy) + 1)  # one for the client, none for more
+        limit_files(lab, proxy, first_free_descriptor(proxy) + 1)  # one for the client, none for more
         outcomes = {http.outcome(lab, timeout=2) for _ in range(10)}
         limit_files(lab, proxy, 4096)
     assert "ConnectionResetError" in outcomes, outcomes

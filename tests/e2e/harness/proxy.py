@@ -72,8 +72,11 @@ class Proxy(Culvert):
                 return int(line.split()[1])
         raise AssertionError("no Rss")
 
+    def descriptors(self):
+        return {int(entry.name) for entry in self._proc("fd").iterdir()}
+
     def n_descriptors(self):
-        return len(list(self._proc("fd").iterdir()))
+        return len(self.descriptors())
 
     def cpu_seconds(self):
         fields = self._proc("stat").read_text().rpartition(")")[2].split()
