@@ -19,6 +19,7 @@ enum {
 	SETTLE_MS = 200,      // a file that is written piece by piece is read once
 	SETTLE_MAX_MS = 2000, // and one that never rests is read too
 	EVENTS_BYTES = 16 * (sizeof(struct inotify_event) + NAME_MAX + 1),
+	READS_AT_ONCE = 64,
 };
 
 struct config_watch {
@@ -26,11 +27,12 @@ struct config_watch {
 	void (*on_change)(void *arg);
 	void *arg;
 	int fd;                  // owned; inotify
-	struct event *on_events; // owned
-	struct event *settling;  // owned; pending since first_ns
+	struct event *on_events; // owned; not pending while `settling` is
+	struct event *settling;  // owned; pending, time after time, since first_ns
 	uint64_t first_ns;
-	struct stat seen; // of what was at `path` when on_change was called, or at the start
-	bool is_gone;     // nothing was there when it was looked for last
+	struct stat looked; // of what was at `path` when it was last looked at; zeros: nothing
+	struct stat seen;   // when on_change was called, or at the start
+	bool is_gone;       // as far as the log says
 };
 
 // Not the time alone: a swapped link may lead to an older file.
@@ -53,30 +55,22 @@ static void log_gone(const struct config_watch *watch, bool is_gone)
 		log_info("reload", "%s is there again", watch->path);
 }
 
-static void on_settled(evutil_socket_t fd, short what, void *arg)
+static struct stat look_at(const char *path)
 {
-	(void)fd;
-	(void)what;
-	struct config_watch *watch = arg;
-	struct stat now;
-	bool is_gone = stat(watch->path, &now) != 0;
+	struct stat found;
+	return stat(path, &found) ? (struct stat){0} : found;
+}
+
+static void judge(struct config_watch *watch)
+{
+	bool is_gone = watch->looked.st_mode == 0;
 	if (is_gone != watch->is_gone)
 		log_gone(watch, is_gone);
 	watch->is_gone = is_gone;
-	if (is_gone || is_same_file(&now, &watch->seen))
+	if (is_gone || is_same_file(&watch->looked, &watch->seen))
 		return;
-	watch->seen = now;
+	watch->seen = watch->looked;
 	watch->on_change(watch->arg);
-}
-
-static void settle(struct config_watch *watch)
-{
-	static const struct timeval wait = {.tv_usec = (suseconds_t)SETTLE_MS * 1000};
-	uint64_t now_ns = clock_now_ns();
-	if (!event_pending(watch->settling, EV_TIMEOUT, NULL))
-		watch->first_ns = now_ns;
-	if (now_ns - watch->first_ns < SETTLE_MAX_MS * NS_PER_MS)
-		event_add(watch->settling, &wait);
 }
 
 // The last of what may be many events, when the directory itself has gone.
@@ -91,24 +85,65 @@ static bool is_directory_gone(const char *events, ssize_t n)
 	return false;
 }
 
-// Which file of the directory it was does not matter: it may be a link on the way to ours.
-static void on_events(evutil_socket_t fd, short what, void *arg)
+// Which file of the directory it was does not matter: it may be a link on the way to ours. False
+// when there will be no more events.
+static bool take_events(const struct config_watch *watch)
 {
+	_Alignas(struct inotify_event) char buffer[EVENTS_BYTES];
+	for (int i = 0; i < READS_AT_ONCE; i++) {
+		ssize_t n = read(watch->fd, buffer, sizeof(buffer));
+		if (n <= 0)
+			return true;
+		if (is_directory_gone(buffer, n))
+			break;
+		if (i == READS_AT_ONCE - 1)
+			return true;
+	}
+	log_warn("reload",
+		 "the directory of %s is gone, and changes of the file are not noticed any "
+		 "more; send SIGHUP after a change",
+		 watch->path);
+	return false;
+}
+
+static void look_again_later(const struct config_watch *watch)
+{
+	static const struct timeval wait = {.tv_usec = (suseconds_t)SETTLE_MS * 1000};
+	event_add(watch->settling, &wait);
+}
+
+// Events are taken before the look: what changes after it makes a new one.
+static void on_settling(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
 	(void)what;
 	struct config_watch *watch = arg;
-	_Alignas(struct inotify_event) char buffer[EVENTS_BYTES];
-	ssize_t n = read(fd, buffer, sizeof(buffer));
-	if (n <= 0)
-		return;
-	if (is_directory_gone(buffer, n)) {
-		log_warn("reload",
-			 "the directory of %s is gone, and changes of the file are not noticed any "
-			 "more; send SIGHUP after a change",
-			 watch->path);
-		event_del(watch->on_events);
+	bool is_watched = take_events(watch);
+	struct stat before = watch->looked;
+	watch->looked = look_at(watch->path);
+	bool is_patient = clock_now_ns() - watch->first_ns < SETTLE_MAX_MS * NS_PER_MS;
+	if (is_watched && is_patient && !is_same_file(&watch->looked, &before)) {
+		look_again_later(watch);
 		return;
 	}
-	settle(watch);
+	judge(watch);
+	if (is_watched)
+		event_add(watch->on_events, NULL);
+}
+
+// From here on the file is looked at from time to time until it has come to rest, and events wait:
+// other files of the directory may be written thousands of times a second.
+static void on_events(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct config_watch *watch = arg;
+	event_del(watch->on_events);
+	if (!take_events(watch))
+		return;
+	watch->first_ns = clock_now_ns();
+	watch->looked = look_at(watch->path);
+	look_again_later(watch);
 }
 
 static int watch_directory(struct config_watch *watch, struct err *err)
@@ -131,13 +166,12 @@ static int open_all(struct config_watch *watch, struct event_base *base, struct 
 	if (watch->fd < 0)
 		return err_sys(err, -errno, "cannot watch files");
 	watch->on_events = event_new(base, watch->fd, EV_READ | EV_PERSIST, on_events, watch);
-	watch->settling = evtimer_new(base, on_settled, watch);
+	watch->settling = evtimer_new(base, on_settling, watch);
 	if (!watch->path || !watch->on_events || !watch->settling ||
 	    event_add(watch->on_events, NULL))
 		return err_set(err, -ENOMEM, "not enough memory to watch a file");
 	int code = watch_directory(watch, err);
-	if (!code && stat(watch->path, &watch->seen))
-		watch->seen = (struct stat){0};
+	watch->seen = look_at(watch->path);
 	return code;
 }
 

@@ -5,13 +5,17 @@
 #include <criterion/criterion.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_MAX_BYTES = 128, READ_MAX = 4096 };
+#include "culvert/base/clock.h"
+
+enum { PATH_MAX_BYTES = 128, READ_MAX = 4096, NOISE_MS = 1500, WAKE_UPS_MAX = 40 };
 
 struct bench {
 	char directory[PATH_MAX_BYTES];
@@ -111,6 +115,51 @@ Test(config_watch, a_file_that_goes_and_comes_is_told_once_each)
 	cr_assert_eq(rename(kept, bench.path), 0);
 	await_log(&bench, "culvert.toml is there again", said);
 	cr_expect_eq(bench.n_changes, 1);
+	bench_fini(&bench);
+}
+
+struct noise {
+	char path[PATH_MAX_BYTES + 16];
+	atomic_bool is_over;
+};
+
+static void *make_noise(void *arg)
+{
+	struct noise *noise = arg;
+	int file = open(noise->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	cr_assert(file >= 0);
+	while (!atomic_load(&noise->is_over))
+		cr_assert_eq(pwrite(file, "x", 1, 0), 1);
+	close(file);
+	return NULL;
+}
+
+// A log in the same directory, say.
+Test(config_watch, a_file_beside_it_that_is_written_all_the_time_costs_little)
+{
+	struct bench bench;
+	struct noise noise = {0};
+	pthread_t thread;
+	unsigned n_wake_ups = 0;
+	bench_init(&bench);
+	snprintf(noise.path, sizeof(noise.path), "%s/log", bench.directory);
+	cr_assert_eq(pthread_create(&thread, NULL, make_noise, &noise), 0);
+	uint64_t begin_ns = clock_now_ns();
+	while (clock_now_ns() - begin_ns < NOISE_MS * NS_PER_MS) {
+		event_base_loop(bench.base, EVLOOP_ONCE);
+		n_wake_ups++;
+	}
+	cr_expect_leq(n_wake_ups, WAKE_UPS_MAX);
+	cr_expect_eq(bench.n_changes, 0);
+	write_file(bench.path, "two two");
+	while (bench.n_changes == 0)
+		event_base_loop(bench.base, EVLOOP_ONCE);
+	for (int i = 0; i < 4; i++)
+		event_base_loop(bench.base, EVLOOP_ONCE);
+	cr_expect_eq(bench.n_changes, 1, "and the change is noticed, once");
+	atomic_store(&noise.is_over, true);
+	pthread_join(thread, NULL);
+	unlink(noise.path);
 	bench_fini(&bench);
 }
 
