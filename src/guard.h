@@ -15,6 +15,7 @@ enum {
 	GUARD_RESTART_S = 30, // how long the next start may take
 	GUARD_CRASH_S = 20,   // and how long at least when this process has not closed anything
 	GUARD_REFRESH_S = 60, // how often guard_refresh() is due; it is dear
+	GUARD_RETRY_S = 5,    // and when it has failed
 };
 
 struct guard {

@@ -39,11 +39,15 @@ static void on_guarding(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
+	static const struct timeval period = {.tv_sec = GUARD_REFRESH_S};
+	static const struct timeval retry = {.tv_sec = GUARD_RETRY_S};
 	struct packet_health *self = arg;
 	struct err err = {0};
-	if (guard_refresh(self->with.guard, &err))
+	int code = guard_refresh(self->with.guard, &err);
+	if (code)
 		log_warn("firewall", "a restart may cost connections, next try in %d s: %s",
-			 GUARD_REFRESH_S, err.message);
+			 GUARD_RETRY_S, err.message);
+	event_add(self->guarding, code ? &retry : &period);
 }
 
 static void on_settling_news(void *arg)
@@ -64,7 +68,7 @@ static int open_restart_care(struct packet_health *self, struct err *err)
 		.on_news = on_settling_news,
 		.arg = self,
 	};
-	self->guarding = event_new(params.base, -1, EV_PERSIST, on_guarding, self);
+	self->guarding = event_new(params.base, -1, 0, on_guarding, self);
 	if (!self->guarding || event_add(self->guarding, &period))
 		return err_set(err, -ENOMEM, "not enough memory for timers");
 	return settling_start(&self->settling, &params, err);

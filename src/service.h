@@ -102,7 +102,8 @@ int service_open_flow_log(struct service *service, struct flow_journal *const *j
 // Have hooks->publish called in the event loop's next round: changes that come in a burst go out as
 // one snapshot.
 void service_publish_soon(struct service *service);
-// At once: what somebody asked for is in force when he has his answer.
+// At once: what somebody asked for is in force when he has his answer. Only where memory is short
+// it takes a second more, as the log says then.
 void service_publish_now(struct service *service);
 
 // The registry has taken over another configuration: have its backends checked, and let go those

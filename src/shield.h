@@ -30,7 +30,8 @@ char *shield_make_filter(const struct shield *shield);
 int shield_tell_scope(struct shield *shield, const struct snapshot *snapshot, struct err *err);
 
 // Before the snapshot is published: what it serves for the first time is kept from the kernel. 0 or
-// -errno; then the guard is as it was, and the next of these calls puts the rest right.
+// -errno; then the firewall has the rules of before or these, and the next of these calls puts the
+// rest right.
 int shield_widen(struct shield *shield, const struct snapshot *snapshot, struct err *err);
 // After it: what it serves no more is the kernel's again. `exact` is the snapshot's cover, and is
 // taken over. 0 or -errno, likewise.

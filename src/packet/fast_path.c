@@ -21,6 +21,7 @@ enum {
 	SHORT_OF_SLOTS = 8,   // when less than one in so many is free
 	BYTES_MIN = 1024,     // from the client: short connections are over before it pays
 	DIVERTED_MIN = 64,    // packets, and none has come: not by chance
+	LOST_MIN = 64,        // of a flow, with none forwarded in between: it comes back
 };
 
 // One flow's entries, one for each way that it is seen on.
@@ -32,11 +33,13 @@ struct fast_slot {
 	uint16_t backend;
 	uint32_t cells[2]; // where their numbers are, counted through all buckets
 	uint32_t n_idle_rounds;
+	uint32_t n_heard; // packets since the last round
 	struct fast_counted {
 		uint64_t packets;
 		uint64_t bytes;
 		uint32_t n_known;
 		uint32_t n_lost;
+		uint32_t n_lost_in_a_row;
 	} counted[2]; // of what the entries say
 	struct fast_watch {
 		uint64_t arrived;
@@ -104,7 +107,10 @@ static struct flow_traffic take_count(struct fast_path *fast, uint32_t slot, uin
 		.n_known = read32(&entry->n_known),
 		.n_lost = read32(&entry->n_lost),
 	};
-	enter_lost(fast, now.n_lost - before->n_lost);
+	uint32_t n_lost = now.n_lost - before->n_lost;
+	enter_lost(fast, n_lost);
+	if (now.packets == before->packets)
+		now.n_lost_in_a_row = before->n_lost_in_a_row + n_lost;
 	struct flow_traffic traffic = {
 		.packets = now.packets - before->packets,
 		.bytes = now.bytes - before->bytes,
@@ -114,11 +120,10 @@ static struct flow_traffic take_count(struct fast_path *fast, uint32_t slot, uin
 	return traffic;
 }
 
-// Returns how many packets have gone by since the last time.
-static uint64_t catch_up(struct worker *worker, uint32_t number)
+static void catch_up(struct worker *worker, uint32_t number)
 {
 	struct fast_path *fast = &worker->fast;
-	const struct fast_slot *slot = &fast->slots[number];
+	struct fast_slot *slot = &fast->slots[number];
 	struct flow_progress progress = {0};
 	uint64_t n = 0;
 	for (uint32_t way = 0; way < fast->n_ways; way++) {
@@ -126,7 +131,7 @@ static uint64_t catch_up(struct worker *worker, uint32_t number)
 		n += progress.traffic[way].packets;
 	}
 	if (n == 0)
-		return 0;
+		return;
 	const struct fast_entry *entry = entry_of(fast, number, FROM_CLIENT);
 	progress.client_next = read32(&entry->next);
 	progress.backend_next = fast->n_ways == 1
@@ -134,18 +139,18 @@ static uint64_t catch_up(struct worker *worker, uint32_t number)
 					: read32(&entry_of(fast, number, FROM_BACKEND)->next);
 	flow_table_catch_up(worker->flows, slot->flow, &progress);
 	enter_into_ledger(fast, n);
-	return n;
+	slot->n_heard += (uint32_t)n;
 }
 
 void fast_path_catch_up(struct worker *worker, uint32_t index)
 {
-	(void)catch_up(worker, worker->fast.slot_of[index]);
+	catch_up(worker, worker->fast.slot_of[index]);
 }
 
 void fast_path_catch_up_all(struct worker *worker)
 {
 	for (uint32_t i = 0; i < worker->fast.n_active; i++)
-		(void)catch_up(worker, worker->fast.active[i]);
+		catch_up(worker, worker->fast.active[i]);
 }
 
 // ---- coming and going ---------------------------------------------------------------------------
@@ -215,7 +220,7 @@ void fast_path_leave(struct worker *worker, uint32_t index)
 		return;
 	uint32_t number = worker->fast.slot_of[index];
 	withdraw(&worker->fast, &worker->fast.slots[number]);
-	(void)catch_up(worker, number);
+	catch_up(worker, number);
 	worker->fast.slots[number].flow = 0;
 	flow->is_aside = false;
 	worker->fast.slot_of[index] = worker->fast.now_ms;
@@ -343,6 +348,17 @@ static bool is_cut(const struct fast_path *fast, uint32_t number)
 	return false;
 }
 
+// All are lost for want of memory, or for a reason that the thread may not have.
+static bool loses_all(const struct fast_path *fast, uint32_t number)
+{
+	const struct fast_slot *slot = &fast->slots[number];
+	for (uint32_t way = 0; way < fast->n_ways; way++) {
+		if (slot->counted[way].n_lost_in_a_row >= LOST_MIN)
+			return true;
+	}
+	return false;
+}
+
 // What has been published anew says the same about most flows.
 static bool is_still_good(struct worker *worker, uint32_t number)
 {
@@ -356,12 +372,14 @@ static void look_at(struct worker *worker, uint32_t number)
 {
 	struct fast_path *fast = &worker->fast;
 	struct fast_slot *slot = &fast->slots[number];
-	bool has_spoken = catch_up(worker, number) != 0;
-	slot->n_idle_rounds = has_spoken ? 0 : slot->n_idle_rounds + 1;
-	fast->n_live += has_spoken;
+	catch_up(worker, number);
+	slot->n_idle_rounds = slot->n_heard ? 0 : slot->n_idle_rounds + 1;
+	if (slot->n_heard > fast->n_most)
+		fast->n_most = slot->n_heard;
+	slot->n_heard = 0;
 	if (is_cut(fast, number))
 		fast_program_cut(fast->maps);
-	if (!is_wanted(worker) || !is_still_good(worker, number) ||
+	if (!is_wanted(worker) || !is_still_good(worker, number) || loses_all(fast, number) ||
 	    (slot->n_idle_rounds > IDLE_ROUNDS_MAX &&
 	     fast->n_free < fast->n_slots / SHORT_OF_SLOTS))
 		fast_path_leave(worker, slot->flow);
@@ -372,6 +390,8 @@ static void end_round(struct worker *worker)
 {
 	struct fast_path *fast = &worker->fast;
 	uint32_t elapsed_ms = fast->round_ms - fast->judged_ms;
+	fast->n_of_one += fast->n_most;
+	fast->n_most = 0;
 	if (elapsed_ms < ROUND_MS)
 		return;
 	uint64_t counted = counter_read(&fast->ledger.received);
@@ -379,8 +399,9 @@ static void end_round(struct worker *worker)
 	fast->judged_ms = fast->round_ms;
 	fast->counted_before = counted;
 	fast->has_moved = n != 0;
-	pressure_ease(&worker->pressure, fast->n_live, n * MS_PER_S / elapsed_ms);
-	fast->n_live = 0;
+	pressure_ease(&worker->pressure, n * MS_PER_S / elapsed_ms,
+		      fast->n_of_one * MS_PER_S / elapsed_ms);
+	fast->n_of_one = 0;
 }
 
 // From the last to the first: whoever leaves has its place taken by one that was looked at.

@@ -127,13 +127,15 @@ static void set_ends_ours(const struct fast_program *program, bool ends_ours)
 void fast_program_set_scope(struct fast_program *program, const struct io_scope *scope)
 {
 	struct err err;
-	if (!program->object || !program->maps.control->ends_ours)
+	if (!program->object || !program->may_end_ours)
 		return;
-	if (bpf_scope_set(&program->scope, scope, &err) == 0)
-		return;
-	set_ends_ours(program, false);
-	log_warn("packet", "%s; until the next start the firewall's rules alone see to it",
-		 err.message);
+	int code = bpf_scope_set(&program->scope, scope, &err);
+	set_ends_ours(program, code == 0);
+	if (code)
+		log_warn("packet",
+			 "%s; until that succeeds with the next change the firewall's rules alone "
+			 "see to it",
+			 err.message);
 }
 
 void fast_program_cut(const struct fast_maps *maps)
@@ -239,9 +241,10 @@ static bool are_all_links(const struct fast_program *program)
 	return true;
 }
 
-void fast_program_end_ours(const struct fast_program *program)
+void fast_program_end_ours(struct fast_program *program)
 {
-	set_ends_ours(program, are_all_links(program));
+	program->may_end_ours = are_all_links(program);
+	set_ends_ours(program, program->may_end_ours);
 }
 
 // First nothing is diverted any more: it goes to the workers, as long as they are there.

@@ -34,6 +34,7 @@ struct fast_program {
 		int link_fd; // owned; -1: by a filter of tc
 	} holds[CONFIG_MAX_INTERFACES];
 	uint32_t n_holds;
+	bool may_end_ours; // packets for the workers may end in `forward`: nothing stays there
 	bool is_cut_told;
 };
 
@@ -50,7 +51,7 @@ int fast_program_attach(struct fast_program *program, const struct io_link *link
 			bool has_tcx, struct err *err);
 // Packets of culvert that do not take the fast path end where it is attached, sooner than by the
 // firewall. Only those in scope, and not where filters of tc would outlive this process.
-void fast_program_end_ours(const struct fast_program *program);
+void fast_program_end_ours(struct fast_program *program);
 void fast_program_detach(struct fast_program *program); // nothing more is forwarded by it
 void fast_program_close(struct fast_program *program);  // harmless when there is none
 

@@ -5,12 +5,14 @@
 
 enum {
 	WINDOW_MS = 10,
+	REST_MS = 100,     // what was before so long a rest tells nothing about now
 	PACKETS_MIN = 100, // in a stretch: that fewer have waited is nothing to speak of
 	BURST = 4,         // packets to a turn: they have waited
 	BUSY_SHARE = 2,    // one in so many of a stretch
 	MIXED_MIN = 8,     // packets in a stretch: of fewer it is not said that they are mixed
 	MIXED_SHARE = 4,   // one in so many is of another flow than the one before
 	EASED_SHARE = 2,   // no more than one in so many packets of before
+	OTHERS_SHARE = 16, // of a flow alone: no more than one in so many are of others
 };
 
 static bool are_waiting(const struct pressure *pressure)
@@ -28,31 +30,47 @@ static bool are_mixed(const struct pressure *pressure)
 static void judge(struct pressure *pressure, uint64_t elapsed_ns)
 {
 	pressure->rate = pressure->n_packets * NS_PER_SEC / elapsed_ns;
-	if (pressure->is_high || (!are_waiting(pressure) && !are_mixed(pressure) &&
-				  pressure->busy_ns < elapsed_ns / BUSY_SHARE))
+	bool is_by_load = are_waiting(pressure) || pressure->busy_ns >= elapsed_ns / BUSY_SHARE;
+	if (pressure->is_high || (!is_by_load && !are_mixed(pressure)))
 		return;
 	pressure->is_high = true;
+	pressure->is_by_load = is_by_load;
 	pressure->high_rate = pressure->rate;
 }
 
-void pressure_turn(struct pressure *pressure, uint64_t now_ns)
+static void start_window(struct pressure *pressure, uint64_t now_ns)
 {
-	if (pressure->has_found) {
-		pressure->busy_ns += now_ns - pressure->turn_ns;
-		pressure->n_turns++;
-		pressure->has_found = false;
-	}
-	pressure->turn_ns = now_ns;
-	uint64_t elapsed_ns = now_ns - pressure->window_ns;
-	if (elapsed_ns < WINDOW_MS * NS_PER_MS)
-		return;
-	judge(pressure, elapsed_ns);
 	pressure->window_ns = now_ns;
 	pressure->busy_ns = pressure->n_turns = pressure->n_packets = pressure->n_changes = 0;
 }
 
-void pressure_ease(struct pressure *pressure, uint32_t n_flows_aside, uint64_t rate_aside)
+void pressure_turn(struct pressure *pressure, uint64_t now_ns)
 {
-	if (n_flows_aside <= 1 && rate_aside + pressure->rate <= pressure->high_rate / EASED_SHARE)
+	uint64_t turn_ns = now_ns - pressure->turn_ns;
+	uint64_t elapsed_ns = now_ns - pressure->window_ns;
+	uint64_t rest_ns = pressure->has_found ? 0 : turn_ns;
+	pressure->turn_ns = now_ns;
+	if (pressure->has_found) {
+		pressure->busy_ns += turn_ns;
+		pressure->n_turns++;
+		pressure->has_found = false;
+	}
+	if (rest_ns >= REST_MS * NS_PER_MS) {
+		pressure->rate = 0;
+		start_window(pressure, now_ns);
+	} else if (elapsed_ns >= WINDOW_MS * NS_PER_MS) {
+		uint64_t filled_ns = elapsed_ns - rest_ns;
+		judge(pressure,
+		      filled_ns > WINDOW_MS * NS_PER_MS ? filled_ns : WINDOW_MS * NS_PER_MS);
+		start_window(pressure, now_ns);
+	}
+}
+
+void pressure_ease(struct pressure *pressure, uint64_t rate_aside, uint64_t rate_of_one)
+{
+	uint64_t rate = rate_aside + pressure->rate;
+	bool is_alone = rate - rate / OTHERS_SHARE <= rate_of_one;
+	bool is_less = rate <= pressure->high_rate / EASED_SHARE;
+	if (is_alone && (is_less || !pressure->is_by_load))
 		pressure->is_high = false;
 }

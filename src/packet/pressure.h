@@ -15,6 +15,7 @@
 
 struct pressure {
 	bool is_high;
+	bool is_by_load;    // it would be so with one flow alone
 	bool has_found;     // packets, in the turn at hand
 	uint64_t turn_ns;   // when that began
 	uint64_t window_ns; // and the stretch of time that is judged as one
@@ -27,7 +28,8 @@ struct pressure {
 	uint64_t rate;      // and in the last stretch
 };
 
-// A turn begins: a look for packets, and what is done with them.
+// A turn begins: a look for packets, and what is done with them. One that lasts and finds nothing
+// is rest.
 void pressure_turn(struct pressure *pressure, uint64_t now_ns);
 
 static inline void pressure_found(struct pressure *pressure, uint32_t n)
@@ -42,6 +44,7 @@ static inline void pressure_of_flow(struct pressure *pressure, uint32_t flow)
 	pressure->last_flow = flow;
 }
 
-// So many flows speak elsewhere meanwhile, in so many packets a second. Is it one at most, and with
-// what still comes here much less than when the pressure became high? Then it is over.
-void pressure_ease(struct pressure *pressure, uint32_t n_flows_aside, uint64_t rate_aside);
+// So many packets a second go by elsewhere meanwhile, and `rate_of_one` of them are of the flow
+// that has most. Are these as good as all, and if it was the load that made the pressure, much
+// fewer than then? Then it is over.
+void pressure_ease(struct pressure *pressure, uint64_t rate_aside, uint64_t rate_of_one);

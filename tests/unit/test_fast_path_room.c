@@ -254,16 +254,24 @@ Test(fast_path_room, what_is_diverted_is_forwarded_a_moment_later)
 	fast_lab_close(&lab);
 }
 
-// The second program has had the packet, and no memory to change it.
-Test(fast_path_room, what_is_lost_for_want_of_memory_was_not_cut_off)
+// The second program has had the packets, and no memory to change them.
+Test(fast_path_room, what_is_lost_for_want_of_memory_was_not_cut_off_but_has_its_flow_come_back)
 {
 	struct fast_lab lab;
 	fast_lab_open_alone(&lab, FAST_LAB_NAT);
 	struct fast_lab_client client = fast_lab_established(&lab, 1);
-	fast_lab_entry(&lab, &client, FROM_CLIENT)->n_diverted = 64;
-	fast_lab_entry(&lab, &client, FROM_CLIENT)->n_lost = 64;
+	struct fast_entry *entry = fast_lab_entry(&lab, &client, FROM_CLIENT);
+	for (uint32_t i = 1; i <= 2; i++) {
+		entry->n_diverted = entry->n_lost = i * 40;
+		cr_expect(is_there(&lab, &client));
+		if (i == 1)
+			entry->packets++; // one comes through, and is in the row no more
+		fast_lab_move_ms(&lab, ROUND_MS);
+	}
+	cr_expect(is_there(&lab, &client));
+	entry->n_diverted = entry->n_lost = 104;
 	fast_lab_move_ms(&lab, ROUND_MS);
 	cr_expect_not(lab.maps.control->is_cut);
-	cr_expect(is_there(&lab, &client));
+	cr_expect_not(is_there(&lab, &client));
 	fast_lab_close(&lab);
 }

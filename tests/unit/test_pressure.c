@@ -84,15 +84,52 @@ Test(pressure, is_high_with_several_flows_at_a_time)
 	cr_expect_not(of_flows(2 * NS_PER_MS, 1).is_high, "too few to speak of");
 }
 
-Test(pressure, is_not_over_while_several_flows_speak)
+// Whatever there is to do: nothing forwards it sooner than its thread.
+Test(pressure, is_over_when_one_of_several_flows_is_left)
 {
 	struct pressure pressure = of_flows(20000, 1);
 	cr_assert(pressure.is_high);
 	pressure.rate = 0;
-	pressure_ease(&pressure, 2, 1000);
+	pressure_ease(&pressure, 200000, 100000);
+	cr_expect(pressure.is_high, "two flows");
+	pressure_ease(&pressure, 200000, 180000);
 	cr_expect(pressure.is_high);
-	pressure_ease(&pressure, 1, 1000);
+	pressure.rate = 200000;
+	pressure_ease(&pressure, 200000, 200000);
+	cr_expect(pressure.is_high, "one there, and one here");
+	pressure.rate = 5000;
+	pressure_ease(&pressure, 200000, 195000);
 	cr_expect_not(pressure.is_high);
+}
+
+// A page was loaded, and then somebody asks time after time.
+Test(pressure, is_not_made_by_what_was_before_a_rest)
+{
+	struct pressure pressure = {0};
+	uint64_t now_ns = start_ns;
+	pressure_turn(&pressure, now_ns);
+	for (uint32_t i = 0; i < 24; i++) {
+		pressure_found(&pressure, 1);
+		pressure_of_flow(&pressure, i);
+		pressure_turn(&pressure, now_ns += 100000);
+	}
+	pressure_turn(&pressure, now_ns + 2 * NS_PER_SEC);
+	cr_expect_not(pressure.is_high);
+}
+
+Test(pressure, is_of_the_time_before_a_short_rest)
+{
+	struct pressure pressure = {0};
+	uint64_t now_ns = start_ns;
+	pressure_turn(&pressure, now_ns);
+	for (uint32_t i = 0; i < 24; i++) {
+		pressure_found(&pressure, 1);
+		pressure_of_flow(&pressure, i);
+		pressure_turn(&pressure, now_ns += 300000);
+	}
+	pressure_turn(&pressure, now_ns + 50 * NS_PER_MS);
+	cr_expect(pressure.is_high);
+	cr_expect_eq(pressure.high_rate, 2400);
 }
 
 Test(pressure, knows_how_many_packets_come)
@@ -107,19 +144,19 @@ Test(pressure, is_over_when_less_than_half_of_it_is_left)
 	struct pressure pressure = after(4000, 16000, 8); // 400,000 a second
 	cr_assert(pressure.is_high);
 	pressure.rate = 1000; // the others go by elsewhere
-	pressure_ease(&pressure, 1, 250000);
+	pressure_ease(&pressure, 250000, 250000);
 	cr_expect(pressure.is_high);
-	pressure_ease(&pressure, 1, 150000);
+	pressure_ease(&pressure, 150000, 150000);
 	cr_expect_not(pressure.is_high);
 }
 
 Test(pressure, comes_back)
 {
 	struct pressure pressure = after(4000, 16000, 8);
-	pressure_ease(&pressure, 1, 0);
+	pressure_ease(&pressure, 0, 0);
 	cr_expect(pressure.is_high, "all of it is still here");
 	pressure.rate = 0;
-	pressure_ease(&pressure, 1, 0);
+	pressure_ease(&pressure, 0, 0);
 	cr_expect_not(pressure.is_high);
 	uint64_t now_ns = pressure.turn_ns;
 	for (int i = 0; i < 10000; i++) {
@@ -139,6 +176,6 @@ Test(pressure, that_so_little_has_made_is_over_in_silence)
 	pressure_turn(&pressure, start_ns + 2 * NS_PER_SEC);
 	cr_assert(pressure.is_high);
 	pressure_turn(&pressure, start_ns + 3 * NS_PER_SEC);
-	pressure_ease(&pressure, 1, 0);
+	pressure_ease(&pressure, 0, 0);
 	cr_expect_not(pressure.is_high);
 }
