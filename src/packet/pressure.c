@@ -8,7 +8,8 @@ enum {
 	REST_MS = 100,     // what was before so long a rest tells nothing about now
 	PACKETS_MIN = 100, // in a stretch: that fewer have waited is nothing to speak of
 	BURST = 4,         // packets to a turn: they have waited
-	BUSY_SHARE = 2,    // one in so many of a stretch
+	IDLE_SHARE = 4,    // of a busy stretch no more than one in so many parts is left
+	BUSY_MIN = 4,      // such stretches in a row: a thread may be off its processor in one
 	MIXED_MIN = 8,     // packets in a stretch: of fewer it is not said that they are mixed
 	MIXED_SHARE = 4,   // one in so many is of another flow than the one before
 	EASED_SHARE = 2,   // no more than one in so many packets of before
@@ -21,6 +22,11 @@ static bool are_waiting(const struct pressure *pressure)
 	       pressure->n_packets >= (uint64_t)BURST * pressure->n_turns;
 }
 
+static bool is_busy(const struct pressure *pressure, uint64_t elapsed_ns)
+{
+	return pressure->busy_ns >= elapsed_ns - elapsed_ns / IDLE_SHARE;
+}
+
 static bool are_mixed(const struct pressure *pressure)
 {
 	return pressure->n_packets >= MIXED_MIN &&
@@ -30,7 +36,8 @@ static bool are_mixed(const struct pressure *pressure)
 static void judge(struct pressure *pressure, uint64_t elapsed_ns)
 {
 	pressure->rate = pressure->n_packets * NS_PER_SEC / elapsed_ns;
-	bool is_by_load = are_waiting(pressure) || pressure->busy_ns >= elapsed_ns / BUSY_SHARE;
+	pressure->n_busy = is_busy(pressure, elapsed_ns) ? pressure->n_busy + 1 : 0;
+	bool is_by_load = are_waiting(pressure) || pressure->n_busy >= BUSY_MIN;
 	if (pressure->is_high || (!is_by_load && !are_mixed(pressure)))
 		return;
 	pressure->is_high = true;
@@ -56,7 +63,7 @@ void pressure_turn(struct pressure *pressure, uint64_t now_ns)
 		pressure->has_found = false;
 	}
 	if (rest_ns >= REST_MS * NS_PER_MS) {
-		pressure->rate = 0;
+		pressure->rate = pressure->n_busy = 0;
 		start_window(pressure, now_ns);
 	} else if (elapsed_ns >= WINDOW_MS * NS_PER_MS) {
 		uint64_t filled_ns = elapsed_ns - rest_ns;
