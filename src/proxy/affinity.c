@@ -9,8 +9,8 @@
 #include "proxy/thread.h"
 
 // A thread may have half as many sessions again as the mean, and some: chance must not look like a
-// bad spread, and with few threads a few sessions more do no harm.
-enum { SLACK = 8, SLACK_SHARED = 48 };
+// bad spread.
+enum { SLACK = 8 };
 
 // "The socket of the thread of the processor that is at it"; for others a number that no socket
 // has, which means: by hash (socket(7), SO_ATTACH_REUSEPORT_CBPF).
@@ -126,7 +126,7 @@ void affinity_check(struct proxy_thread *thread)
 		return;
 	for (uint32_t i = 0; i < proxy->n_threads; i++)
 		sum += counter_read(&proxy->threads[i].n_sessions);
-	uint64_t slack = SLACK * (uint64_t)proxy->n_threads + SLACK_SHARED; // over all
+	uint64_t slack = SLACK * (uint64_t)proxy->n_threads; // over all
 	if (2 * own * proxy->n_threads > 3 * sum + 2 * slack)
 		stop_steering(thread);
 }

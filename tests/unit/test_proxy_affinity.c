@@ -11,7 +11,7 @@
 #include "lib/reload_lab.h"
 #include "proxy/thread.h"
 
-enum { N_PROCESSORS = 2, N_MANY = 400, N_MORE = 100, PATIENCE_S = 60 };
+enum { N_PROCESSORS = 2, N_MANY = 100, N_MORE = 32, PATIENCE_S = 60 };
 
 TestSuite(proxy_affinity, .timeout = 120);
 
