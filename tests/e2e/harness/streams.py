@@ -59,8 +59,9 @@ class Load:
             arguments.append("--" + name.replace("_", "-"))
             if value is not True:
                 arguments.append(value)
-        # Not a pipe: nobody reads it before the end.
-        self._errors = tempfile.TemporaryFile("w+")
+        # Not a pipe: nobody reads it before the end. The place where who reads it is, is the
+        # program's as well, which therefore appends.
+        self._errors = tempfile.TemporaryFile("a+")
         self.process = lab.spawn(host, program, *arguments, stdout=subprocess.PIPE,
                                  stderr=self._errors, text=True)
 
