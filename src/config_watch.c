@@ -27,6 +27,7 @@ struct config_watch {
 	void (*on_change)(void *arg);
 	void *arg;
 	int fd;                  // owned; inotify
+	int directory;           // its number there
 	struct event *on_events; // owned; not pending while `settling` is
 	struct event *settling;  // owned; pending, time after time, since first_ns
 	uint64_t first_ns;
@@ -35,11 +36,12 @@ struct config_watch {
 	bool is_gone;       // as far as the log says
 };
 
-// Not the time alone: a swapped link may lead to an older file.
+// Not the time alone: a swapped link may lead to an older file. And not that of the contents, for
+// who may read it changes as well.
 static bool is_same_file(const struct stat *a, const struct stat *b)
 {
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
 // Between two names it is nowhere for a moment, shorter than this waits.
@@ -73,32 +75,54 @@ static void judge(struct config_watch *watch)
 	watch->on_change(watch->arg);
 }
 
-// The last of what may be many events, when the directory itself has gone.
-static bool is_directory_gone(const char *events, ssize_t n)
+// Or it may not be where it was any more, which the queue was too full to say.
+static bool is_directory_gone(const struct config_watch *watch, const char *events, ssize_t n)
 {
+	bool is_gone = false;
 	for (ssize_t at = 0; at < n;) {
 		const struct inotify_event *event = (const struct inotify_event *)(events + at);
-		if (event->mask & IN_IGNORED)
-			return true;
+		is_gone |= (event->mask & IN_Q_OVERFLOW) != 0;
+		is_gone |= event->wd == watch->directory &&
+			   (event->mask & (IN_IGNORED | IN_MOVE_SELF));
 		at += (ssize_t)(sizeof(*event) + event->len);
 	}
-	return false;
+	return is_gone;
+}
+
+// The one that has the path now.
+static int watch_directory(struct config_watch *watch, struct err *err)
+{
+	char *copy = strdup(watch->path); // dirname() writes into it
+	if (!copy)
+		return err_set(err, -ENOMEM, "not enough memory to watch a file");
+	const char *directory = dirname(copy);
+	int before = watch->directory;
+	int added = inotify_add_watch(watch->fd, directory,
+				      IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE |
+					      IN_DELETE | IN_ATTRIB | IN_MODIFY | IN_MOVE_SELF |
+					      IN_ONLYDIR);
+	int code = added < 0 ? err_sys(err, -errno, "cannot watch %s", directory) : 0;
+	free(copy);
+	watch->directory = added;
+	if (before >= 0 && before != added)
+		(void)inotify_rm_watch(watch->fd, before); // it may be gone
+	return code;
 }
 
 // Which file of the directory it was does not matter: it may be a link on the way to ours. False
 // when there will be no more events.
-static bool take_events(const struct config_watch *watch)
+static bool take_events(struct config_watch *watch)
 {
 	_Alignas(struct inotify_event) char buffer[EVENTS_BYTES];
-	for (int i = 0; i < READS_AT_ONCE; i++) {
-		ssize_t n = read(watch->fd, buffer, sizeof(buffer));
-		if (n <= 0)
-			return true;
-		if (is_directory_gone(buffer, n))
-			break;
-		if (i == READS_AT_ONCE - 1)
-			return true;
+	bool is_gone = false;
+	ssize_t n = 1;
+	for (int i = 0; i < READS_AT_ONCE && n > 0; i++) {
+		n = read(watch->fd, buffer, sizeof(buffer));
+		is_gone |= n > 0 && is_directory_gone(watch, buffer, n);
 	}
+	struct err err;
+	if (!is_gone || watch_directory(watch, &err) == 0)
+		return true;
 	log_warn("reload",
 		 "the directory of %s is gone, and changes of the file are not noticed any "
 		 "more; send SIGHUP after a change",
@@ -133,34 +157,34 @@ static void on_settling(evutil_socket_t fd, short what, void *arg)
 
 // From here on the file is looked at from time to time until it has come to rest, and events wait:
 // other files of the directory may be written thousands of times a second.
-static void on_events(evutil_socket_t fd, short what, void *arg)
+static void start_looking(struct config_watch *watch)
 {
-	(void)fd;
-	(void)what;
-	struct config_watch *watch = arg;
 	event_del(watch->on_events);
-	if (!take_events(watch))
-		return;
 	watch->first_ns = clock_now_ns();
 	watch->looked = look_at(watch->path);
 	look_again_later(watch);
 }
 
-static int watch_directory(struct config_watch *watch, struct err *err)
+static void on_events(evutil_socket_t fd, short what, void *arg)
 {
-	char *copy = strdup(watch->path); // dirname() writes into it
-	if (!copy)
-		return err_set(err, -ENOMEM, "not enough memory to watch a file");
-	const char *directory = dirname(copy);
-	int code = inotify_add_watch(watch->fd, directory,
-				     IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE |
-					     IN_DELETE | IN_ATTRIB | IN_MODIFY | IN_ONLYDIR);
-	code = code < 0 ? err_sys(err, -errno, "cannot watch %s", directory) : 0;
-	free(copy);
-	return code;
+	(void)fd;
+	(void)what;
+	struct config_watch *watch = arg;
+	if (take_events(watch))
+		start_looking(watch);
+	else
+		event_del(watch->on_events);
 }
 
-static int open_all(struct config_watch *watch, struct event_base *base, struct err *err)
+// By the clock that files are dated by, in steps of some milliseconds.
+static bool is_since(const struct stat *file, struct timespec read_at)
+{
+	return file->st_ctim.tv_sec > read_at.tv_sec ||
+	       (file->st_ctim.tv_sec == read_at.tv_sec && file->st_ctim.tv_nsec >= read_at.tv_nsec);
+}
+
+static int open_all(struct config_watch *watch, struct event_base *base, struct timespec read_at,
+		    struct err *err)
 {
 	watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (watch->fd < 0)
@@ -172,11 +196,16 @@ static int open_all(struct config_watch *watch, struct event_base *base, struct 
 		return err_set(err, -ENOMEM, "not enough memory to watch a file");
 	int code = watch_directory(watch, err);
 	watch->seen = look_at(watch->path);
+	if (!code && is_since(&watch->seen, read_at)) {
+		watch->seen = (struct stat){0};
+		start_looking(watch);
+	}
 	return code;
 }
 
 int config_watch_start(struct config_watch **watch, struct event_base *base, const char *path,
-		       void (*on_change)(void *arg), void *arg, struct err *err)
+		       struct timespec read_at, void (*on_change)(void *arg), void *arg,
+		       struct err *err)
 {
 	struct config_watch *made = calloc(1, sizeof(*made));
 	if (!made)
@@ -186,8 +215,9 @@ int config_watch_start(struct config_watch **watch, struct event_base *base, con
 		.on_change = on_change,
 		.arg = arg,
 		.fd = -1,
+		.directory = -1,
 	};
-	int code = open_all(made, base, err);
+	int code = open_all(made, base, read_at, err);
 	if (code) {
 		config_watch_stop(made);
 		return code;

@@ -6,13 +6,17 @@
 // Called by: control.
 #pragma once
 
+#include <time.h>
+
 #include "culvert/base/err.h"
 
 struct config_watch;
 struct event_base;
 
 // `path` is borrowed for the call, `base` outlives the watch. on_change is called from the event
-// loop, a moment after the last of a burst of changes. 0 or -errno.
+// loop, a moment after the last of a burst of changes; also when the file has changed since
+// `read_at` (struct config). 0 or -errno.
 int config_watch_start(struct config_watch **watch, struct event_base *base, const char *path,
-		       void (*on_change)(void *arg), void *arg, struct err *err);
+		       struct timespec read_at, void (*on_change)(void *arg), void *arg,
+		       struct err *err);
 void config_watch_stop(struct config_watch *watch); // NULL is legal

@@ -377,8 +377,8 @@ static void open_watch(struct reload *reload)
 	struct err err = {0};
 	const struct service *service = reload->service;
 	if (service->config->reload.watch &&
-	    config_watch_start(&reload->watch, service->base, reload->path, on_file_change, reload,
-			       &err))
+	    config_watch_start(&reload->watch, service->base, reload->path,
+			       service->config->read_at, on_file_change, reload, &err))
 		log_warn("reload", "%s; changes of the file are not noticed, send SIGHUP after one",
 			 err.message);
 }

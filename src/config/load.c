@@ -134,9 +134,13 @@ int config_load_for(const char *path, const enum mode *mode, struct config **con
 {
 	char *bytes = NULL;
 	struct config_text text;
+	struct timespec read_at;
+	clock_gettime(CLOCK_REALTIME_COARSE, &read_at);
 	int code = read_text(path, &bytes, &text, errors);
 	if (code == 0)
 		code = config_parse_for(&text, mode, config, errors);
+	if (code == 0)
+		(*config)->read_at = read_at;
 	free(bytes);
 	return code;
 }

@@ -37,17 +37,26 @@ static void write_file(const char *path, const char *text)
 	cr_assert(file && fputs(text, file) >= 0 && fclose(file) == 0);
 }
 
-static void bench_init(struct bench *bench)
+// With a configuration that was read so long after now.
+static void start(struct bench *bench, time_t after_s)
 {
 	struct err err = {0};
+	struct timespec read_at;
+	clock_gettime(CLOCK_REALTIME_COARSE, &read_at);
+	read_at.tv_sec += after_s;
+	bench->base = event_base_new();
+	cr_assert_eq(config_watch_start(&bench->watch, bench->base, bench->path, read_at, on_change,
+					bench, &err),
+		     0, "%s", err.message);
+}
+
+static void bench_init(struct bench *bench)
+{
 	*bench = (struct bench){.directory = "/tmp/config-watch-XXXXXX"};
 	cr_assert(mkdtemp(bench->directory));
 	snprintf(bench->path, sizeof(bench->path), "%s/culvert.toml", bench->directory);
 	write_file(bench->path, "one");
-	bench->base = event_base_new();
-	cr_assert_eq(config_watch_start(&bench->watch, bench->base, bench->path, on_change, bench,
-					&err),
-		     0, "%s", err.message);
+	start(bench, 3600);
 }
 
 static void bench_fini(struct bench *bench)
@@ -83,6 +92,57 @@ Test(config_watch, pieces_of_one_write_are_one_change)
 		event_base_loop(bench.base, EVLOOP_ONCE);
 	event_base_loop(bench.base, EVLOOP_NONBLOCK);
 	cr_expect_eq(bench.n_changes, 1);
+	bench_fini(&bench);
+}
+
+static void await_change(struct bench *bench)
+{
+	for (int i = 0; i < 500 && bench->n_changes == 0; i++) {
+		event_base_loop(bench->base, EVLOOP_NONBLOCK);
+		usleep(10000);
+	}
+	cr_expect_eq(bench->n_changes, 1);
+}
+
+Test(config_watch, who_may_read_it_is_a_change)
+{
+	struct bench bench;
+	bench_init(&bench);
+	cr_assert_eq(chmod(bench.path, 0640), 0);
+	await_change(&bench);
+	bench_fini(&bench);
+}
+
+// While culvert was busy starting.
+Test(config_watch, what_has_changed_since_it_was_read_is_a_change)
+{
+	struct bench bench;
+	bench_init(&bench);
+	config_watch_stop(bench.watch);
+	event_base_free(bench.base);
+	start(&bench, -1);
+	await_change(&bench);
+	bench_fini(&bench);
+}
+
+Test(config_watch, another_directory_in_its_place_is_watched)
+{
+	char before[PATH_MAX_BYTES + 16];
+	char old[PATH_MAX_BYTES + 32];
+	struct bench bench;
+	bench_init(&bench);
+	snprintf(before, sizeof(before), "%s.old", bench.directory);
+	snprintf(old, sizeof(old), "%s/culvert.toml", before);
+	cr_assert_eq(rename(bench.directory, before), 0);
+	cr_assert_eq(mkdir(bench.directory, 0700), 0);
+	write_file(bench.path, "two two");
+	await_change(&bench);
+	bench.n_changes = 0;
+	write_file(old, "three three three");
+	write_file(bench.path, "four four four four");
+	await_change(&bench);
+	unlink(old);
+	rmdir(before);
 	bench_fini(&bench);
 }
 

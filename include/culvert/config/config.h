@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "culvert/base/err.h"
 #include "culvert/base/log.h"
@@ -241,6 +242,9 @@ struct config_flow_log {
 struct config {
 	uint32_t n_refs; // w, r: control; references besides the first: config_ref()
 	char *path;      // owned; as given
+	// When the file began to be read, by the clock that files are dated by
+	// (CLOCK_REALTIME_COARSE); all zero when it was a text.
+	struct timespec read_at;
 	enum mode mode;
 	bool has_mode;                     // the file has the key `mode`
 	struct config_frontend *frontends; // owned
