@@ -21,7 +21,7 @@ enum {
 	SHORT_OF_SLOTS = 8,   // when less than one in so many is free
 	BYTES_MIN = 1024,     // from the client: short connections are over before it pays
 	DIVERTED_MIN = 64,    // packets, and none has come: not by chance
-	LOST_MIN = 64,        // of a flow, with none forwarded in between: it comes back
+	LOST_MIN = 8,         // of a flow, with none forwarded in between: it comes back
 };
 
 // One flow's entries, one for each way that it is seen on.
@@ -33,7 +33,7 @@ struct fast_slot {
 	uint16_t backend;
 	uint32_t cells[2]; // where their numbers are, counted through all buckets
 	uint32_t n_idle_rounds;
-	uint32_t n_heard; // packets since the last round
+	uint32_t n_heard; // packets since the pressure was judged last
 	struct fast_counted {
 		uint64_t packets;
 		uint64_t bytes;
@@ -374,9 +374,10 @@ static void look_at(struct worker *worker, uint32_t number)
 	struct fast_slot *slot = &fast->slots[number];
 	catch_up(worker, number);
 	slot->n_idle_rounds = slot->n_heard ? 0 : slot->n_idle_rounds + 1;
-	if (slot->n_heard > fast->n_most)
-		fast->n_most = slot->n_heard;
-	slot->n_heard = 0;
+	if (fast->is_judging) {
+		fast->n_of_one = slot->n_heard > fast->n_of_one ? slot->n_heard : fast->n_of_one;
+		slot->n_heard = 0;
+	}
 	if (is_cut(fast, number))
 		fast_program_cut(fast->maps);
 	if (!is_wanted(worker) || !is_still_good(worker, number) || loses_all(fast, number) ||
@@ -390,9 +391,7 @@ static void end_round(struct worker *worker)
 {
 	struct fast_path *fast = &worker->fast;
 	uint32_t elapsed_ms = fast->round_ms - fast->judged_ms;
-	fast->n_of_one += fast->n_most;
-	fast->n_most = 0;
-	if (elapsed_ms < ROUND_MS)
+	if (!fast->is_judging)
 		return;
 	uint64_t counted = counter_read(&fast->ledger.received);
 	uint64_t n = counted - fast->counted_before;
@@ -400,7 +399,7 @@ static void end_round(struct worker *worker)
 	fast->counted_before = counted;
 	fast->has_moved = n != 0;
 	pressure_ease(&worker->pressure, n * MS_PER_S / elapsed_ms,
-		      fast->n_of_one * MS_PER_S / elapsed_ms);
+		      (uint64_t)fast->n_of_one * MS_PER_S / elapsed_ms);
 	fast->n_of_one = 0;
 }
 
@@ -431,6 +430,7 @@ void fast_path_look(struct worker *worker, uint64_t now_ns)
 		return;
 	fast->version = (uint32_t)worker->snapshot->version;
 	fast->round_ms = fast->now_ms;
+	fast->is_judging = fast->now_ms - fast->judged_ms >= ROUND_MS;
 	wake_rested(worker);
 	fast->round_next = fast->n_active;
 	go_on(worker);

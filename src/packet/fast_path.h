@@ -42,8 +42,8 @@ struct fast_path {
 	bool is_always;          // flows go there as soon as they may, or else under pressure only
 	uint32_t judged_ms;      // when it began by whose end the pressure was judged last
 	uint64_t counted_before; // in the ledger then
-	uint64_t n_of_one;       // packets since of the flow that had most, round by round
-	uint32_t n_most;         // in the round at hand
+	bool is_judging;         // by the round at hand
+	uint32_t n_of_one;       // packets since of the flow that had most, as far as is looked
 	bool has_moved;          // packets were found in the last round, or are about to be
 	struct ledger ledger;    // what went by here; w: worker, r: any
 	counter_t flows;         // w: worker, r: any

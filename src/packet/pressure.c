@@ -9,10 +9,10 @@ enum {
 	PACKETS_MIN = 100, // in a stretch: that fewer have waited is nothing to speak of
 	BURST = 4,         // packets to a turn: they have waited
 	IDLE_SHARE = 4,    // of a busy stretch no more than one in so many parts is left
-	BUSY_MIN = 4,      // such stretches in a row: a thread may be off its processor in one
 	MIXED_MIN = 8,     // packets in a stretch: of fewer it is not said that they are mixed
 	MIXED_SHARE = 4,   // one in so many is of another flow than the one before
-	EASED_SHARE = 2,   // no more than one in so many packets of before
+	IN_A_ROW = 4,    // stretches: in one a thread may be off its processor, or a short flow by
+	EASED_SHARE = 2, // no more than one in so many packets of before
 	OTHERS_SHARE = 16, // of a flow alone: no more than one in so many are of others
 };
 
@@ -37,40 +37,34 @@ static void judge(struct pressure *pressure, uint64_t elapsed_ns)
 {
 	pressure->rate = pressure->n_packets * NS_PER_SEC / elapsed_ns;
 	pressure->n_busy = is_busy(pressure, elapsed_ns) ? pressure->n_busy + 1 : 0;
-	bool is_by_load = are_waiting(pressure) || pressure->n_busy >= BUSY_MIN;
-	if (pressure->is_high || (!is_by_load && !are_mixed(pressure)))
+	pressure->n_mixed = are_mixed(pressure) ? pressure->n_mixed + 1 : 0;
+	bool is_by_load = are_waiting(pressure) || pressure->n_busy >= IN_A_ROW;
+	if (pressure->is_high || (!is_by_load && pressure->n_mixed < IN_A_ROW))
 		return;
 	pressure->is_high = true;
 	pressure->is_by_load = is_by_load;
 	pressure->high_rate = pressure->rate;
 }
 
-static void start_window(struct pressure *pressure, uint64_t now_ns)
-{
-	pressure->window_ns = now_ns;
-	pressure->busy_ns = pressure->n_turns = pressure->n_packets = pressure->n_changes = 0;
-}
-
 void pressure_turn(struct pressure *pressure, uint64_t now_ns)
 {
 	uint64_t turn_ns = now_ns - pressure->turn_ns;
 	uint64_t elapsed_ns = now_ns - pressure->window_ns;
-	uint64_t rest_ns = pressure->has_found ? 0 : turn_ns;
+	bool has_rested = !pressure->has_found && turn_ns >= REST_MS * NS_PER_MS;
 	pressure->turn_ns = now_ns;
 	if (pressure->has_found) {
 		pressure->busy_ns += turn_ns;
 		pressure->n_turns++;
 		pressure->has_found = false;
 	}
-	if (rest_ns >= REST_MS * NS_PER_MS) {
-		pressure->rate = pressure->n_busy = 0;
-		start_window(pressure, now_ns);
-	} else if (elapsed_ns >= WINDOW_MS * NS_PER_MS) {
-		uint64_t filled_ns = elapsed_ns - rest_ns;
-		judge(pressure,
-		      filled_ns > WINDOW_MS * NS_PER_MS ? filled_ns : WINDOW_MS * NS_PER_MS);
-		start_window(pressure, now_ns);
-	}
+	if (elapsed_ns < WINDOW_MS * NS_PER_MS)
+		return;
+	if (has_rested)
+		pressure->rate = pressure->n_busy = pressure->n_mixed = 0;
+	else
+		judge(pressure, elapsed_ns);
+	pressure->window_ns = now_ns;
+	pressure->busy_ns = pressure->n_turns = pressure->n_packets = pressure->n_changes = 0;
 }
 
 void pressure_ease(struct pressure *pressure, uint64_t rate_aside, uint64_t rate_of_one)

@@ -22,17 +22,16 @@ struct pressure {
 	uint64_t busy_ns;   // of it: in turns that found something
 	uint32_t n_turns;   // such turns
 	uint32_t n_packets;
-	uint32_t
-		n_waited; // of these: found with others, or when the thread was through with others
 	uint32_t n_changes; // of these: of another flow than the last
 	uint32_t last_flow;
 	uint32_t n_busy;    // stretches in a row
+	uint32_t n_mixed;   // likewise: with packets of several flows
 	uint64_t high_rate; // packets a second when it became high
 	uint64_t rate;      // and in the last stretch
 };
 
 // A turn begins: a look for packets, and what is done with them. One that lasts and finds nothing
-// is rest.
+// is a rest.
 void pressure_turn(struct pressure *pressure, uint64_t now_ns);
 
 static inline void pressure_found(struct pressure *pressure, uint32_t n)

@@ -217,6 +217,47 @@ Test(fast_path_room, snapshots_in_quick_succession_do_not_end_the_pressure)
 	fast_lab_close(&lab);
 }
 
+// Packets of two flows, round after round; is the pressure still high then?
+static bool is_high_with(int n_of_first, int n_of_second)
+{
+	struct fast_lab lab;
+	struct fast_lab_params params = {.waits_for_pressure = true};
+	fast_lab_init(&lab, FAST_LAB_NAT);
+	fast_lab_open(&lab, &params);
+	struct fast_lab_client clients[] = {fast_lab_established(&lab, 1),
+					    fast_lab_established(&lab, 2)};
+	set_pressure(&lab, true);
+	for (int i = 0; i < 2; i++) {
+		cr_expect(fast_lab_say(&lab, &clients[i], FROM_CLIENT, A, 1000));
+		cr_assert(is_there(&lab, &clients[i]));
+	}
+	fast_lab_move_ms(&lab, ROUND_MS); // what has come to the thread so far
+	set_pressure(&lab, true);
+	for (int round = 0; round < 4; round++) {
+		for (int i = 0; i < n_of_first; i++)
+			fast_lab_pass(&lab, &clients[0], FROM_CLIENT, 1);
+		for (int i = 0; i < n_of_second; i++)
+			fast_lab_pass(&lab, &clients[1], FROM_CLIENT, 1);
+		fast_lab_publish(&lab);
+		fast_lab_move_ms(&lab, ROUND_MS / 2); // each second round is judged
+	}
+	bool is_high = lab.pump.worker.pressure.is_high;
+	fast_lab_close(&lab);
+	return is_high;
+}
+
+Test(fast_path_room, the_pressure_stays_while_two_flows_speak)
+{
+	cr_expect(is_high_with(50, 50));
+	cr_expect(is_high_with(90, 10));
+}
+
+Test(fast_path_room, the_pressure_is_over_when_one_flow_speaks)
+{
+	cr_expect_not(is_high_with(97, 3));
+	cr_expect_not(is_high_with(50, 0));
+}
+
 // ---- programs that do not follow one another ----------------------------------------------------
 
 Test(fast_path_room, what_is_diverted_and_not_forwarded_ends_it_for_all)
@@ -262,14 +303,14 @@ Test(fast_path_room, what_is_lost_for_want_of_memory_was_not_cut_off_but_has_its
 	struct fast_lab_client client = fast_lab_established(&lab, 1);
 	struct fast_entry *entry = fast_lab_entry(&lab, &client, FROM_CLIENT);
 	for (uint32_t i = 1; i <= 2; i++) {
-		entry->n_diverted = entry->n_lost = i * 40;
+		entry->n_diverted = entry->n_lost = i * 7;
 		cr_expect(is_there(&lab, &client));
 		if (i == 1)
 			entry->packets++; // one comes through, and is in the row no more
 		fast_lab_move_ms(&lab, ROUND_MS);
 	}
 	cr_expect(is_there(&lab, &client));
-	entry->n_diverted = entry->n_lost = 104;
+	entry->n_diverted = entry->n_lost = 15;
 	fast_lab_move_ms(&lab, ROUND_MS);
 	cr_expect_not(lab.maps.control->is_cut);
 	cr_expect_not(is_there(&lab, &client));

@@ -75,7 +75,7 @@ static struct pressure of_flows(uint64_t gap_ns, uint32_t of)
 	struct pressure pressure = {0};
 	uint32_t n = 0;
 	uint64_t now_ns = start_ns;
-	for (; now_ns < start_ns + 5 * window_ns; now_ns += gap_ns, n++) {
+	for (; now_ns < start_ns + 8 * window_ns; now_ns += gap_ns, n++) {
 		pressure_turn(&pressure, now_ns);
 		pressure_found(&pressure, 1);
 		pressure_of_flow(&pressure, n % of == 0 ? n : 7);
@@ -88,7 +88,7 @@ static struct pressure of_flows(uint64_t gap_ns, uint32_t of)
 Test(pressure, is_high_with_several_flows_at_a_time)
 {
 	cr_expect(of_flows(20000, 1).is_high, "each packet is of another");
-	cr_expect(of_flows(20000, 8).is_high, "there and back is twice");
+	cr_expect(of_flows(20000, 7).is_high, "there and back is twice");
 	cr_expect_not(of_flows(20000, 40).is_high, "now and then another one");
 	cr_expect_not(of_flows(20000, 1000000).is_high, "one alone");
 	cr_expect(of_flows(NS_PER_MS, 1).is_high);
@@ -113,34 +113,64 @@ Test(pressure, is_over_when_one_of_several_flows_is_left)
 	cr_expect_not(pressure.is_high);
 }
 
+// Packets each of another flow, `gap_ns` from each other, `rest_ns` behind every 24 of them.
+static struct pressure of_bursts(uint64_t gap_ns, uint64_t rest_ns, uint32_t n_bursts)
+{
+	struct pressure pressure = {0};
+	uint64_t now_ns = start_ns;
+	pressure_turn(&pressure, now_ns);
+	for (uint32_t burst = 0; burst < n_bursts; burst++) {
+		for (uint32_t i = 0; i < 24; i++) {
+			pressure_found(&pressure, 1);
+			pressure_of_flow(&pressure, i);
+			pressure_turn(&pressure, now_ns += gap_ns);
+		}
+		pressure_turn(&pressure, now_ns += rest_ns);
+	}
+	return pressure;
+}
+
 // A page was loaded, and then somebody asks time after time.
 Test(pressure, is_not_made_by_what_was_before_a_rest)
 {
-	struct pressure pressure = {0};
-	uint64_t now_ns = start_ns;
-	pressure_turn(&pressure, now_ns);
-	for (uint32_t i = 0; i < 24; i++) {
-		pressure_found(&pressure, 1);
-		pressure_of_flow(&pressure, i);
-		pressure_turn(&pressure, now_ns += 100000);
-	}
-	pressure_turn(&pressure, now_ns + 2 * NS_PER_SEC);
+	cr_expect_not(of_bursts(100000, 2 * NS_PER_SEC, 10).is_high);
+	cr_expect_not(of_bursts(500000, 2 * NS_PER_SEC, 10).is_high);
+	cr_expect(of_bursts(100000, 20 * NS_PER_MS, 10).is_high, "short rests do not count");
+}
+
+static void say(struct pressure *pressure, uint32_t flow)
+{
+	pressure_found(pressure, 1);
+	pressure_of_flow(pressure, flow);
+	pressure_turn(pressure, pressure->turn_ns + 2000);
+	pressure_turn(pressure, pressure->turn_ns + NS_PER_MS);
+}
+
+// Its packets are among those of another one.
+Test(pressure, is_not_made_by_a_short_flow_that_comes_by)
+{
+	struct pressure pressure = of_flows(NS_PER_MS, 1000000);
+	for (uint32_t i = 0; i < 8; i++)
+		say(&pressure, i);
+	for (uint32_t i = 0; i < 100; i++)
+		say(&pressure, 7);
 	cr_expect_not(pressure.is_high);
 }
 
-Test(pressure, is_of_the_time_before_a_short_rest)
+// Rates are of all the time, here and elsewhere.
+Test(pressure, of_bursts_is_not_over_because_of_the_rests_between_them)
 {
 	struct pressure pressure = {0};
-	uint64_t now_ns = start_ns;
-	pressure_turn(&pressure, now_ns);
-	for (uint32_t i = 0; i < 24; i++) {
-		pressure_found(&pressure, 1);
-		pressure_of_flow(&pressure, i);
-		pressure_turn(&pressure, now_ns += 300000);
+	pressure_turn(&pressure, start_ns);
+	for (uint32_t i = 0; i < 10; i++) {
+		pressure_found(&pressure, 100);
+		pressure_turn(&pressure, pressure.turn_ns + NS_PER_MS);
+		pressure_turn(&pressure, pressure.turn_ns + 49 * NS_PER_MS);
 	}
-	pressure_turn(&pressure, now_ns + 50 * NS_PER_MS);
+	cr_assert(pressure.is_high);
+	pressure.rate = 0;
+	pressure_ease(&pressure, 2000, 2000);
 	cr_expect(pressure.is_high);
-	cr_expect_eq(pressure.high_rate, 2400);
 }
 
 Test(pressure, knows_how_many_packets_come)
