@@ -47,7 +47,14 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 // Between two names it is nowhere for a moment, shorter than this waits.
 static void log_gone(const struct config_watch *watch, bool is_gone)
 {
-	if (is_gone)
+	char detail[128];
+	int error = access(watch->path, F_OK) ? errno : 0;
+	if (is_gone && error && error != ENOENT)
+		log_warn("reload",
+			 "%s cannot be looked at: %s; culvert goes on with the configuration that "
+			 "it has, and could not start again",
+			 watch->path, strerror_r(error, detail, sizeof(detail)));
+	else if (is_gone)
 		log_warn(
 			"reload",
 			"%s is gone: culvert goes on with the configuration that it has, and could "
@@ -109,9 +116,17 @@ static int watch_directory(struct config_watch *watch, struct err *err)
 	return code;
 }
 
-// Which file of the directory it was does not matter: it may be a link on the way to ours. False
-// when there will be no more events.
-static bool take_events(struct config_watch *watch)
+static void follow_directory(struct config_watch *watch)
+{
+	struct err err;
+	bool was_lost = watch->directory < 0;
+	if (watch_directory(watch, &err) && !was_lost)
+		log_warn("reload", "%s; until that works changes of %s are noticed late",
+			 err.message, watch->path);
+}
+
+// Which file of the directory it was does not matter: it may be a link on the way to ours.
+static void take_events(struct config_watch *watch)
 {
 	_Alignas(struct inotify_event) char buffer[EVENTS_BYTES];
 	bool is_gone = false;
@@ -120,14 +135,8 @@ static bool take_events(struct config_watch *watch)
 		n = read(watch->fd, buffer, sizeof(buffer));
 		is_gone |= n > 0 && is_directory_gone(watch, buffer, n);
 	}
-	struct err err;
-	if (!is_gone || watch_directory(watch, &err) == 0)
-		return true;
-	log_warn("reload",
-		 "the directory of %s is gone, and changes of the file are not noticed any "
-		 "more; send SIGHUP after a change",
-		 watch->path);
-	return false;
+	if (is_gone)
+		follow_directory(watch);
 }
 
 static void look_again_later(const struct config_watch *watch)
@@ -142,17 +151,16 @@ static void on_settling(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	struct config_watch *watch = arg;
-	bool is_watched = take_events(watch);
+	take_events(watch);
 	struct stat before = watch->looked;
 	watch->looked = look_at(watch->path);
 	bool is_patient = clock_now_ns() - watch->first_ns < SETTLE_MAX_MS * NS_PER_MS;
-	if (is_watched && is_patient && !is_same_file(&watch->looked, &before)) {
+	if (is_patient && !is_same_file(&watch->looked, &before)) {
 		look_again_later(watch);
 		return;
 	}
 	judge(watch);
-	if (is_watched)
-		event_add(watch->on_events, NULL);
+	event_add(watch->on_events, NULL);
 }
 
 // From here on the file is looked at from time to time until it has come to rest, and events wait:
@@ -170,10 +178,18 @@ static void on_events(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	struct config_watch *watch = arg;
-	if (take_events(watch))
+	take_events(watch);
+	start_looking(watch);
+}
+
+void config_watch_look(struct config_watch *watch)
+{
+	if (!watch || event_pending(watch->settling, EV_TIMEOUT, NULL))
+		return;
+	follow_directory(watch);
+	struct stat now = look_at(watch->path);
+	if (!is_same_file(&now, &watch->looked))
 		start_looking(watch);
-	else
-		event_del(watch->on_events);
 }
 
 // By the clock that files are dated by, in steps of some milliseconds.
@@ -195,7 +211,7 @@ static int open_all(struct config_watch *watch, struct event_base *base, struct 
 	    event_add(watch->on_events, NULL))
 		return err_set(err, -ENOMEM, "not enough memory to watch a file");
 	int code = watch_directory(watch, err);
-	watch->seen = look_at(watch->path);
+	watch->seen = watch->looked = look_at(watch->path);
 	if (!code && is_since(&watch->seen, read_at)) {
 		watch->seen = (struct stat){0};
 		start_looking(watch);

@@ -19,4 +19,7 @@ struct event_base;
 int config_watch_start(struct config_watch **watch, struct event_base *base, const char *path,
 		       struct timespec read_at, void (*on_change)(void *arg), void *arg,
 		       struct err *err);
+// Every few seconds, also at rest: for changes that nobody tells of, where a link on the way to the
+// directory was swapped, say, or on a network file system. NULL is legal.
+void config_watch_look(struct config_watch *watch);
 void config_watch_stop(struct config_watch *watch); // NULL is legal

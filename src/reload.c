@@ -383,6 +383,12 @@ static void open_watch(struct reload *reload)
 			 err.message);
 }
 
+void reload_look(struct reload *reload)
+{
+	if (reload)
+		config_watch_look(reload->watch);
+}
+
 void reload_close(struct reload *reload)
 {
 	if (!reload)

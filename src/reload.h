@@ -54,6 +54,8 @@ struct reload_last {
 
 // The service is complete but for this; borrowed, and outlives it. 0 or -errno.
 int reload_open(struct reload **reload, struct service *service, struct err *err);
+// Every few seconds: has the file changed, and nobody has told? NULL is legal.
+void reload_look(struct reload *reload);
 void reload_close(struct reload *reload); // NULL is legal
 
 // The mode is settled (service.h). `result` is for reload_result_fini(); it borrows from `reload`

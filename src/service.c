@@ -91,6 +91,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	struct service *service = arg;
 	log_flush_limits(clock_now_ns());
+	reload_look(service->reload);
 	if (service->hooks->look)
 		service->hooks->look(service->arg);
 }
