@@ -148,7 +148,18 @@ def reset(sock):
     sock.close()
 
 
+def is_free(lab, source):
+    with lab.inside("client"):
+        sock = socket.socket(socket.AF_INET6 if ":" in source[0] else socket.AF_INET)
+    with sock, contextlib.suppress(OSError):
+        sock.bind(source)
+        return True
+    return False
+
+
 def speaks_from_the_same_port(culvert, mode, source):
+    # The kernel keeps it until the last acknowledgement is there.
+    await_condition(lambda: is_free(culvert.lab, source), "the port is free")
     with fast_path.pair(culvert.lab, source=source) as (near, far):
         fast_path.talk(near, far)
         # In DSR mode a worker goes on telling it from the one before.
