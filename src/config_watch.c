@@ -48,20 +48,17 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 static void log_gone(const struct config_watch *watch, bool is_gone)
 {
 	char detail[128];
-	int error = access(watch->path, F_OK) ? errno : 0;
-	if (is_gone && error && error != ENOENT)
-		log_warn("reload",
-			 "%s cannot be looked at: %s; culvert goes on with the configuration that "
-			 "it has, and could not start again",
-			 watch->path, strerror_r(error, detail, sizeof(detail)));
-	else if (is_gone)
-		log_warn(
-			"reload",
-			"%s is gone: culvert goes on with the configuration that it has, and could "
-			"not start again",
-			watch->path);
-	else
+	if (!is_gone) {
 		log_info("reload", "%s is there again", watch->path);
+		return;
+	}
+	int error = access(watch->path, F_OK) ? errno : ENOENT;
+	bool is_hidden = error != ENOENT;
+	log_warn("reload",
+		 "%s %s%s: culvert goes on with the configuration that it has, and could not start "
+		 "again",
+		 watch->path, is_hidden ? "cannot be looked at, " : "is gone",
+		 is_hidden ? strerror_r(error, detail, sizeof(detail)) : "");
 }
 
 static struct stat look_at(const char *path)

@@ -35,19 +35,23 @@ static int open_passive(struct packet_health *self, struct err *err)
 	return passive_start(&self->passive, &params, err);
 }
 
+static int guard_in(const struct packet_health *self, int seconds)
+{
+	const struct timeval wait = {.tv_sec = seconds};
+	return event_add(self->guarding, &wait);
+}
+
 static void on_guarding(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	static const struct timeval period = {.tv_sec = GUARD_REFRESH_S};
-	static const struct timeval retry = {.tv_sec = GUARD_RETRY_S};
 	struct packet_health *self = arg;
 	struct err err = {0};
 	int code = guard_refresh(self->with.guard, &err);
 	if (code)
 		log_warn("firewall", "a restart may cost connections, next try in %d s: %s",
 			 GUARD_RETRY_S, err.message);
-	event_add(self->guarding, code ? &retry : &period);
+	guard_in(self, code ? GUARD_RETRY_S : GUARD_REFRESH_S);
 }
 
 static void on_settling_news(void *arg)
@@ -59,7 +63,6 @@ static void on_settling_news(void *arg)
 // What keeps connections alive from one run of DSR mode to the next.
 static int open_restart_care(struct packet_health *self, struct err *err)
 {
-	static const struct timeval period = {.tv_sec = GUARD_REFRESH_S};
 	struct settling_params params = {
 		.base = self->with.service->base,
 		.registry = self->with.service->registry,
@@ -69,7 +72,7 @@ static int open_restart_care(struct packet_health *self, struct err *err)
 		.arg = self,
 	};
 	self->guarding = event_new(params.base, -1, 0, on_guarding, self);
-	if (!self->guarding || event_add(self->guarding, &period))
+	if (!self->guarding || guard_in(self, GUARD_REFRESH_S))
 		return err_set(err, -ENOMEM, "not enough memory for timers");
 	return settling_start(&self->settling, &params, err);
 }

@@ -11,8 +11,8 @@ enum {
 	IDLE_SHARE = 4,    // of a busy stretch no more than one in so many parts is left
 	MIXED_MIN = 8,     // packets in a stretch: of fewer it is not said that they are mixed
 	MIXED_SHARE = 4,   // one in so many is of another flow than the one before
-	IN_A_ROW = 4,    // stretches: in one a thread may be off its processor, or a short flow by
-	EASED_SHARE = 2, // no more than one in so many packets of before
+	IN_A_ROW = 4,      // stretches: one may be a short flow, or a thread off its processor
+	EASED_SHARE = 2,   // no more than one in so many packets of before
 	OTHERS_SHARE = 16, // of a flow alone: no more than one in so many are of others
 };
 

@@ -181,6 +181,25 @@ Test(fast_program_live, a_filter_of_tc_which_may_stay_behind_ends_nothing)
 	cr_expect_not(ends_ours(false));
 }
 
+// As when memory is short.
+Test(fast_program_live, a_scope_that_could_not_be_told_is_told_with_the_next_change)
+{
+	struct live live;
+	live_open(&live, FAST_LAB_NAT, true);
+	struct fast_program *program = &live.bench.program;
+	const struct endpoint vip = {.addr = frame_v4(SCOPE_VIP), .proto = IPPROTO_TCP};
+	const struct io_scope parties = {.vips = &vip, .n_vips = 1};
+	fast_program_end_ours(program);
+	int fd = program->scope.parties_fd;
+	program->scope.parties_fd = -1;
+	fast_program_set_scope(program, &parties);
+	cr_expect_not(program->maps.control->ends_ours);
+	program->scope.parties_fd = fd;
+	fast_program_set_scope(program, &parties);
+	cr_expect(program->maps.control->ends_ours);
+	live_close(&live);
+}
+
 Test(fast_program_live, super_frames_stay_whole)
 {
 	struct live live;

@@ -243,7 +243,7 @@ struct config {
 	uint32_t n_refs; // w, r: control; references besides the first: config_ref()
 	char *path;      // owned; as given
 	// When the file began to be read, by the clock that files are dated by
-	// (CLOCK_REALTIME_COARSE); all zero when it was a text.
+	// (CLOCK_REALTIME_COARSE). Of config_load_for(), else all zero.
 	struct timespec read_at;
 	enum mode mode;
 	bool has_mode;                     // the file has the key `mode`
